@@ -1,0 +1,41 @@
+"""What every network shares. No module here knows a network by name.
+
+The modules that need TensorFlow are bound lazily: `from common import layers` costs nothing until `layers.conv` is
+first looked up. So a network's file can be imported, and `--help` answered, without waiting for TensorFlow.
+"""
+
+import importlib.util
+import sys
+
+_LAZY = (
+    "augmentation",
+    "checkpoints",
+    "distribution",
+    "evaluation",
+    "images",
+    "layers",
+    "losses",
+    "monitor",
+    "optimizers",
+    "pipeline",
+    "records",
+    "runs",
+    "sources",
+    "summary",
+    "trainer",
+)
+
+
+def _lazy(name: str):
+    """The submodule `name`, executed at its first attribute access (importlib's own LazyLoader)."""
+    spec = importlib.util.find_spec(name)
+    spec.loader = importlib.util.LazyLoader(spec.loader)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+for _name in _LAZY:
+    if importlib.util.find_spec(f"{__name__}.{_name}"):
+        globals()[_name] = _lazy(f"{__name__}.{_name}")

@@ -1,0 +1,229 @@
+"""Checkpoints: written whole or not at all, checked when read, keyed by the variables' names.
+
+    RUN/config.json
+    RUN/checkpoints/step-00000144/variables.index, variables.data-...   a `tf.train.Checkpoint`
+    RUN/checkpoints/step-00000144/state.json                            everything else, and the files' checksums
+
+A checkpoint is written into a hidden folder, flushed to the disk, and renamed. So a folder called step-... is complete
+unless the disk damaged it, and that its checksums show.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import tensorflow as tf
+
+from common.errors import UserError
+
+FORMAT = 1
+CONFIG_FILE = "config.json"
+STATE_FILE = "state.json"
+_FOLDER = "checkpoints"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One checkpoint on disk: its folder and the contents of its state.json."""
+
+    folder: Path
+    state: dict
+
+    @property
+    def step(self) -> int:
+        """Global step after which it was written."""
+        return self.state["step"]
+
+
+def write_json(path: Path, value) -> None:
+    """Writes JSON under a temporary name, flushes it to the disk and renames it: whole or absent."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with open(temporary, "w", encoding="utf-8") as file:
+        json.dump(value, file, indent=1, ensure_ascii=False)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def read_json(path: Path) -> dict:
+    """Reads a JSON object. Raises UserError where it is missing or damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: not found") from error
+    except ValueError as error:
+        raise UserError(f"{path}: damaged, not JSON ({error})", 1) from error
+
+
+def named_variables(variables: Iterable) -> dict[str, tf.Variable]:
+    """Keras variables by path. Raises ValueError where two share one: then a name would not say which is meant."""
+    named = {}
+    for variable in variables:
+        if variable.path in named:
+            raise ValueError(f"two variables are called {variable.path}")
+        named[variable.path] = variable.value
+    return named
+
+
+def _shapes(groups: Mapping[str, Iterable]) -> dict[str, list[int]]:
+    """`group:path` -> shape, for every variable of every group."""
+    return {
+        f"{group}:{path}": value.shape.as_list() for group, items in groups.items() for path, value in items.items()
+    }
+
+
+def _digest(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _flush(path: Path) -> None:
+    """Asks the system to have a file, or a folder's list of names, on the disk before going on."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def save(run: Path, state: dict, groups: Mapping[str, Iterable], chief: bool = True) -> Path:
+    """Writes one checkpoint and returns its folder.
+
+    Args:
+        run: the run directory.
+        state: JSON-able, with at least `step`.
+        groups: Keras variables by group, e.g. {"model": ..., "optimizer": ...}.
+        chief: under several workers all must call `save`, only the chief's files stay.
+    """
+    groups = {name: named_variables(variables) for name, variables in groups.items()}
+    root = Path(run) / _FOLDER
+    root.mkdir(parents=True, exist_ok=True)
+    temporary = root / f".writing-{os.getpid()}"
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    try:
+        tf.train.Checkpoint(**groups).write(str(temporary / "variables"))
+        if not chief:
+            return temporary
+        files = {path.name: _digest(path) for path in sorted(temporary.iterdir()) if path.is_file()}
+        write_json(temporary / STATE_FILE, {"format": FORMAT, **state, "variables": _shapes(groups), "files": files})
+        for path in temporary.iterdir():
+            _flush(path)
+        final = root / f"step-{state['step']:08d}"
+        if final.exists():
+            shutil.rmtree(final)
+        os.replace(temporary, final)
+        _flush(root)
+        return final
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def open_checkpoint(folder: Path) -> Checkpoint:
+    """Checks a checkpoint's format and checksums. Raises UserError that names the damaged file."""
+    folder = Path(folder)
+    state = read_json(folder / STATE_FILE)
+    if state.get("format") != FORMAT:
+        raise UserError(f"{folder}: checkpoint format {state.get('format')}, this program reads {FORMAT}", 1)
+    for name, digest in state["files"].items():
+        path = folder / name
+        if not path.exists():
+            raise UserError(f"{path}: missing from its checkpoint", 1)
+        if _digest(path) != digest:
+            raise UserError(f"{path}: damaged, its checksum does not match", 1)
+    return Checkpoint(folder, state)
+
+
+def folders(run: Path) -> list[Path]:
+    """The run's checkpoint folders, newest first."""
+    return sorted((Path(run) / _FOLDER).glob("step-*"), reverse=True)
+
+
+def newest(run: Path, say=print) -> Checkpoint | None:
+    """The newest checkpoint that is whole; None where there is none at all.
+
+    A damaged one is passed over, with a line that says so. Raises UserError where every one is damaged.
+    """
+    found = folders(run)
+    for folder in found:
+        try:
+            return open_checkpoint(folder)
+        except UserError as error:
+            say(f"{error}; going back to the checkpoint before it")
+    if found:
+        raise UserError(f"{run}: every checkpoint is damaged; remove the directory to start again", 1)
+    return None
+
+
+def best(run: Path, say=print) -> Checkpoint | None:
+    """The checkpoint with the best validation top-1, or the newest where that one is gone or damaged."""
+    last = newest(run, say)
+    if last is None or last.state.get("best_step") in (None, last.step):
+        return last
+    folder = last.folder.with_name(f"step-{last.state['best_step']:08d}")
+    try:
+        return open_checkpoint(folder)
+    except UserError as error:
+        say(f"{error}; using {last.folder.name} in place of the best")
+        return last
+
+
+def restore(checkpoint: Checkpoint, groups: Mapping[str, Iterable]) -> None:
+    """Loads the variables of `groups`; groups of the checkpoint that are not asked for are left alone.
+
+    Raises UserError that lists every variable which is missing here, missing there, or of another shape.
+    """
+    groups = {name: named_variables(variables) for name, variables in groups.items()}
+    here = _shapes(groups)
+    there = {key: shape for key, shape in checkpoint.state["variables"].items() if key.split(":")[0] in groups}
+    faults = [f"{key} is not in the checkpoint" for key in here.keys() - there.keys()]
+    faults += [f"{key} is only in the checkpoint" for key in there.keys() - here.keys()]
+    faults += [
+        f"{key} is {there[key]}, here {here[key]}" for key in here.keys() & there.keys() if here[key] != there[key]
+    ]
+    if faults:
+        raise UserError(f"{checkpoint.folder}: does not fit this network: {'; '.join(sorted(faults))}", 1)
+    # expect_partial: the test loads the model alone, without the optimizer that stands beside it.
+    reader = tf.train.Checkpoint(**groups).read(str(checkpoint.folder / "variables"))
+    reader.assert_existing_objects_matched().expect_partial()
+
+
+def restore_weights(checkpoint: Checkpoint, model) -> None:
+    """Loads what is evaluated: the model's variables, and over them their moving averages where the run kept them."""
+    restore(checkpoint, {"model": model.variables})
+    if any(key.startswith("average:") for key in checkpoint.state["variables"]):
+        restore(checkpoint, {"average": [v for v in model.variables if tf.as_dtype(v.dtype).is_floating]})
+
+
+def prune(run: Path, keep: Iterable[int], newest_kept: int = 1) -> None:
+    """Removes all checkpoints but the `newest_kept` newest and those of the steps in `keep`."""
+    names = {f"step-{step:08d}" for step in keep}
+    for folder in folders(run)[newest_kept:]:
+        if folder.name not in names:
+            shutil.rmtree(folder)
+
+
+def transfer(checkpoint: Checkpoint, variables: Iterable, layers: Iterable[str] | None) -> tuple[list[str], list[str]]:
+    """Copies a checkpoint's model variables into those of the same path and shape.
+
+    Args:
+        checkpoint: of this or another network.
+        variables: Keras variables to fill.
+        layers: only variables of these layers; None: of all.
+
+    Returns:
+        The paths that were filled, and the layers of those that were not (seed states left out).
+    """
+    named = named_variables(variables)
+    shapes = checkpoint.state["variables"]
+    wanted = {path: value for path, value in named.items() if layers is None or path.split("/")[0] in set(layers)}
+    taken = {path: value for path, value in wanted.items() if shapes.get(f"model:{path}") == value.shape.as_list()}
+    status = tf.train.Checkpoint(model=taken).read(str(checkpoint.folder / "variables"))
+    status.assert_existing_objects_matched().expect_partial()
+    left = dict.fromkeys(path.split("/")[0] for path in named if path not in taken and "seed" not in path)
+    return list(taken), list(left)

@@ -1,0 +1,128 @@
+"""Devices, strategy and precision: chosen here, invisible elsewhere."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from common.errors import UserError, unknown
+
+STRATEGIES = ("auto", "one", "mirrored", "multiworker")
+PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
+
+
+@dataclass(frozen=True)
+class Devices:
+    """Where a run computes.
+
+    Attributes:
+        strategy: enters scope for building, runs the step.
+        worker, workers: this process' place among the machines, from 0, and their number.
+        replicas: devices over all machines; the global batch is divided by it.
+        text: for people, e.g. "2 x CPU, mirrored".
+    """
+
+    strategy: tf.distribute.Strategy
+    worker: int
+    workers: int
+    replicas: int
+    text: str
+
+    @property
+    def chief(self) -> bool:
+        """True in the one process that writes."""
+        return self.worker == 0
+
+
+def choose(name: str = "auto", virtual_devices: int = 0) -> Devices:
+    """The devices that `--strategy` and `--virtual_devices` ask for.
+
+    auto: several machines where TF_CONFIG names them, several GPUs (or virtual CPUs) where they are visible, else one
+    device. Call it before anything else touches TensorFlow's devices. Raises UserError where what is asked is not here.
+    """
+    if name not in STRATEGIES:
+        raise unknown("--strategy", name, STRATEGIES)
+    if virtual_devices > 1:
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * virtual_devices)
+    workers = len(json.loads(os.environ.get("TF_CONFIG", "{}")).get("cluster", {}).get("worker", ()))
+    gpus = tf.config.list_logical_devices("GPU")
+    devices = gpus or tf.config.list_logical_devices("CPU")
+    if name == "auto":
+        name = "multiworker" if workers > 1 else "mirrored" if len(devices) > 1 else "one"
+    kind = f"{len(devices)} x {'GPU' if gpus else 'CPU'}"
+    if name == "one":
+        return Devices(tf.distribute.get_strategy(), 0, 1, 1, f"one {'GPU' if gpus else 'CPU'}")
+    if name == "mirrored":
+        if len(devices) < 2:
+            raise UserError("--strategy=mirrored needs two devices or more; on a CPU add --virtual_devices 2")
+        strategy = tf.distribute.MirroredStrategy([device.name for device in devices])
+        return Devices(strategy, 0, 1, len(devices), f"{kind}, mirrored")
+    if not workers:
+        raise UserError("--strategy=multiworker needs TF_CONFIG with the cluster's workers and this process' task")
+    strategy = tf.distribute.MultiWorkerMirroredStrategy()
+    replicas = strategy.num_replicas_in_sync
+    resolver = strategy.cluster_resolver
+    return Devices(strategy, resolver.task_id, workers, replicas, f"{workers} machines, {replicas} replicas")
+
+
+def resolve_precision(name: str = "auto") -> str:
+    """The Keras dtype policy for `--precision`.
+
+    auto: mixed_bfloat16 where it is faster - GPUs with bfloat16 tensor cores (compute capability 8 and above) and
+    processors with AMX - else float32. Without AMX a CPU emulates bfloat16 and is slower for it.
+    """
+    if name not in PRECISIONS:
+        raise unknown("--precision", name, PRECISIONS)
+    if name != "auto":
+        return name
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:
+        capable = [
+            tf.config.experimental.get_device_details(gpu).get("compute_capability", (0,))[0] >= 8 for gpu in gpus
+        ]
+        return "mixed_bfloat16" if all(capable) else "float32"
+    cpuinfo = Path("/proc/cpuinfo")
+    amx = cpuinfo.exists() and "amx_bf16" in cpuinfo.read_text()
+    return "mixed_bfloat16" if amx else "float32"
+
+
+@contextmanager
+def precision(policy: str) -> Iterator[None]:
+    """Layers built inside compute in `policy`; variables stay float32."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def distribute(dataset: tf.data.Dataset, devices: Devices) -> tf.data.Dataset:
+    """Deals this worker's batches out to its replicas: each takes an equal, contiguous part of every batch."""
+    if devices.replicas == 1:
+        return dataset
+    local = devices.replicas // devices.workers
+
+    def split(*batch):
+        return tuple(
+            tf.reshape(part, tf.concat([[local, tf.shape(part)[0] // local], tf.shape(part)[1:]], 0)) for part in batch
+        )
+
+    def restore_shapes(*batch):
+        return tuple(tf.ensure_shape(part, shape) for part, shape in zip(batch, shapes, strict=True))
+
+    shapes = [[spec.shape[0] and spec.shape[0] // local, *spec.shape[1:]] for spec in dataset.element_spec]
+    dealt = dataset.map(split).unbatch().map(restore_shapes).prefetch(2 * local)
+    return devices.strategy.distribute_datasets_from_function(lambda _: dealt)
+
+
+def check_batch(batch_size: int, devices: Devices) -> None:
+    """Raises UserError where the global batch cannot be shared out equally."""
+    if batch_size % devices.replicas:
+        raise UserError(f"--batch_size={batch_size} does not divide among {devices.replicas} replicas")

@@ -1,0 +1,24 @@
+"""Errors that are the user's to mend: one line, no traceback, an exit code."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """A mistake in what was asked for or in what was found on disk.
+
+    The message is one line that names the file or flag and says what to do. The program prints it and exits with
+    `exit_code`: 2 for a wrong command line, 1 for a fault in data or environment, 3 for a run that diverged.
+    """
+
+    def __init__(self, message: str, exit_code: int = 2):
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+def unknown(what: str, given: str, allowed: Iterable[str]) -> UserError:
+    """The error for a name outside a fixed list: says the nearest name where one is near, else all of them."""
+    allowed = sorted(allowed)
+    near = difflib.get_close_matches(given, allowed, n=1)
+    hint = f"did you mean {near[0]}? " if near else ""
+    return UserError(f"{what}: {given!r} is not known; {hint}choose one of: {', '.join(allowed)}")

@@ -1,0 +1,170 @@
+"""The TFRecord schema and dataset.json: what a prepared data set looks like on disk.
+
+A prepared data set is a folder with
+
+    dataset.json                       `DatasetInfo`, written last: a folder without it is not finished
+    SPLIT-00000-of-00004.tfrecord ...  `tf.train.Example`s with the field names ImageNet's records have
+    mean_image.npy                     optional, (256, 256, 3) float32, 0..255
+
+Labels run from 0 to classes - 1.
+"""
+
+import dataclasses
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import tensorflow as tf
+
+from common.errors import UserError
+
+FORMAT = 1
+INFO_FILE = "dataset.json"
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One TFRecord file: name relative to the folder, number of examples, size in bytes, SHA-256 in hex."""
+
+    file: str
+    examples: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class SplitInfo:
+    """One split: its shards in order and the number of examples of each class, by label."""
+
+    shards: tuple[Shard, ...]
+    per_class: tuple[int, ...]
+
+    @property
+    def examples(self) -> int:
+        """Number of examples in all shards."""
+        return sum(shard.examples for shard in self.shards)
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """What is known of a data set: written by data/, read by everything else.
+
+    Attributes:
+        name: short name, for people.
+        classes: class names by label.
+        splits: by name; `train` always, `validation` and `test` where they exist.
+        mean, std: per channel (RGB) over every pixel of the training split, 0..255.
+        eigenvalues, eigenvectors: of the 3x3 covariance of the training pixels' RGB divided by 255 (Krizhevsky 2012,
+            section 4.1), largest first; `eigenvectors[i]` belongs to `eigenvalues[i]`.
+        flip: False where a mirrored image would be another class (digits, text).
+        epochs: a sensible length for a first training run; None: the recipe's.
+        mean_image: file name of the mean image, or None.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    splits: dict[str, SplitInfo]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    eigenvalues: tuple[float, ...] = (0.0, 0.0, 0.0)
+    eigenvectors: tuple[tuple[float, ...], ...] = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
+    flip: bool = True
+    epochs: int | None = None
+    mean_image: str | None = None
+    extra: dict = field(default_factory=dict)
+
+
+def write_info(folder: Path, info: DatasetInfo) -> None:
+    """Writes dataset.json under a temporary name and renames it: it is whole or absent."""
+    path = Path(folder) / INFO_FILE
+    text = json.dumps({"format": FORMAT} | dataclasses.asdict(info), indent=1, ensure_ascii=False)
+    temporary = path.with_suffix(".json.tmp")
+    temporary.write_text(text + "\n", encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def read_info(folder: Path) -> DatasetInfo:
+    """Reads dataset.json. Raises UserError where it is missing, damaged or of another format."""
+    path = Path(folder) / INFO_FILE
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        version = values.pop("format")
+        if version != FORMAT:
+            raise UserError(f"{path}: format {version}, this program reads {FORMAT}; prepare the data set again", 1)
+        values["splits"] = {
+            name: SplitInfo(tuple(Shard(**shard) for shard in split["shards"]), tuple(split["per_class"]))
+            for name, split in values["splits"].items()
+        }
+        for name in ("classes", "mean", "std", "eigenvalues"):
+            values[name] = tuple(values[name])
+        values["eigenvectors"] = tuple(tuple(row) for row in values["eigenvectors"])
+        return DatasetInfo(**values)
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: there is no prepared data set here") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path}: damaged ({error}); prepare the data set again", 1) from error
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether a prepared data set is there with every shard at its full length (checksums: see `verify`)."""
+    try:
+        info = read_info(folder)
+        shards = [shard for split in info.splits.values() for shard in split.shards]
+        return all((Path(folder) / shard.file).stat().st_size == shard.bytes for shard in shards)
+    except (UserError, OSError):
+        return False
+
+
+def shard_name(split: str, index: int, shards: int) -> str:
+    """File name of one shard, e.g. `train-00003-of-00016.tfrecord`."""
+    return f"{split}-{index:05d}-of-{shards:05d}.tfrecord"
+
+
+def _bytes(value: bytes) -> tf.train.Feature:
+    return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+
+
+def _ints(value: int) -> tf.train.Feature:
+    return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
+
+
+def encode_example(
+    encoded: bytes, label: int, text: str, height: int, width: int, filename: str, image_format: str
+) -> bytes:
+    """One serialized `tf.train.Example` in ImageNet's field names.
+
+    Args:
+        encoded: JPEG or PNG bytes, RGB.
+        label: 0..classes-1.
+        text: the class name.
+        height, width: pixels.
+        filename: where the image came from, for messages and predictions.
+        image_format: "JPEG" or "PNG".
+    """
+    fields = {
+        "image/encoded": _bytes(encoded),
+        "image/format": _bytes(image_format.encode()),
+        "image/class/label": _ints(label),
+        "image/class/text": _bytes(text.encode("utf-8", "surrogateescape")),
+        "image/height": _ints(height),
+        "image/width": _ints(width),
+        "image/colorspace": _bytes(b"RGB"),
+        "image/channels": _ints(3),
+        "image/filename": _bytes(filename.encode("utf-8", "surrogateescape")),
+    }
+    ordered = tf.train.Features(feature=dict(sorted(fields.items())))
+    return tf.train.Example(features=ordered).SerializeToString(deterministic=True)
+
+
+def parse_example(serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Serialized Example (scalar string) -> (encoded bytes, label int32, file name), all scalars."""
+    found = tf.io.parse_single_example(
+        serialized,
+        {
+            "image/encoded": tf.io.FixedLenFeature([], tf.string),
+            "image/class/label": tf.io.FixedLenFeature([], tf.int64),
+            "image/filename": tf.io.FixedLenFeature([], tf.string, default_value=""),
+        },
+    )
+    return found["image/encoded"], tf.cast(found["image/class/label"], tf.int32), found["image/filename"]

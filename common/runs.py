@@ -1,0 +1,102 @@
+"""The run directory: what config.json says, and which directory a `--restore` means."""
+
+import dataclasses
+import platform
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from common import checkpoints
+from common import recipe as recipes
+from common.errors import UserError
+from common.recipe import Recipe
+
+RESULTS_FILE = "results.json"
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """All that testing a run needs, and all that a resumed run must agree with.
+
+    Attributes:
+        arch: the network's name.
+        options: further arguments it was built with.
+        classes: class names by label.
+        image_size: of the network's input, in pixels.
+        preprocessing: `pipeline.Preprocessing` as a dictionary.
+        recipe: resolved.
+        dataset: what `--dataset` said; a path is absolute.
+        seed: the one seed.
+        precision: dtype policy it was trained in.
+    """
+
+    arch: str
+    options: dict
+    classes: tuple[str, ...]
+    image_size: int
+    preprocessing: dict
+    recipe: Recipe
+    dataset: str
+    seed: int
+    precision: str
+
+
+def write(run: Path, config: RunConfig) -> None:
+    """Writes config.json, with the libraries' versions and the command beside the settings."""
+    import keras
+    import tensorflow as tf
+
+    versions = {"python": platform.python_version(), "tensorflow": tf.__version__, "keras": keras.__version__}
+    values = dataclasses.asdict(config) | {"versions": versions, "command": sys.argv}
+    checkpoints.write_json(run / checkpoints.CONFIG_FILE, values)
+
+
+def read(run: Path) -> RunConfig:
+    """Reads config.json. Raises UserError where it is missing or damaged."""
+    path = run / checkpoints.CONFIG_FILE
+    values = checkpoints.read_json(path)
+    try:
+        known = {field.name: values[field.name] for field in dataclasses.fields(RunConfig)}
+        return RunConfig(**known | {"recipe": recipes.from_dict(known["recipe"]), "classes": tuple(known["classes"])})
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{path}: damaged, {error} is missing or wrong", 1) from error
+
+
+def differences(old: RunConfig, new: RunConfig) -> list[str]:
+    """Where two configurations differ, as `name: old -> new` lines; empty when they are equal."""
+    found = recipes.differences(old.recipe, new.recipe)
+    for field in dataclasses.fields(RunConfig):
+        before, after = getattr(old, field.name), getattr(new, field.name)
+        if field.name != "recipe" and before != after:
+            long = field.name in ("classes", "preprocessing")
+            found.append(f"{field.name} differ" if long else f"{field.name}: {before} -> {after}")
+    return found
+
+
+def find(path: str, arch: str | None, family: tuple[str, ...]) -> tuple[Path, Path | None]:
+    """What `--restore PATH` means: (run directory, one checkpoint's folder or None for the run's best).
+
+    PATH may be a run directory, one checkpoint of it, or a folder that holds runs. Among several the one of `arch` is
+    meant, or the only one of `family`. Raises UserError where nothing is found or more than one could be meant.
+    """
+    folder = Path(path)
+    if not folder.exists():
+        raise UserError(f"--restore={path}: no such directory")
+    if (folder / checkpoints.STATE_FILE).exists():
+        return folder.parent.parent, folder
+    if (folder / checkpoints.CONFIG_FILE).exists():
+        return folder, None
+    inside = {config.parent: read(config.parent) for config in sorted(folder.glob(f"*/{checkpoints.CONFIG_FILE}"))}
+    fitting = [run for run, config in inside.items() if config.arch == arch]
+    fitting = fitting or [run for run, config in inside.items() if config.arch in family]
+    if not inside:
+        raise UserError(
+            f"--restore={path}: there is no run in this directory; train one first, or name a run directory"
+        )
+    if not fitting:
+        raise UserError(
+            f"--restore={path}: no run of {arch or family[0]} here, only {', '.join(c.arch for c in inside.values())}"
+        )
+    if len(fitting) > 1:
+        raise UserError(f"--restore={path}: several runs could be meant; name one: {', '.join(map(str, fitting))}")
+    return fitting[0], None

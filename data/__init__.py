@@ -1,0 +1,1 @@
+"""Getting images into TFRecords: one module per source, one command-line front, prepare.py."""

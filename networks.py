@@ -1,0 +1,15 @@
+"""The registry: every network of the four families, found by name."""
+
+import alexnet
+from common.architecture import Architecture
+from common.errors import unknown
+
+FAMILIES = {module.__name__: module.ARCHITECTURES for module in (alexnet,)}
+ARCHITECTURES = {member.name: member for members in FAMILIES.values() for member in members}
+
+
+def find(name: str) -> Architecture:
+    """The architecture called `name`. Raises UserError with the nearest names otherwise."""
+    if name not in ARCHITECTURES:
+        raise unknown("--arch", name, ARCHITECTURES)
+    return ARCHITECTURES[name]

@@ -1,0 +1,48 @@
+"""The recipe: checked when made, written to and read from JSON, compared."""
+
+import dataclasses
+import json
+
+import pytest
+
+from common.errors import UserError
+from common.recipe import Recipe, differences, from_dict
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"optimizer": "momentun"}, "did you mean momentum"),
+        ({"schedule": "linear"}, "choose one of"),
+        ({"learning_rate": 0.0}, "above 0"),
+        ({"learning_rate": float("nan")}, "learning_rate"),
+        ({"momentum": 1.5}, r"\[0.0, 1.0\]"),
+        ({"batch_size": 0}, "batch_size"),
+        ({"scale_range": (480, 256)}, "smaller first"),
+        ({"schedule_boundaries": (48000, 32000)}, "rising"),
+        ({"schedule": "piecewise"}, "--schedule_boundaries"),
+        ({"warmup": "gradual"}, "--warmup_epochs"),
+        ({"warmup": "gradual", "warmup_epochs": 1.0, "warmup_factor": 1.1}, "warmup_factor"),
+        ({"learning_rate": 0.01, "minimum_learning_rate": 0.1}, "above --learning_rate"),
+    ],
+)
+def test_mistakes_are_named(fields, words):
+    with pytest.raises(UserError, match=words) as raised:
+        Recipe(**fields)
+    assert raised.value.exit_code == 2
+    assert "\n" not in str(raised.value)
+
+
+def test_goes_through_json_unchanged():
+    recipe = Recipe(schedule="piecewise", schedule_boundaries=(32000, 48000), learning_rate=0.1, epochs=3)
+    assert from_dict(json.loads(json.dumps(dataclasses.asdict(recipe)))) == recipe
+
+
+def test_unknown_field_is_refused():
+    with pytest.raises(UserError, match="did you mean learning_rate"):
+        from_dict({"learnin_rate": 0.1})
+
+
+def test_differences_name_field_and_both_values():
+    assert differences(Recipe(), Recipe()) == []
+    assert differences(Recipe(), Recipe(l1=0.5, epochs=4)) == ["epochs: None -> 4", "l1: 0.0 -> 0.5"]
