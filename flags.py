@@ -54,6 +54,8 @@ RUN = (
     Flag("log_every", int, 10, "steps between two progress lines and metrics.csv rows"),
     Flag("save_every", int, 0, "steps between checkpoints, beside one at each epoch's end; 0: none"),
     Flag("keep", int, 2, "how many of the newest checkpoints stay, beside the best"),
+    Flag("dry_run", bool, False, "train: print the resolved recipe, model, data and expected time, and stop"),
+    Flag("classes", int, 1000, "summary: number of classes"),
     Flag("summary_format", str, "text", "summary: how to print the table"),
 )
 DEVICES = (
@@ -67,6 +69,7 @@ NETWORK = (
     Flag("shortcut", str, None, "ResNet: A identity padded with zeros, B projection where sizes change, C always"),
     Flag("stride_in", str, None, "ResNet bottleneck: which convolution carries the stride, 1x1 (paper) or 3x3"),
 )
+ARCHITECTURE_OPTIONS = ("shortcut", "stride_in")  # arguments of a network's build, for the networks that have them
 # Help of the recipe's fields, grouped as they are printed; the defaults come from the network's own recipe.
 RECIPE = {
     "Optimisation": {
@@ -96,6 +99,7 @@ RECIPE = {
         "minimum_learning_rate": "cosine, sgdr, cyclical: the lower end",
         "warmup": "in front of the rule: none, constant or gradual",
         "warmup_epochs": "length of the warm-up",
+        "warmup_factor": "constant: share of the learning rate meanwhile; gradual: the share it begins with",
     },
     "Regularisation and initialisation": {
         "weight_decay": "lambda of lambda/2 ||W||^2, added to the loss",
@@ -180,7 +184,14 @@ def parse(arguments: list[str]) -> Options:
                 found[name] = tuple(int(part) for part in found[name])
             except ValueError as error:
                 raise UserError(f"--{name}: give whole numbers, comma-separated") from error
-    for name, least in (("log_every", 1), ("save_every", 0), ("keep", 1), ("virtual_devices", 0), ("image_size", 1)):
+    for name, least in (
+        ("log_every", 1),
+        ("save_every", 0),
+        ("keep", 1),
+        ("virtual_devices", 0),
+        ("image_size", 1),
+        ("classes", 1),
+    ):
         if found[name] is not None and found[name] < least:
             raise UserError(f"--{name}={found[name]}: the least is {least}")
     return Options(found, frozenset(name for name in names if values[name].present))
@@ -204,7 +215,7 @@ def help_text(script: str, family: str | None) -> str:
         f"  python {script} --mode train" + ("" if family else " --arch resnet34"),
         f"  python {script} --mode test --restore ckpt/",
         "",
-        f"networks (--arch): {', '.join(member.name for member in members)}",
+        *textwrap.wrap(f"networks (--arch): {', '.join(member.name for member in members)}", width),
     ]
     for title, group in GROUPS.items():
         lines += ["", f"{title}:"]

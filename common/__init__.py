@@ -9,6 +9,7 @@ import sys
 
 _LAZY = (
     "augmentation",
+    "averages",
     "checkpoints",
     "distribution",
     "evaluation",
@@ -19,6 +20,7 @@ _LAZY = (
     "optimizers",
     "pipeline",
     "records",
+    "reporter",
     "runs",
     "sources",
     "summary",

@@ -6,6 +6,7 @@ or up with `ceil=True` as Caffe's pools do.
 """
 
 import math
+import sys
 
 import keras
 import tensorflow as tf
@@ -274,5 +275,14 @@ def image_input(size: int, smallest: int = 1) -> keras.KerasTensor:
 
 
 def network(inputs, outputs, name: str) -> keras.Model:
-    """The finished model."""
-    return keras.Model(inputs, outputs, name=name)
+    """The finished model.
+
+    Keras walks the graph by recursion, a call for every layer: resnet1202, 3,600 layers deep, needs more than Python's
+    limit of 1,000, which is raised for as long as the walk takes.
+    """
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(limit, 20000))
+    try:
+        return keras.Model(inputs, outputs, name=name)
+    finally:
+        sys.setrecursionlimit(limit)

@@ -25,8 +25,7 @@ and the three below) take the recipe's `l1` into their step, over the same varia
 the loss must leave it out: `l1_in_loss(recipe)` is what belongs there. Weight decay is part of the loss for every rule.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
 
 import keras
 import tensorflow as tf
@@ -163,7 +162,7 @@ def make_optimizer(recipe: Recipe) -> keras.optimizers.Optimizer:
     """The optimizer a recipe names; its `learning_rate` is a variable to be assigned at every step.
 
     It has no weight decay, clipping or averaging of its own: see `losses.regularisation`, `apply_gradients`,
-    `WeightAverage`. Its variables bear its name, e.g. `adam/conv1_kernel_momentum`.
+    `averages.WeightAverage`. Its variables bear its name, e.g. `adam/conv1_kernel_momentum`.
 
     Raises:
         UserError: the name is not known.
@@ -204,7 +203,7 @@ def caution(recipe: Recipe) -> str | None:
     return None
 
 
-def clip_by_global_norm(gradients: Sequence[tf.Tensor | None], norm: float) -> list[tf.Tensor | None]:
+def clip_by_global_norm(gradients: Sequence[tf.Tensor | None], norm: float | tf.Tensor) -> list[tf.Tensor | None]:
     """Scales all gradients by norm / max(norm, N), N = sqrt(sum of all squares) (Pascanu et al. 2013).
 
     None stays None. Where a gradient is not finite all become NaN, so that the loss shows it.
@@ -236,61 +235,7 @@ def apply_gradients(
         present = [gradient for gradient in gradients if gradient is not None]
         if replica.num_replicas_in_sync > 1:
             present = replica.all_reduce(tf.distribute.ReduceOp.SUM, present)
-        clipped = clip_by_global_norm(present, optimizer.scale_loss(clip_norm))
+        clipped = clip_by_global_norm(present, tf.cast(optimizer.scale_loss(clip_norm), present[0].dtype))
         shares = iter([gradient / replica.num_replicas_in_sync for gradient in clipped])
         gradients = [None if gradient is None else next(shares) for gradient in gradients]
     optimizer.apply(gradients, variables)
-
-
-class WeightAverage:
-    """An exponential moving average of a model's weights, for evaluation (Szegedy et al. 2016, section 8).
-
-        average = d average + (1 - d) weight,   d = min(decay, t / (9 + t)),   t = 0, 1, 2 ...
-
-    So the first update copies the weights and early ones forget quickly (tf.train.ExponentialMovingAverage's
-    `num_updates`, counted from 1). Batch normalisation's moving statistics are averaged with the weights, since they
-    belong to them; whole-number state, such as dropout's seeds, is left alone. Make it inside the strategy's scope.
-
-    Each average bears the path of the variable it follows: saved as a group, the averages can be restored over a model.
-    """
-
-    def __init__(self, model: keras.Model, decay: float):
-        self.decay = decay
-        self._followed = [v for v in model.variables if tf.as_dtype(v.dtype).is_floating]
-        self.variables = [_twin(variable) for variable in self._followed]
-
-    def update(self, steps: tf.Tensor) -> None:
-        """Takes in the weights after `steps` steps (scalar, any number type). Call it in cross-replica context."""
-        earlier = tf.maximum(tf.cast(steps, tf.float32) - 1.0, 0.0)
-        decay = tf.minimum(self.decay, earlier / (9.0 + earlier))
-        extended = tf.distribute.get_strategy().extended
-
-        def move(average, weight):
-            average.assign(tf.cast(decay, weight.dtype) * average + tf.cast(1.0 - decay, weight.dtype) * weight)
-
-        for average, weight in zip(self.variables, self._followed, strict=True):
-            extended.update(average.value, move, args=(weight.value,), group=False)
-
-    @contextmanager
-    def swapped(self) -> Iterator[None]:
-        """Within it the model holds the averages; afterwards its own weights again, to the bit. Eager only."""
-        self._swap()
-        try:
-            yield
-        finally:
-            self._swap()
-
-    def _swap(self) -> None:
-        for average, weight in zip(self.variables, self._followed, strict=True):
-            before = weight.value.numpy()
-            weight.assign(average.value.numpy())
-            average.assign(before)
-
-
-def _twin(variable: keras.Variable) -> keras.Variable:
-    """A new variable with the path, shape, dtype and value of another, not trained."""
-    *scopes, name = variable.path.split("/")
-    with ExitStack() as stack:
-        for scope in scopes:
-            stack.enter_context(keras.name_scope(scope))
-        return keras.Variable(variable.value.numpy(), trainable=False, dtype=variable.dtype, name=name)

@@ -6,18 +6,23 @@ A prepared data set is a folder with
     SPLIT-00000-of-00004.tfrecord ...  `tf.train.Example`s with the field names ImageNet's records have
     mean_image.npy                     optional, (256, 256, 3) float32, 0..255
 
-Labels run from 0 to classes - 1.
+Labels run from 0 to classes - 1. TensorFlow is imported by the functions that need it: what is known of a data set can
+be read and written without.
 """
 
 import dataclasses
+import hashlib
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-
-import tensorflow as tf
+from typing import TYPE_CHECKING
 
 from common.errors import UserError
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 FORMAT = 1
 INFO_FILE = "dataset.json"
@@ -80,7 +85,7 @@ def write_info(folder: Path, info: DatasetInfo) -> None:
     path = Path(folder) / INFO_FILE
     text = json.dumps({"format": FORMAT} | dataclasses.asdict(info), indent=1, ensure_ascii=False)
     temporary = path.with_suffix(".json.tmp")
-    temporary.write_text(text + "\n", encoding="utf-8")
+    temporary.write_text(text + "\n", encoding="utf-8", errors="surrogateescape")
     os.replace(temporary, path)
 
 
@@ -88,7 +93,7 @@ def read_info(folder: Path) -> DatasetInfo:
     """Reads dataset.json. Raises UserError where it is missing, damaged or of another format."""
     path = Path(folder) / INFO_FILE
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(path.read_text(encoding="utf-8", errors="surrogateescape"))
         version = values.pop("format")
         if version != FORMAT:
             raise UserError(f"{path}: format {version}, this program reads {FORMAT}; prepare the data set again", 1)
@@ -121,12 +126,10 @@ def shard_name(split: str, index: int, shards: int) -> str:
     return f"{split}-{index:05d}-of-{shards:05d}.tfrecord"
 
 
-def _bytes(value: bytes) -> tf.train.Feature:
-    return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
-
-
-def _ints(value: int) -> tf.train.Feature:
-    return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
+def checksum(path: Path) -> str:
+    """SHA-256 of a file, in hex."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def encode_example(
@@ -142,23 +145,32 @@ def encode_example(
         filename: where the image came from, for messages and predictions.
         image_format: "JPEG" or "PNG".
     """
+    import tensorflow as tf
+
+    def feature(value: bytes | int) -> tf.train.Feature:
+        if isinstance(value, int):
+            return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
+        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+
     fields = {
-        "image/encoded": _bytes(encoded),
-        "image/format": _bytes(image_format.encode()),
-        "image/class/label": _ints(label),
-        "image/class/text": _bytes(text.encode("utf-8", "surrogateescape")),
-        "image/height": _ints(height),
-        "image/width": _ints(width),
-        "image/colorspace": _bytes(b"RGB"),
-        "image/channels": _ints(3),
-        "image/filename": _bytes(filename.encode("utf-8", "surrogateescape")),
+        "image/encoded": encoded,
+        "image/format": image_format.encode(),
+        "image/class/label": label,
+        "image/class/text": text.encode("utf-8", "surrogateescape"),
+        "image/height": height,
+        "image/width": width,
+        "image/colorspace": b"RGB",
+        "image/channels": 3,
+        "image/filename": filename.encode("utf-8", "surrogateescape"),
     }
-    ordered = tf.train.Features(feature=dict(sorted(fields.items())))
-    return tf.train.Example(features=ordered).SerializeToString(deterministic=True)
+    features = tf.train.Features(feature={name: feature(value) for name, value in fields.items()})
+    return tf.train.Example(features=features).SerializeToString(deterministic=True)
 
 
-def parse_example(serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+def parse_example(serialized: "tf.Tensor") -> tuple["tf.Tensor", "tf.Tensor", "tf.Tensor"]:
     """Serialized Example (scalar string) -> (encoded bytes, label int32, file name), all scalars."""
+    import tensorflow as tf
+
     found = tf.io.parse_single_example(
         serialized,
         {
@@ -168,3 +180,53 @@ def parse_example(serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tenso
         },
     )
     return found["image/encoded"], tf.cast(found["image/class/label"], tf.int32), found["image/filename"]
+
+
+def verify(folder: Path) -> Iterator[tuple[Shard, str | None]]:
+    """Reads every shard of a prepared data set through: its bytes, its records, and each image in them.
+
+    Yields:
+        each shard with its first fault, or None: missing, another length or checksum than dataset.json has, another
+        number of records or of a class's records, a record that is no Example, an image that cannot be decoded.
+
+    Raises:
+        UserError: there is no readable dataset.json.
+    """
+    info = read_info(folder)
+    for split in info.splits.values():
+        counts = [0] * len(info.classes)
+        for shard in split.shards:
+            fault = _fault(Path(folder) / shard.file, shard, counts)
+            if not fault and shard is split.shards[-1] and tuple(counts) != split.per_class:
+                fault = "the split's images per class are not those of dataset.json"
+            yield shard, fault
+
+
+def _fault(path: Path, shard: Shard, counts: list[int]) -> str | None:
+    """The first fault of one shard, or None; adds its labels to `counts`, images of each class."""
+    import tensorflow as tf
+
+    def check(serialized):
+        encoded, label, name = parse_example(serialized)
+        image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
+        return label, name, tf.size(image)
+
+    if not path.exists():
+        return "missing"
+    if path.stat().st_size != shard.bytes:
+        return f"{path.stat().st_size} bytes long instead of {shard.bytes}"
+    examples = 0
+    try:
+        checked = tf.data.TFRecordDataset(str(path)).map(check, tf.data.AUTOTUNE, deterministic=True)
+        for label, name, size in checked.as_numpy_iterator():
+            if not 0 <= label < len(counts) or not size:
+                return f"record {examples} ({name.decode(errors='backslashreplace')}): label {label}, {size} values"
+            counts[label] += 1
+            examples += 1
+    except tf.errors.DataLossError:
+        return f"corrupted at record {examples}"
+    except tf.errors.OpError as error:
+        return f"record {examples} cannot be decoded ({error.message.splitlines()[0][-80:]})"
+    if examples != shard.examples:
+        return f"{examples} records instead of {shard.examples}"
+    return None if checksum(path) == shard.sha256 else "its checksum is not the one in dataset.json"

@@ -57,9 +57,16 @@ def read(run: Path) -> RunConfig:
     values = checkpoints.read_json(path)
     try:
         known = {field.name: values[field.name] for field in dataclasses.fields(RunConfig)}
-        return RunConfig(**known | {"recipe": recipes.from_dict(known["recipe"]), "classes": tuple(known["classes"])})
+        known["recipe"] = recipes.from_dict(known["recipe"])
+        known["preprocessing"] = _tuples(known["preprocessing"])
+        return RunConfig(**known | {"classes": tuple(known["classes"])})
     except (KeyError, TypeError) as error:
         raise UserError(f"{path}: damaged, {error} is missing or wrong", 1) from error
+
+
+def _tuples(values: dict) -> dict:
+    """JSON's lists as the tuples they were."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
 
 
 def differences(old: RunConfig, new: RunConfig) -> list[str]:

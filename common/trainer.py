@@ -3,81 +3,15 @@
 import math
 import signal
 import time
-from collections.abc import Callable
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from common import checkpoints, distribution, evaluation, losses, monitor, optimizers
 from common.errors import UserError
-from common.recipe import Recipe
-
-
-@dataclass(frozen=True)
-class Job:
-    """Everything that stays the same through a run.
-
-    Attributes:
-        run: the run directory.
-        model, optimizer: built inside the strategy's scope; the optimizer's variables exist already.
-        average: the moving average of the weights that is evaluated in their place, or None.
-        schedule: learning-rate rule (`common.schedules`).
-        recipe: resolved, `epochs` is a number.
-        auxiliary_weight: weight of the loss of every auxiliary classifier.
-        devices: where to compute.
-        training: start step -> endless data set of this worker's batches.
-        validation: () -> one pass over the validation split.
-        steps_per_epoch: full global batches in an epoch.
-        identity: what a checkpoint of this run must agree with (arch, classes ...).
-        mean: the picture or channel mean that was subtracted, to show inputs as they looked.
-        log_every: steps between two log rows.
-        save_every: steps between checkpoints beside those at each epoch's end; 0: none.
-        keep: how many of the newest checkpoints stay, beside the best.
-        resume_command: how to go on, printed when the run is interrupted.
-    """
-
-    run: Path
-    model: Any
-    optimizer: Any
-    average: Any
-    schedule: Any
-    recipe: Recipe
-    auxiliary_weight: float
-    devices: distribution.Devices
-    training: Callable[[int], tf.data.Dataset]
-    validation: Callable[[], tf.data.Dataset]
-    steps_per_epoch: int
-    identity: dict
-    mean: np.ndarray
-    log_every: int = 10
-    save_every: int = 0
-    keep: int = 1
-    resume_command: str = ""
-
-    @property
-    def total_steps(self) -> int:
-        """Steps in the whole run, if the schedule does not end it sooner."""
-        return self.steps_per_epoch * self.recipe.epochs
-
-
-@dataclass
-class State:
-    """Everything that moves, beside the variables: saved with every checkpoint, so a resumed run has it all."""
-
-    step: int = 0
-    best_top1: float = -1.0
-    best_step: int | None = None
-    finished: bool = False
-    sums: list[float] = field(default_factory=lambda: [0.0] * 5)  # of the log interval under way, in SUMS' order
-    summed: int = 0  # steps in `sums`
-
-
-CHANCE_STEPS = 100  # steps after which a loss at ln(classes) is worth a warning
-SUMS = ("data_loss", "l2_loss", "loss", "top1", "top5")
+from common.job import Job, State
+from common.reporter import Interval, Reporter
 
 
 def make_train_step(job: Job):
@@ -164,92 +98,16 @@ def resume(job: Job, checkpoint: checkpoints.Checkpoint) -> State:
     return State(**{name: checkpoint.state[name] for name in names})
 
 
-class _Interval:
-    """The log interval under way: results not yet looked at, and the sums of those that were."""
-
-    def __init__(self, job: Job, state: State):
-        self.job, self.state, self.pending = job, state, []
-
-    def add(self, values: tf.Tensor) -> None:
-        """Takes the result of the step just done; it is not read yet, so a device may run ahead."""
-        self.pending.append(values)
-
-    def collect(self, rate: float) -> dict:
-        """Reads the pending results into the state's sums and returns the row of the interval so far.
-
-        Raises UserError (exit code 3) at the first loss that is not finite.
-        """
-        state = self.state
-        for offset, tensor in enumerate(self.pending):
-            values = np.asarray(tensor.numpy(), np.float64)
-            if not np.isfinite(values[:3]).all():
-                raise UserError(
-                    f"the loss became {values[2]} at step {state.step - len(self.pending) + offset + 1}, learning rate "
-                    f"{rate:g}; nothing was saved after the last checkpoint: lower --learning_rate, or try "
-                    "--initializer glorot or --clip_norm 1",
-                    3,
-                )
-            state.sums = [total + float(value) for total, value in zip(state.sums, values, strict=True)]
-            state.summed += 1
-        self.pending.clear()
-        means = {name: total / max(state.summed, 1) for name, total in zip(SUMS, state.sums, strict=True)}
-        epoch = math.ceil(state.step / self.job.steps_per_epoch)
-        return {"step": state.step, "epoch": epoch, "split": "train", "learning_rate": rate, **means}
-
-    def close(self) -> None:
-        """Begins the next interval."""
-        self.state.sums, self.state.summed = [0.0] * len(SUMS), 0
-
-
-class _Reporter:
-    """Everything the chief writes for people: metrics.csv, TensorBoard, the progress line."""
-
-    def __init__(self, job: Job):
-        self.job = job
-        self.metrics, self.board = monitor.MetricsFile(job.run), monitor.TensorBoard(job.run)
-        self.progress, self.clock = monitor.Progress(), monitor.Clock()
-        self.warned = False
-
-    def inputs(self, images) -> None:
-        """The first batch as the network sees it, its mean added back."""
-        first = self.job.devices.strategy.experimental_local_results(images)[0]
-        self.board.picture("augmented_inputs", monitor.input_sheet(first[:16].numpy(), self.job.mean), 0)
-
-    def interval(self, row: dict, seconds_left: float) -> None:
-        """A row, a point of each curve and a progress line for a log interval."""
-        speed, waiting = self.clock.read()
-        self.metrics.add(row)
-        self.board.scalars(row["step"], "train", {name: row[name] for name in SUMS})
-        rates = {"learning_rate": row["learning_rate"], "images_per_second": speed, "data_wait_share": waiting}
-        self.board.scalars(row["step"], "run", rates)
-        self.progress.show(
-            monitor.progress_text(row, self.job.total_steps, self.job.recipe.epochs, speed, waiting, seconds_left)
-        )
-        self._watch(row)
-        self.clock.reset()
-
-    def _watch(self, row: dict) -> None:
-        """Says once when the loss sits at that of guessing: ln(classes)."""
-        heads = 1 + self.job.auxiliary_weight * (len(self.job.model.outputs) - 1)
-        chance = heads * math.log(self.job.identity["classes"])
-        if not self.warned and row["step"] >= CHANCE_STEPS and abs(row["data_loss"] - chance) < 0.01 * chance:
-            self.warned = True
-            self.progress.say(
-                f"warning: after {row['step']} steps the loss is still that of guessing, ln({self.job.identity['classes']}) "
-                f"= {chance:.3f}. Known cures: --initializer glorot or he, another --learning_rate, --mean channel"
-            )
-
-    def validation(self, row: dict, line: str, better: bool, news: str | None) -> None:
-        """A row, a point of each curve, the first filters and a line for a validation."""
-        self.metrics.add(row)
-        self.board.scalars(row["step"], "validation", {name: row[name] for name in SUMS})
-        first = next((v for v in self.job.model.trainable_variables if len(v.shape) == 4), None)
-        if first is not None:
-            self.board.picture("conv1", monitor.filter_sheet(first.numpy()), row["step"])
-        self.board.flush()
-        self.progress.say(f"epoch {row['epoch']}: {line}{', the best so far' if better else ''}")
-        if news:
-            self.progress.say(news)
+def seconds_per_step(job: Job, steps: int = 3) -> float:
+    """Mean wall time of `steps` steps after the first, which holds the tracing. The weights are trained meanwhile."""
+    step_fn = make_train_step(job)
+    batches = iter(distribution.distribute(job.training(0), job.devices))
+    job.optimizer.learning_rate.assign(job.schedule.rate(0))
+    step_fn(*next(batches)).numpy()
+    start = time.perf_counter()
+    for _ in range(steps):
+        step_fn(*next(batches)).numpy()
+    return (time.perf_counter() - start) / steps
 
 
 def fit(job: Job, state: State, recipe_text: str) -> State:
@@ -260,8 +118,8 @@ def fit(job: Job, state: State, recipe_text: str) -> State:
     whether the run is complete.
     """
     step_fn, eval_fn = make_train_step(job), evaluation.make_eval_step(job.model, job.devices)
-    report = _Reporter(job) if job.devices.chief else None
-    interval, saved, rate = _Interval(job, state), state.step, math.nan
+    report = Reporter(job) if job.devices.chief else None
+    interval, saved, rate = Interval(job, state), state.step, math.nan
     begun, begun_step = time.perf_counter(), None
     if report and state.step == 0:
         report.board.text("recipe", recipe_text)

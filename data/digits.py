@@ -6,20 +6,21 @@ The grey values 0..16 become 0..255, repeated over R, G and B, stored as lossles
 train / validation / test, stratified, by a fixed seed. A mirrored digit is no digit, so `flip` is False.
 """
 
-import hashlib
-import io
+import functools
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from common import records
-from data import statistics
+from data import npz, writer
+from data.source import Item, Source
 
 
+@functools.cache
 def load() -> tuple[np.ndarray, np.ndarray]:
     """Images (1797, 8, 8, 3) uint8 and labels (1797,) int."""
     from sklearn.datasets import load_digits
@@ -29,13 +30,24 @@ def load() -> tuple[np.ndarray, np.ndarray]:
     return np.repeat(grey[..., None], 3, axis=-1), digits.target
 
 
-def split(labels: np.ndarray) -> dict[str, np.ndarray]:
-    """Indices of each split: 1,257 / 180 / 360, stratified, always the same."""
+def read(items: Sequence[Item]) -> Iterator[tuple[Item, bytes]]:
+    """Items whose offset is the row."""
+    for item in items:
+        yield item, npz.png(load()[0][item.offset])
+
+
+def open_source() -> Source:
+    """Lists the digits: 1,257 / 180 / 360, stratified, always the same."""
     from sklearn.model_selection import train_test_split
 
+    labels = load()[1]
     rest, test = train_test_split(np.arange(len(labels)), test_size=360, stratify=labels, random_state=0)
     train, validation = train_test_split(rest, test_size=180, stratify=labels[rest], random_state=0)
-    return {"train": train, "validation": validation, "test": test}
+    splits = {
+        name: [Item(f"digits/{row:04d}.png", int(labels[row]), offset=int(row)) for row in rows]
+        for name, rows in (("train", train), ("validation", validation), ("test", test))
+    }
+    return Source("digits", "digits", tuple("0123456789"), splits, read, flip=False, epochs=16)
 
 
 def prepare(folder: Path) -> None:
@@ -46,38 +58,10 @@ def prepare(folder: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=".digits-", dir=folder.parent))
     try:
-        _write(work)
+        writer.write(open_source(), work, writer.Options(shards=1))
         folder.mkdir(exist_ok=True)
         # Every process writes the same bytes, and dataset.json comes last: whoever is first, nothing is half there.
         for path in sorted(work.iterdir(), key=lambda path: path.name == records.INFO_FILE):
             os.replace(path, folder / path.name)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-
-
-def _write(folder: Path) -> None:
-    import tensorflow as tf
-
-    images, labels = load()
-    splits = {}
-    for name, chosen in split(labels).items():
-        path = folder / records.shard_name(name, 0, 1)
-        with tf.io.TFRecordWriter(str(path)) as writer:
-            for index in chosen:
-                png = io.BytesIO()
-                Image.fromarray(images[index]).save(png, "PNG")
-                label = int(labels[index])
-                writer.write(
-                    records.encode_example(png.getvalue(), label, str(label), 8, 8, f"digits/{index:04d}.png", "PNG")
-                )
-        data = path.read_bytes()
-        shard = records.Shard(path.name, len(chosen), len(data), hashlib.sha256(data).hexdigest())
-        splits[name] = records.SplitInfo((shard,), tuple(int(n) for n in np.bincount(labels[chosen], minlength=10)))
-    colours = statistics.summarise(statistics.measure(images[split(labels)["train"]]))
-    records.write_info(
-        folder,
-        records.DatasetInfo(
-            "digits", tuple("0123456789"), splits, colours.mean, colours.std, colours.eigenvalues, colours.eigenvectors,
-            flip=False, epochs=16,
-        ),
-    )  # fmt: skip

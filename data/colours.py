@@ -10,6 +10,8 @@ from math import sqrt
 
 import numpy as np
 
+_CHUNK = 1 << 20  # pixels turned into float64 at a time: 24 MB
+
 
 @dataclass(frozen=True)
 class Sums:
@@ -41,13 +43,14 @@ class Statistics:
 
 
 def measure(pixels: np.ndarray) -> Sums:
-    """The sums of one image, (height, width, 3) uint8. float64 holds them exactly up to 10^11 pixels."""
-    flat = pixels.reshape(-1, 3).astype(np.float64)
-    return Sums(
-        len(flat),
-        tuple(int(value) for value in flat.sum(axis=0)),
-        tuple(tuple(int(value) for value in row) for row in flat.T @ flat),
-    )
+    """The sums of one or more images, (..., 3) uint8. float64 holds every sum exactly up to 10^11 pixels."""
+    flat = pixels.reshape(-1, 3)
+    first, second = np.zeros(3), np.zeros((3, 3))
+    for start in range(0, len(flat), _CHUNK):
+        chunk = flat[start : start + _CHUNK].astype(np.float64)
+        first += chunk.sum(axis=0)
+        second += chunk.T @ chunk
+    return Sums(len(flat), tuple(map(int, first)), tuple(tuple(map(int, row)) for row in second))
 
 
 def total(sums: Iterable[Sums]) -> Sums:

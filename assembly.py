@@ -1,0 +1,172 @@
+"""From a command line or a run's config.json to its parts: network, data, devices, checkpoint."""
+
+import dataclasses
+import os
+import random
+from pathlib import Path
+from typing import Any
+
+import flags
+import networks
+from common import checkpoints, distribution, evaluation, pipeline, records, runs, sources
+from common.architecture import Architecture
+from common.errors import UserError
+from common.recipe import Recipe
+
+DATASETS = Path("datasets")  # where digits and tfds:NAME are prepared
+FALLBACK_EPOCHS = 90  # where neither data set nor recipe suggests a length: that of the 2012 paper
+
+
+def choose_architecture(options: flags.Options, family: str | None, arch: str | None = None) -> Architecture:
+    """The network that `--arch` (or a run's config.json) names; the script's own where neither does.
+
+    Raises UserError where it is not of the script's family.
+    """
+    name = options.arch or arch or family
+    if name is None:
+        raise UserError(f"give --arch: {', '.join(networks.ARCHITECTURES)}")
+    architecture = networks.find(name)
+    if family and architecture.family != family:
+        members = ", ".join(member.name for member in networks.FAMILIES[family])
+        raise UserError(f"--arch={name} is not in {family}.py, which has {members}; use {architecture.family}.py")
+    return architecture
+
+
+def build_options(options: flags.Options, architecture: Architecture) -> dict[str, Any]:
+    """The network's own options, as flags give them. Raises UserError for an option the network does not have."""
+    for flag in flags.ARCHITECTURE_OPTIONS:
+        if flag in options.given and flag not in architecture.options:
+            raise UserError(f"--{flag}: {architecture.name} has no such option")
+    return {name: options.values.get(name) or default for name, default in architecture.options.items()}
+
+
+def open_data(dataset: str, seed: int) -> "sources.Dataset":
+    """Opens what `--dataset` names; prepares `digits` and `tfds:NAME` under datasets/ the first time."""
+    if dataset == "digits":
+        from data import digits
+
+        folder = DATASETS / "digits"
+        digits.prepare(folder)
+        return sources.open_dataset(str(folder), seed)
+    if dataset.startswith("tfds:"):
+        from data import tfds
+
+        folder = DATASETS / dataset.replace(":", "_").replace("/", "_")
+        tfds.prepare(dataset, folder)
+        return sources.open_dataset(str(folder), seed)
+    return sources.open_dataset(dataset, seed)
+
+
+def resolve(options: flags.Options, architecture: Architecture, info: "records.DatasetInfo") -> Recipe:
+    """The recipe with nothing left open: a length that the command line, the data set or the recipe gives."""
+    recipe = flags.recipe(options, architecture)
+    if "epochs" in options.given:
+        return recipe
+    return dataclasses.replace(recipe, epochs=info.epochs or recipe.epochs or FALLBACK_EPOCHS)
+
+
+def configure(options: flags.Options, architecture: Architecture, data: "sources.Dataset") -> "runs.RunConfig":
+    """The configuration of a new run."""
+    recipe = resolve(options, architecture, data.info)
+    image_size = options.image_size or architecture.image_size
+    preprocessing = pipeline.preprocessing(recipe, data.info, image_size, data.path)
+    named = options.dataset == "digits" or options.dataset.startswith("tfds:")
+    return runs.RunConfig(
+        arch=architecture.name,
+        options=build_options(options, architecture),
+        classes=data.info.classes,
+        image_size=image_size,
+        preprocessing=dataclasses.asdict(preprocessing),
+        recipe=recipe,
+        dataset=options.dataset if named else os.path.abspath(options.dataset),
+        seed=options.seed,
+        precision=distribution.resolve_precision(options.precision),
+    )
+
+
+def build_model(architecture: Architecture, config: "runs.RunConfig") -> Any:
+    """The network of a configuration, as it is trained. Call it inside the strategy's scope."""
+    random.seed(config.seed)  # where Keras draws its initializers' and dropout's seeds from
+    arguments = dict(config.options)
+    if config.recipe.dropout is not None:
+        arguments["dropout"] = config.recipe.dropout
+    if architecture.auxiliary_weight:
+        arguments["auxiliary"] = True
+    with distribution.precision(config.precision):
+        return architecture.build(
+            classes=len(config.classes),
+            image_size=config.image_size,
+            initializer=config.recipe.initializer,
+            **arguments,
+        )
+
+
+def load_run(
+    path: str, options: flags.Options, family: str | None
+) -> tuple[Path, "runs.RunConfig", "checkpoints.Checkpoint"]:
+    """What `--restore` names: the run directory, its configuration and the checkpoint to load."""
+    members = networks.FAMILIES[family] if family else tuple(networks.ARCHITECTURES.values())
+    run, folder = runs.find(path, options.arch or family, tuple(member.name for member in members))
+    checkpoint = checkpoints.open_checkpoint(folder) if folder else checkpoints.best(run)
+    if checkpoint is None:
+        raise UserError(f"--restore={path}: {run} holds no checkpoint yet; let it train for an epoch first")
+    return run, runs.read(run), checkpoint
+
+
+def prepare_run(run: Path, config: "runs.RunConfig") -> "checkpoints.Checkpoint | None":
+    """Makes the run directory, or finds the checkpoint to go on from. Refuses a directory of another run."""
+    try:
+        if (run / checkpoints.CONFIG_FILE).exists():
+            different = runs.differences(runs.read(run), config)
+            if different:
+                raise UserError(
+                    f"{run} holds a run of other settings ({'; '.join(different)}); name another with --ckpt"
+                )
+            return checkpoints.newest(run)
+        if run.exists() and any(run.iterdir()):
+            raise UserError(f"--ckpt={run} is not empty and holds no run; name another directory")
+        run.mkdir(parents=True, exist_ok=True)
+        runs.write(run, config)
+    except OSError as error:
+        raise UserError(f"--ckpt={run}: {error.strerror}", 1) from error
+    return None
+
+
+def start_from(options: flags.Options, architecture: Architecture, model: Any) -> str:
+    """`--mode train --restore`: takes over another run's weights, layer by layer; says which layers start afresh.
+
+    Of the same network every layer whose shapes agree is taken (so the classifier starts afresh where the classes
+    differ); of another one, the layers this network inherits, if it does.
+    """
+    _, config, checkpoint = load_run(options.restore, options, None)
+    same = config.arch == architecture.name
+    if not same and not architecture.inherits:
+        raise UserError(
+            f"--restore={options.restore}: holds {config.arch}, which {architecture.name} cannot start from"
+        )
+    taken, left = checkpoints.transfer(checkpoint, model.variables, None if same else architecture.inherits)
+    if not taken:
+        raise UserError(f"--restore={checkpoint.folder}: no layer of {config.arch} fits {architecture.name}")
+    return f"starting from {checkpoint.folder}: {len(taken)} variables taken; new layers: {', '.join(left) or 'none'}"
+
+
+def test_split(data: "sources.Dataset", wanted: str) -> str:
+    """The split to measure; validation stands in for a test split that the data set does not have."""
+    if wanted in data.splits:
+        return wanted
+    if wanted == "test" and "validation" in data.splits:
+        return "validation"
+    raise UserError(f"--split={wanted}: {data.info.name} has {', '.join(data.splits)}")
+
+
+def measure(model, devices, config: "runs.RunConfig", data: "sources.Dataset", split: str) -> "evaluation.Metrics":
+    """Tests `model` on a split with the preprocessing of its configuration."""
+    batches = pipeline.evaluation(
+        data.splits[split],
+        pipeline.Preprocessing(**config.preprocessing),
+        batch_size=config.recipe.batch_size,
+        worker=devices.worker,
+        workers=devices.workers,
+    )
+    step = evaluation.make_eval_step(model, devices)
+    return evaluation.evaluate(step, distribution.distribute(batches, devices))

@@ -1,0 +1,242 @@
+import csv
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tiny
+from common import checkpoints, reporter, trainer
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(autouse=True)
+def _tiny(monkeypatch, tmp_path):
+    tiny.register(monkeypatch, tmp_path)
+
+
+def last_line(capsys) -> str:
+    return capsys.readouterr().out.splitlines()[-1]
+
+
+def weights(run: str) -> dict[str, np.ndarray]:
+    reader = tf.train.load_checkpoint(str(checkpoints.newest(Path(run)).folder / "variables"))
+    return {
+        name: reader.get_tensor(name)
+        for name in reader.get_variable_to_shape_map()
+        if name != "_CHECKPOINTABLE_OBJECT_GRAPH"
+    }
+
+
+def same_weights(one: str, other: str) -> bool:
+    mine, theirs = weights(one), weights(other)
+    return mine.keys() == theirs.keys() and all(np.array_equal(mine[name], theirs[name]) for name in mine)
+
+
+def read_metrics(run: str) -> list[dict]:
+    with open(Path(run) / "metrics.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_test_command_repeats_the_figure_of_the_training(capsys):
+    tiny.start("ckpt/tiny")
+    printed = last_line(capsys)
+    trained = json.loads(Path("ckpt/tiny/results.json").read_text())
+    tiny.run("--mode", "test", "--arch", "tiny", "--restore", "ckpt/")
+    assert last_line(capsys) == printed
+    tested = json.loads(Path("ckpt/tiny/results.json").read_text())
+    assert set(tested) == {"split", "top1", "top5", "loss", "images", "seconds", "checkpoint"}
+    assert {**tested, "seconds": 0} == {**trained, "seconds": 0}
+    assert (tested["split"], tested["images"]) == ("test", 360)
+    assert printed == f"test top1 {tested['top1']:.4f} top5 {tested['top5']:.4f} loss {tested['loss']:.4f} images 360"
+    assert tested["top1"] > 0.2  # guessing: 0.1
+
+
+def test_a_finished_run_is_only_tested_again(capsys):
+    tiny.start("run")
+    before, printed = Path("run/metrics.csv").read_bytes(), last_line(capsys)
+    tiny.start("run")
+    assert Path("run/metrics.csv").read_bytes() == before
+    assert last_line(capsys) == printed
+
+
+def test_metrics_rows_are_steps_epochs_and_exact_sums():
+    tiny.start("run", "--log_every", "8")
+    rows = read_metrics("run")
+    assert [(row["step"], row["epoch"], row["split"]) for row in rows] == [
+        ("8", "1", "train"),
+        ("16", "1", "train"),
+        ("19", "1", "train"),  # 1,257 images make 19 batches of 64
+        ("19", "1", "validation"),
+        ("24", "2", "train"),
+        ("32", "2", "train"),
+        ("38", "2", "train"),
+        ("38", "2", "validation"),
+    ]
+    for row in rows:
+        assert float(row["loss"]) == pytest.approx(float(row["data_loss"]) + float(row["l2_loss"]), rel=1e-6)
+    kernels = [value for name, value in weights("run").items() if name.startswith("model/") and "kernel" in name]
+    assert len(kernels) == 3
+    half_squares = sum(float(np.sum(kernel.astype(np.float64) ** 2)) for kernel in kernels) / 2
+    assert float(rows[-1]["l2_loss"]) == pytest.approx(0.001 * half_squares, rel=1e-5)
+
+
+def test_the_seed_decides_everything():
+    tiny.start("one", "--epochs", "1", "--seed", "3")
+    tiny.start("same", "--epochs", "1", "--seed", "3")
+    tiny.start("other", "--epochs", "1", "--seed", "4")
+    assert Path("one/metrics.csv").read_bytes() == Path("same/metrics.csv").read_bytes()
+    assert same_weights("one", "same")
+    assert Path("one/metrics.csv").read_bytes() != Path("other/metrics.csv").read_bytes()
+    assert not same_weights("one", "other")
+
+
+@pytest.mark.parametrize("ema", ["0", "0.9"])
+def test_an_interrupted_run_ends_like_an_undisturbed_one(monkeypatch, ema):
+    settings = ("--save_every", "5", "--log_every", "4", "--schedule", "cosine", "--ema", ema)
+    tiny.start("whole", *settings)
+
+    class Killed(BaseException):
+        pass
+
+    real, saves = trainer.save, []
+
+    def save_and_die(job, state):
+        saves.append(state.step)
+        folder = real(job, state)
+        if state.step in (10, 25):  # within an epoch and within a log interval, then in the next epoch
+            with open(job.run / "metrics.csv", "a") as file:
+                file.write(f"{state.step + 2},9,train,0,0,0,0,0,0\n99,torn")  # as a kill later on would leave it
+            raise Killed
+        return folder
+
+    monkeypatch.setattr(trainer, "save", save_and_die)
+    for _ in range(2):
+        with pytest.raises(Killed):
+            tiny.start("killed", *settings)
+    tiny.start("killed", *settings)
+    assert saves == [5, 10, 15, 19, 20, 25, 30, 35, 38]
+    assert Path("killed/metrics.csv").read_bytes() == Path("whole/metrics.csv").read_bytes()
+    assert same_weights("killed", "whole")
+
+
+def test_a_signal_saves_at_the_next_step_and_says_how_to_go_on(monkeypatch, capsys):
+    tiny.start("whole")
+    real = reporter.Interval.add
+
+    def add(self, values):
+        real(self, values)
+        if self.state.step == 5:
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(reporter.Interval, "add", add)
+    tiny.start("stopped")
+    said = last_line(capsys)
+    assert said.startswith("stopped at step 6 of 38, saved; go on with: python alexnet.py")
+    assert checkpoints.newest(Path("stopped")).step == 6
+    monkeypatch.setattr(reporter.Interval, "add", real)
+    tiny.start("stopped")
+    assert Path("stopped/metrics.csv").read_bytes() == Path("whole/metrics.csv").read_bytes()
+    assert same_weights("stopped", "whole")
+
+
+def test_another_recipe_in_the_same_directory_is_refused(capsys):
+    tiny.start("run", "--epochs", "1")
+    with pytest.raises(SystemExit) as caught:
+        tiny.start("run", "--epochs", "1", "--learning_rate", "0.5", "--seed", "1")
+    error = capsys.readouterr().err
+    assert caught.value.code == 2
+    assert "learning_rate: 0.02 -> 0.5" in error
+    assert "seed: 0 -> 1" in error
+    assert error.count("\n") == 1
+
+
+def test_a_directory_that_holds_something_else_is_refused(capsys):
+    Path("photos").mkdir()
+    Path("photos/cat.jpg").touch()
+    with pytest.raises(SystemExit) as caught:
+        tiny.start("photos")
+    assert caught.value.code == 2
+    assert "photos is not empty" in capsys.readouterr().err
+
+
+def test_a_loss_that_is_not_finite_stops_before_it_is_saved(capsys):
+    with pytest.raises(SystemExit) as caught:
+        tiny.start("run", "--learning_rate", "1e30", "--save_every", "1", "--log_every", "50")
+    error = capsys.readouterr().err
+    assert caught.value.code == 3
+    assert "learning rate 1e+30" in error
+    step = int(error.split("at step ")[1].split(",")[0])
+    for folder in checkpoints.folders(Path("run")):
+        assert checkpoints.open_checkpoint(folder).step < step
+
+
+def test_a_loss_at_chance_is_said_once(monkeypatch, capsys):
+    monkeypatch.setattr(reporter, "CHANCE_STEPS", 10)
+    tiny.start("run", "--epochs", "1", "--learning_rate", "1e-12", "--initializer", "gaussian")
+    warnings = [line for line in capsys.readouterr().out.splitlines() if line.startswith("warning")]
+    assert len(warnings) == 1
+    assert "ln(10) = 2.303" in warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--restore", "nowhere/"), "--restore=nowhere/: no such directory"),
+        (("--restore", "."), "--restore=.: there is no run in this directory"),
+        ((), "--mode=test needs --restore"),
+    ],
+)
+def test_test_mode_says_what_is_missing(capsys, arguments, message):
+    with pytest.raises(SystemExit) as caught:
+        tiny.run("--mode", "test", *arguments)
+    error = capsys.readouterr().err
+    assert caught.value.code == 2
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_tensorboard_holds_every_curve_and_picture():
+    tiny.start("run", "--epochs", "1")
+    found = {}
+    for path in Path("run/tensorboard").glob("events.*"):
+        for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+            event = tf.compat.v1.Event.FromString(record)
+            for value in event.summary.value:
+                found.setdefault(value.tag, []).append((event.step, tf.make_ndarray(value.tensor)))
+    losses = {"data_loss", "l2_loss", "loss", "top1", "top5"}
+    wanted = {f"{split}/{name}" for split in ("train", "validation") for name in losses}
+    wanted |= {
+        "run/learning_rate",
+        "run/images_per_second",
+        "run/data_wait_share",
+        "recipe",
+        "augmented_inputs",
+        "conv1",
+    }
+    assert wanted <= set(found)
+    assert [step for step, _ in found["train/loss"]] == [10, 19]
+    assert all(value > 0 for _, value in found["run/images_per_second"])
+    rows = read_metrics("run")
+    assert float(found["validation/top1"][0][1]) == pytest.approx(float(rows[-1]["top1"]))
+    assert b"learning_rate | 0.02" in found["recipe"][0][1].item()
+
+
+def test_help_answers_fast_and_without_tensorflow():
+    code = (
+        "import sys, runpy\nsys.argv = ['alexnet.py', '--help']\n"
+        "try:\n    runpy.run_path('alexnet.py', run_name='__main__')\n"
+        "except SystemExit as stop:\n    print('code', stop.code, 'tensorflow' in sys.modules)\n"
+    )
+    start = time.perf_counter()
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert time.perf_counter() - start < 10  # a second on a quiet machine; TensorFlow's import alone is several
+    assert result.stdout.endswith("code 0 False\n")
+    for flag in ("--mode", "--weight_decay", "--schedule_boundaries", "--restore", "--precision"):
+        assert f"  {flag}" in result.stdout

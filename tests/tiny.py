@@ -1,0 +1,43 @@
+"""A network small enough to train within a test, and the program run on it inside this process."""
+
+from functools import partial
+from pathlib import Path
+
+import networks
+import train
+from common import layers
+from common.architecture import Architecture
+from common.recipe import Recipe
+
+RECIPE = Recipe(batch_size=64, learning_rate=0.02, initializer="he", weight_decay=0.001, resize=16, plateau_patience=3)
+
+
+def build(classes=10, image_size=16, initializer="he", dropout=0.25):
+    conv = partial(layers.conv, initializer=initializer)
+    x = image = layers.image_input(image_size, smallest=4)
+    x = conv(x, 8, 3, padding=1, bias=False, relu=False, name="conv1")
+    x = layers.relu(layers.batch_norm(x, name="norm1"), name="relu1")
+    x = layers.max_pool(x, 2, 2, name="pool1")
+    x = conv(x, 16, 3, padding=1, name="conv2")
+    x = layers.flatten(layers.max_pool(x, 4, 4, name="pool2"), name="flatten")
+    x = layers.dropout(x, dropout, name="dropout")
+    return layers.network(image, layers.logits(x, classes, initializer, name="fc"), name="tiny")
+
+
+def register(monkeypatch, folder: Path) -> None:
+    """Adds `tiny` to the registry and moves into `folder`."""
+    tiny = Architecture("tiny", "alexnet", build, 16, RECIPE, "made for the tests")
+    monkeypatch.setitem(networks.ARCHITECTURES, "tiny", tiny)
+    monkeypatch.setitem(networks.FAMILIES, "alexnet", (*networks.FAMILIES["alexnet"], tiny))
+    monkeypatch.setattr("sys.argv", ["alexnet.py"])
+    monkeypatch.chdir(folder)
+
+
+def run(*arguments: str) -> None:
+    """`python alexnet.py ...` in this process."""
+    train.main("alexnet", list(arguments))
+
+
+def start(ckpt: str, *more: str) -> None:
+    """`--mode train --arch tiny` for two epochs into `ckpt`."""
+    run("--mode", "train", "--arch", "tiny", "--ckpt", ckpt, "--epochs", "2", *more)
