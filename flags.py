@@ -30,6 +30,7 @@ CHOICES = {
     "warmup": WARMUPS,
     "shortcut": ("A", "B", "C"),
     "stride_in": ("1x1", "3x3"),
+    "batch_norm": ("replica", "global"),
 }
 
 
@@ -68,8 +69,15 @@ NETWORK = (
     Flag("image_size", int, None, "width and height of the network's input in pixels (default: the paper's)"),
     Flag("shortcut", str, None, "ResNet: A identity padded with zeros, B projection where sizes change, C always"),
     Flag("stride_in", str, None, "ResNet bottleneck: which convolution carries the stride, 1x1 (paper) or 3x3"),
+    Flag("batch_norm", str, None, "ResNet: statistics of each device's share of the batch, or of the global batch"),
 )
-ARCHITECTURE_OPTIONS = ("shortcut", "stride_in")  # arguments of a network's build, for the networks that have them
+# The flags that mean something in the modes that do not train; training takes all but those of ONLY.
+TAKEN = {
+    "test": {"arch", "dataset", "restore", "split", "batch_size", "precision", "strategy", "virtual_devices"},
+    "summary": {"arch", "image_size", "shortcut", "stride_in", "batch_norm", "classes", "summary_format"},
+}
+ONLY = {"split": "test", "classes": "summary", "summary_format": "summary"}
+ARCHITECTURE_OPTIONS = ("shortcut", "stride_in", "batch_norm")  # arguments of a network's build, for the networks that have them
 # Help of the recipe's fields, grouped as they are printed; the defaults come from the network's own recipe.
 RECIPE = {
     "Optimisation": {
@@ -194,7 +202,12 @@ def parse(arguments: list[str]) -> Options:
     ):
         if found[name] is not None and found[name] < least:
             raise UserError(f"--{name}={found[name]}: the least is {least}")
-    return Options(found, frozenset(name for name in names if values[name].present))
+    given = frozenset(name for name in names if values[name].present)
+    for name in sorted(given - {"mode"}):
+        taken = TAKEN.get(found["mode"])
+        if name not in taken if taken is not None else name in ONLY:
+            raise UserError(f"--{name} means nothing in --mode={found['mode']}")
+    return Options(found, given)
 
 
 def recipe(options: Options, architecture: Architecture) -> Recipe:

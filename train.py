@@ -185,6 +185,11 @@ def test(options: flags.Options, family: str | None) -> None:
     data = assembly.open_data(options.dataset if "dataset" in options.given else config.dataset, config.seed)
     if data.info.classes != config.classes:
         raise UserError(f"--dataset={data.path}: its classes are not those that {run} was trained on")
+    if "batch_size" in options.given:
+        config = dataclasses.replace(config, recipe=dataclasses.replace(config.recipe, batch_size=options.batch_size))
+    if "precision" in options.given:
+        config = dataclasses.replace(config, precision=distribution.resolve_precision(options.precision))
+    distribution.check_batch(config.recipe.batch_size, devices)
     with devices.strategy.scope():
         model = assembly.build_model(architecture, config)
         checkpoints.restore_weights(checkpoint, model)

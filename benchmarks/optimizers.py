@@ -23,8 +23,9 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from common.recipe import OPTIMIZERS, Recipe  # noqa: E402
-from common.schedules import make_schedule  # noqa: E402
+from benchmarks import drawing
+from common.recipe import OPTIMIZERS, Recipe
+from common.schedules import make_schedule
 
 STEPS = 240
 SETTINGS = {
@@ -39,17 +40,6 @@ SETTINGS = {
     "adagrad_da": {"learning_rate": 0.4},
     "proximal_gradient_descent": {"learning_rate": 0.03},
     "proximal_adagrad": {"learning_rate": 0.4},
-}
-# Okabe & Ito's colours, told apart by all common kinds of colour vision, and a marker for print.
-STYLES = {
-    "sgd": ("#000000", "o"),
-    "momentum": ("#0072B2", "s"),
-    "nesterov": ("#56B4E9", "D"),
-    "adagrad": ("#009E73", "^"),
-    "rmsprop": ("#E69F00", "v"),
-    "adam": ("#D55E00", "P"),
-    "adadelta": ("#CC79A7", "X"),
-    "adagrad_da": ("#7A5C00", "<"),
 }
 SAME = {"proximal_gradient_descent": "sgd", "proximal_adagrad": "adagrad", "ftrl": "adagrad"}  # while l1 is 0
 
@@ -66,6 +56,10 @@ class Surface:
     traps: tuple[tuple[float, float], ...]  # where a rule may get stuck: a saddle, a local minimum
     window: tuple[float, float, float, float]  # x from, to, y from, to
     top: float  # highest contour
+
+    def height(self, places: np.ndarray) -> np.ndarray:
+        """Height of each place above the lowest point: (..., 2) -> (...)."""
+        return self.value(places[..., 0], places[..., 1]) - self.value(*self.minima[0])
 
 
 SURFACES = (
@@ -136,203 +130,92 @@ def trajectory(surface: Surface, optimizer: str, steps: int = STEPS) -> np.ndarr
     return places
 
 
-def losses(surface: Surface, places: np.ndarray) -> np.ndarray:
-    """Height of each place above the surface's lowest point: (..., 2) -> (...)."""
-    return surface.value(places[..., 0], places[..., 1]) - surface.value(*surface.minima[0])
+def label(optimizer: str) -> str:
+    """What a legend calls a line: its rule, those that retrace it, its settings."""
+    names = [optimizer, *(name for name, other in SAME.items() if other == optimizer)]
+    settings = {"learning_rate": "rate", "epsilon": "epsilon"}
+    note = ", ".join(f"{settings[field]} {value:g}" for field, value in SETTINGS[optimizer].items())
+    return f"{' = '.join(names)}  ({note})"
 
 
-def schedule_rates(
-    epochs: int = 100, steps_per_epoch: int = 20, **fields
-) -> tuple[np.ndarray, np.ndarray, list[float]]:
-    """A schedule over a run: (time in epochs, learning rate, epochs at which cycles end).
+def schedule_curve(epochs: int = 100, steps_per_epoch: int = 20, **fields) -> drawing.Curve:
+    """A schedule over a run. `fields` are the recipe's.
 
     A plateau needs a validation accuracy to look at. It is given one that closes a quarter of the gap to a ceiling each
     epoch, a ceiling that rises with every drop of the rate, as it does in training.
     """
-    rule = make_schedule(Recipe(**fields), steps_per_epoch, epochs * steps_per_epoch)
-    rates, accuracy, first = [], 0.0, fields.get("learning_rate", Recipe.learning_rate)
+    recipe = Recipe(**fields)
+    rule = make_schedule(recipe, steps_per_epoch, epochs * steps_per_epoch)
+    rates, accuracy = [], [0.0]
     for epoch in range(epochs):
         rates += [rule.rate(epoch * steps_per_epoch + step) for step in range(steps_per_epoch)]
-        accuracy += 0.25 * (0.9 - 0.3 * (rates[-1] / first) ** 0.5 - accuracy)
-        rule.observe(accuracy)
-    times = np.arange(epochs * steps_per_epoch) / steps_per_epoch
-    return times, np.array(rates), [step / steps_per_epoch for step in rule.cycle_ends()]
-
-
-def pyplot():
-    """matplotlib without a display, in the pictures' style."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
-    plt.rcParams.update({"font.size": 10, "axes.titlesize": 11, "axes.spines.top": False, "axes.spines.right": False})
-    return plt
-
-
-def label(optimizer: str) -> str:
-    """What a legend calls a line: its rule, those that retrace it, its settings."""
-    names = [optimizer, *(name for name, other in SAME.items() if other == optimizer)]
-    settings = SETTINGS[optimizer]
-    note = f"rate {settings['learning_rate']:g}" + (
-        f", epsilon {settings['epsilon']:g}" if "epsilon" in settings else ""
+        ceiling = 0.9 - 0.3 * (rates[-1] / recipe.learning_rate) ** 0.5
+        accuracy.append(accuracy[-1] + 0.25 * (ceiling - accuracy[-1]))
+        rule.observe(accuracy[-1])
+    return drawing.Curve(
+        epochs=np.arange(epochs * steps_per_epoch) / steps_per_epoch,
+        rates=np.array(rates),
+        snapshots=[step / steps_per_epoch for step in rule.cycle_ends()],
+        accuracy=np.array(accuracy) if recipe.schedule == "plateau" else None,
     )
-    return " = ".join(names) + f"  ({note})"
 
 
-def draw_surface(axes, surface: Surface) -> None:
-    """Contours (close together at the bottom), start, minima, traps."""
-    left, right, bottom, top = surface.window
-    x, y = np.meshgrid(np.linspace(left, right, 300), np.linspace(bottom, top, 300))
-    height = losses(surface, np.stack([x, y], -1))
-    levels = surface.top * np.linspace(0.03, 1.0, 16) ** 2
-    axes.contourf(x, y, height, [height.min() - 1, *levels], cmap="Greys", alpha=0.35, extend="max")
-    axes.contour(x, y, height, levels, colors="#9a9a9a", linewidths=0.6)
-    axes.plot(*surface.start, "o", color="white", mec="black", ms=9, mew=1.5, zorder=9)
-    axes.annotate("start", surface.start, (6, 7), textcoords="offset points", weight="bold", zorder=9)
-    for place in surface.minima:
-        if bottom < place[1] < top:
-            axes.plot(*place, "*", color="white", mec="black", ms=17, mew=1.2, zorder=4)
-    for place in surface.traps:
-        axes.plot(*place, "x", color="black", ms=10, mew=2, zorder=4)
-    axes.set(xlim=(left, right), ylim=(bottom, top), xlabel="x", ylabel="y")
+def schedule_panels() -> list[drawing.Panel]:
+    """The panels of schedules.png, each with its rules."""
 
+    def panel(title: str, logarithmic: bool = False, **curves: dict) -> drawing.Panel:
+        curves = {name: schedule_curve(**{"learning_rate": 0.1} | fields) for name, fields in curves.items()}
+        return drawing.Panel(title, logarithmic, curves)
 
-def draw_trajectories(surface: Surface, paths: dict[str, np.ndarray], out: Path) -> None:
-    """NAME.png: the surface with every path, and every loss by step."""
-    plt = pyplot()
-    figure, (plane, curve) = plt.subplots(1, 2, figsize=(14, 6.2), width_ratios=[1.35, 1], layout="constrained")
-    draw_surface(plane, surface)
-    for name, (colour, marker) in STYLES.items():
-        path = paths[name]
-        # a marker every 10 steps shows the pace
-        plane.plot(*path.T, color=colour, lw=1.8, marker=marker, markevery=(10, 10), ms=4.5, mec="white", mew=0.4)
-        curve.plot(losses(surface, path).clip(1e-6), color=colour, lw=1.8, marker=marker, markevery=(10, 20), ms=5)
-        plane.plot([], [], color=colour, lw=1.8, marker=marker, label=label(name))
-    plane.set_title(surface.title, loc="left")
-    curve.set(yscale="log", ylim=(1e-6, None), xlim=(0, STEPS), xlabel="step")
-    curve.set_title("height above the minimum (cut at 1e-6)", loc="left")
-    curve.grid(alpha=0.25)
-    notes = (
-        "star: minimum" + ("; cross: saddle or local minimum" if surface.traps else "") + "; a marker every 10 steps"
-    )
-    figure.legend(loc="outside lower center", ncols=3, frameon=False, title=notes)
-    figure.savefig(out / f"{surface.name}.png", dpi=110)
-    plt.close(figure)
+    def rule(schedule: str, **fields) -> dict:
+        return {"schedule": schedule, **fields}
 
-
-def schedule_panels() -> list[tuple[str, bool, dict[str, dict]]]:
-    """The panels of schedules.png: (title, logarithmic, {label: recipe fields})."""
-    base = {"learning_rate": 0.1}
-    step = {"schedule": "step", "learning_rate": 0.1}
-    gradual = {"warmup": "gradual", "warmup_epochs": 5.0}
-    piecewise = {"schedule": "piecewise", "schedule_boundaries": (1000, 1500)}
-    cosine = {"schedule": "cosine"}
-    panels = [
-        ("plateau: x0.1 when validation stops improving", True, {"patience 5": {"schedule": "plateau"}}),
-        (
+    return [
+        panel("plateau: x0.1 when validation stops improving", True, **{"patience 5": rule("plateau")}),
+        panel(
             "step: x factor every N epochs",
             True,
-            {
-                "x0.96 / 8": step | {"schedule_factor": 0.96, "schedule_every": 8.0},
-                "x0.5 / 5": step | {"schedule_factor": 0.5, "schedule_every": 5.0},
-                "x0.1 / 20": step | {"schedule_factor": 0.1, "schedule_every": 20.0},
+            **{
+                "x0.96 every 8": rule("step", schedule_factor=0.96, schedule_every=8.0),
+                "x0.5 every 5": rule("step", schedule_factor=0.5, schedule_every=5.0),
+                "x0.1 every 20": rule("step", schedule_factor=0.1, schedule_every=20.0),
             },
         ),
-        ("piecewise: x0.1 at given steps", True, {"steps 1,000 and 1,500": piecewise}),
-        (
+        panel(
+            "piecewise: x0.1 at given steps",
+            True,
+            **{"1,000 and 1,500 of 2,000": rule("piecewise", schedule_boundaries=(1000, 1500))},
+        ),
+        panel(
             "exponential: exp(-k t)",
-            False,
-            {f"k = {k}": {"schedule": "exponential", "schedule_rate": k} for k in (0.02, 0.05, 0.1)},
+            **{f"k = {k}": rule("exponential", schedule_rate=k) for k in (0.02, 0.05, 0.1)},
         ),
-        (
+        panel(
             "inverse time: 1 / (1 + k t)",
-            False,
-            {f"k = {k}": {"schedule": "inverse_time", "schedule_rate": k} for k in (0.02, 0.1, 0.5)},
+            **{f"k = {k}": rule("inverse_time", schedule_rate=k) for k in (0.02, 0.1, 0.5)},
         ),
-        (
+        panel(
             "cosine: once over the run",
-            False,
-            {"cosine": cosine, "to a minimum": cosine | {"minimum_learning_rate": 0.02}},
+            **{"to 0": rule("cosine"), "to a minimum of 0.02": rule("cosine", minimum_learning_rate=0.02)},
         ),
-        (
-            "sgdr: warm restarts; dots: snapshots",
-            False,
-            {
-                "20 epochs, x1": {"schedule": "sgdr", "schedule_every": 20.0},
-                "10 epochs, x2": {"schedule": "sgdr", "schedule_every": 10.0, "cycle_multiplier": 2.0},
+        panel(
+            "sgdr: cosine with warm restarts",
+            **{
+                "20 epochs, x1": rule("sgdr", schedule_every=20.0),
+                "10 epochs, x2": rule("sgdr", schedule_every=10.0, cycle_multiplier=2.0),
             },
         ),
-        (
-            "cyclical: triangles; dots: snapshots",
-            False,
-            {"20 epochs": {"schedule": "cyclical", "schedule_every": 20.0, "minimum_learning_rate": 0.02}},
+        panel(
+            "cyclical: triangles",
+            **{"20 epochs": rule("cyclical", schedule_every=20.0, minimum_learning_rate=0.02)},
         ),
-        (
+        panel(
             "constant, behind each warm-up",
-            False,
-            {
-                "none": {"schedule": "constant"},
-                "constant": {"schedule": "constant", "warmup": "constant", "warmup_epochs": 15.0},
-                "gradual": {"schedule": "constant"} | gradual | {"warmup_epochs": 30.0},
-            },
+            none=rule("constant"),
+            constant=rule("constant", warmup="constant", warmup_epochs=15.0),
+            gradual=rule("constant", warmup="gradual", warmup_epochs=30.0),
         ),
     ]
-    return [(title, log, {name: base | fields for name, fields in rules.items()}) for title, log, rules in panels]
-
-
-def draw_schedules(out: Path) -> None:
-    """schedules.png: every rule over 100 epochs."""
-    plt = pyplot()
-    figure, grid = plt.subplots(3, 3, figsize=(14, 9.5), sharex=True, layout="constrained")
-    for axes, (title, log, rules) in zip(grid.flat, schedule_panels(), strict=True):
-        for (name, fields), colour in zip(rules.items(), ("#0072B2", "#D55E00", "#009E73"), strict=False):
-            times, rates, ends = schedule_rates(**fields)
-            axes.plot(times, rates, color=colour, lw=2, label=name)
-            axes.plot(
-                ends, np.full(len(ends), rates.min()), "o", color=colour, ms=6, mec="white", clip_on=False, zorder=5
-            )
-        axes.set_title(title, loc="left")
-        axes.set(xlim=(0, 100), yscale="log" if log else "linear")
-        axes.set_ylim(*((5e-5, 0.2) if log else (0, 0.115)))
-        axes.grid(alpha=0.25)
-        axes.legend(frameon=False, fontsize=9, loc="best")
-    for axes in grid[-1]:
-        axes.set_xlabel("epoch")
-    for axes in grid[:, 0]:
-        axes.set_ylabel("learning rate")
-    figure.savefig(out / "schedules.png", dpi=110)
-    plt.close(figure)
-
-
-def draw_race(paths: dict[str, dict[str, np.ndarray]], out: Path, frames: int = 80) -> None:
-    """race.gif: the paths grow, all surfaces side by side; the pace slackens as the steps get small."""
-    from PIL import Image
-
-    plt = pyplot()
-    figure, grid = plt.subplots(1, len(SURFACES), figsize=(13, 5.2), layout="constrained")
-    lines = []
-    for axes, surface in zip(grid, SURFACES, strict=True):
-        draw_surface(axes, surface)
-        axes.set_title(surface.title, loc="left", fontsize=9)
-        for name, (colour, marker) in STYLES.items():
-            line = axes.plot([], [], color=colour, lw=1.6, marker=marker, ms=8, mec="white", zorder=6)[0]
-            lines.append((line, paths[surface.name][name]))
-    handles = [line for line, _ in lines[: len(STYLES)]]
-    figure.legend(handles, [label(name) for name in STYLES], loc="outside lower center", ncols=3, frameon=False)
-    pictures = []
-    for step in np.unique(np.rint(np.linspace(0, 1, frames) ** 1.7 * STEPS).astype(int)):
-        for line, path in lines:
-            line.set_data(*path[: step + 1].T)
-            line.set_markevery([step])
-        figure.suptitle(f"step {step}", x=0.02, ha="left", weight="bold")
-        figure.canvas.draw()
-        pictures.append(Image.fromarray(np.asarray(figure.canvas.buffer_rgba())[..., :3]))
-    plt.close(figure)
-    palette = pictures[-1].quantize(128, dither=Image.Dither.NONE)
-    shown = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures]
-    durations = [90] * (len(shown) - 1) + [2500]
-    shown[0].save(out / "race.gif", save_all=True, append_images=shown[1:], duration=durations, loop=0, optimize=False)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -343,12 +226,14 @@ def main(arguments: list[str] | None = None) -> None:
     )
     out = parser.parse_args(arguments).out
     out.mkdir(parents=True, exist_ok=True)
-    draw_schedules(out)
-    paths = {s.name: {name: trajectory(s, name) for name in OPTIMIZERS} for s in SURFACES}
-    for surface in SURFACES:
-        draw_trajectories(surface, paths[surface.name], out)
-    draw_race(paths, out)
-    print("\n".join(str(path) for path in sorted(out.glob("*.*"))))
+    drawing.schedules(schedule_panels(), out / "schedules.png")
+    labels = {name: label(name) for name in OPTIMIZERS if name not in SAME}
+    race = [(surface, {name: trajectory(surface, name) for name in labels}) for surface in SURFACES]
+    for surface, paths in race:
+        drawing.trajectories(surface, paths, labels, out / f"{surface.name}.png")
+    drawing.race(race, labels, out / "race.gif")
+    for name in ("schedules.png", *(f"{surface.name}.png" for surface in SURFACES), "race.gif"):
+        print(out / name)
 
 
 if __name__ == "__main__":

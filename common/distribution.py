@@ -13,6 +13,7 @@ import tensorflow as tf
 from common.errors import UserError, unknown
 
 STRATEGIES = ("auto", "one", "mirrored", "multiworker")
+CPUINFO = Path("/proc/cpuinfo")
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 
 
@@ -87,8 +88,7 @@ def resolve_precision(name: str = "auto") -> str:
             tf.config.experimental.get_device_details(gpu).get("compute_capability", (0,))[0] >= 8 for gpu in gpus
         ]
         return "mixed_bfloat16" if all(capable) else "float32"
-    cpuinfo = Path("/proc/cpuinfo")
-    amx = cpuinfo.exists() and "amx_bf16" in cpuinfo.read_text()
+    amx = CPUINFO.exists() and "amx_bf16" in CPUINFO.read_text()
     return "mixed_bfloat16" if amx else "float32"
 
 

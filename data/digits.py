@@ -58,7 +58,7 @@ def prepare(folder: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=".digits-", dir=folder.parent))
     try:
-        writer.write(open_source(), work, writer.Options(shards=1))
+        writer.write(open_source(), work, writer.Options())
         folder.mkdir(exist_ok=True)
         # Every process writes the same bytes, and dataset.json comes last: whoever is first, nothing is half there.
         for path in sorted(work.iterdir(), key=lambda path: path.name == records.INFO_FILE):

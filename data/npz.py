@@ -52,7 +52,8 @@ def _labels(where: str, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
         labels = labels[:, 0]
     if labels.ndim != 1 or len(labels) != len(images) or labels.dtype.kind not in "iu":
         raise UserError(
-            f"{where}: labels are {labels.dtype} {labels.shape} for {len(images)} images; whole numbers (N,) are needed", 1
+            f"{where}: labels are {labels.dtype} {labels.shape} for {len(images)} images; (N,) whole numbers needed",
+            1,
         )
     if len(labels) and labels.min() < 0:
         raise UserError(f"{where}: the label {labels.min()}; labels must run from 0", 1)

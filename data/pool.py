@@ -54,18 +54,35 @@ def _run_parallel(jobs: Sequence[shards.Job], done: int, workers: int, progress:
             for future in finished:
                 future.result()
     except BrokenProcessPool:
-        raise UserError("a worker process died (out of memory? try fewer --workers); the same command goes on", 1) from None
+        raise UserError(
+            "a worker process died (out of memory? try fewer --workers); the same command goes on", 1
+        ) from None
     finally:
         executor.shutdown(cancel_futures=True)
+
+
+def import_tensorflow() -> None:
+    """Imports TensorFlow for reading and writing records: on the CPU, without its remarks about GPUs."""
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+    stderr = os.dup(2)
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        import tensorflow as tf
+
+        tf.config.list_physical_devices()
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
 
 
 def _start(counter) -> None:
     """Makes a worker: quiet, without a GPU, silent at Ctrl-C, gone when its parent is gone."""
     global _counter
     _counter = counter
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    import_tensorflow()
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

@@ -37,6 +37,13 @@ def _share(text: str) -> float:
     return value
 
 
+def _workers(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text} is below 0")
+    return value
+
+
 def _positive(text: str) -> int:
     value = int(text)
     if value < 1:
@@ -56,10 +63,12 @@ def parser() -> argparse.ArgumentParser:
     add("--mean_image", action="store_true", help="also write the mean image, 256x256, for --mean image in training")
     add("--seed", type=int, default=0, help="of the order of the records and of the splits (default 0)")
     add("--shards", type=_positive, help="shards of the training split (default: by the number of images)")
-    add("--workers", type=_positive, help="processes (default: one per core)")
+    add("--workers", type=_workers, help="processes beside this one (default: one per core)")
     add("--strict", action="store_true", help="exit 1 if any file had to be skipped")
     add("--verify", nargs="?", const="", metavar="DIR", help="check every shard of a prepared data set, then exit")
-    add("--validation_share", type=_share, default=0.1, help="held out where there is no validation split (default 0.1)")
+    add(
+        "--validation_share", type=_share, default=0.1, help="held out where there is no validation split (default 0.1)"
+    )
     add("--test_share", type=_share, default=0.1, help="held out where there is no other split at all (default 0.1)")
     add("--labels", metavar="FILE", help="ImageNet: labels of the validation images, where they are not found")
     add("--no_flip", action="store_true", help="a mirrored image would be another class: digits, text")
@@ -95,15 +104,15 @@ def prepare(options: argparse.Namespace) -> None:
 
     began = time.monotonic()
     folder = Path(options.out)
-    source_path, out_path = os.path.realpath(options.source), os.path.realpath(folder)
-    if os.path.isdir(source_path) and out_path.startswith(source_path.rstrip(os.sep) + os.sep) or source_path == out_path:
+    inside = os.path.realpath(folder) + os.sep
+    if os.path.exists(options.source) and inside.startswith(os.path.realpath(options.source) + os.sep):
         raise UserError(f"--out={folder}: it lies inside the source; choose a folder outside {options.source}")
     source = open_source(options.source, options)
     if options.no_flip:
         source = dataclasses.replace(source, flip=False)
     sizes = ", ".join(f"{split} {len(items):,}" for split, items in source.splits.items())
     print(f"{source.kind}: {source.name}, {len(source.classes):,} classes, {sizes}", flush=True)
-    workers = options.workers or len(os.sched_getaffinity(0))
+    workers = len(os.sched_getaffinity(0)) if options.workers is None else options.workers
     settings = writer.Options(options.resize, options.seed, options.shards, options.mean_image)
     outcome = writer.write(source, folder, settings, workers, options.strict, quiet=False)
     for title, rows in (("repaired", outcome.repaired), ("skipped", outcome.skipped)):
@@ -130,11 +139,12 @@ def _print_files(title: str, rows: tuple[tuple[str, str], ...], folder: Path) ->
 
 def verify(folder: Path) -> None:
     """Checks a prepared data set. Raises UserError that names the bad shards."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from common import records
+    from data.pool import import_tensorflow
     from data.progress import Progress
 
     info = records.read_info(folder)
+    import_tensorflow()
     progress = Progress(sum(split.examples for split in info.splits.values()))
     faults = []
     for shard, fault in records.verify(folder):
@@ -145,7 +155,9 @@ def verify(folder: Path) -> None:
     progress.close()
     if faults:
         raise UserError(f"{folder}: {len(faults)} bad shard(s): {', '.join(faults[:5])}; prepare the data set again", 1)
-    print(f"{folder}: {progress.total:,} images in {sum(len(s.shards) for s in info.splits.values())} shards, all sound")
+    print(
+        f"{folder}: {progress.total:,} images in {sum(len(s.shards) for s in info.splits.values())} shards, all sound"
+    )
 
 
 def main(arguments: list[str]) -> int:
@@ -162,7 +174,10 @@ def main(arguments: list[str]) -> int:
             prepare(options)
         return 0
     except UserError as error:
-        print(f"prepare.py: {error}".encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"), file=sys.stderr)
+        print(
+            f"prepare.py: {error}".encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"),
+            file=sys.stderr,
+        )
         return error.exit_code
     except KeyboardInterrupt:
         print("prepare.py: stopped; the same command goes on from here", file=sys.stderr)

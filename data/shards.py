@@ -109,6 +109,8 @@ def write_shard(job: Job, tick: Callable[[int], None]) -> None:
                 try:
                     if isinstance(data, Unusable):
                         raise data
+                    if not 0 <= item.label < len(job.classes):
+                        raise Unusable(f"label {item.label} is none of the {len(job.classes)} classes")
                     picture = repair(data, item.name, job.resize)
                 except Unusable as reason:
                     skipped.append((item.name, str(reason)))
@@ -123,9 +125,7 @@ def write_shard(job: Job, tick: Callable[[int], None]) -> None:
                 height, width = picture.pixels.shape[:2]
                 text = job.classes[item.label]
                 writer.write(
-                    records.encode_example(
-                        picture.encoded, item.label, text, height, width, item.name, picture.format
-                    )
+                    records.encode_example(picture.encoded, item.label, text, height, width, item.name, picture.format)
                 )
         _finish(job, temporary, counts, image_sum, sums, skipped, repaired)
     except (tf.errors.OpError, OSError) as error:

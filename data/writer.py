@@ -12,7 +12,6 @@ import hashlib
 import io
 import json
 import math
-import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ from data import colours, pool, shards
 from data.source import Source, shuffle
 
 SKIPPED, REPAIRED, MEAN_IMAGE = "skipped.csv", "repaired.csv", "mean_image.npy"
-PER_SHARD = 1280  # images, where a split is large: 1,001 shards for ImageNet
+PER_SHARD = 1280  # images, at most: 1,001 shards for ImageNet
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ class Options:
     Attributes:
         resize: short side in pixels that larger images are scaled down to; None: images as they are.
         seed: of the order of the records.
-        shards: of the training split; other splits get as many as their size asks for. None: by the number of images.
+        shards: of the training split; the other splits' are of about the same size. None: by the number of images.
         mean_image: also write the mean image.
     """
 
@@ -48,7 +47,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A finished data set, the (file, reason) lists of skipped and repaired images, and whether it was there already."""
+    """A finished data set, (file, reason) of its skipped and repaired images, and whether it was there already."""
 
     info: records.DatasetInfo
     skipped: tuple[tuple[str, str], ...]
@@ -57,9 +56,9 @@ class Outcome:
 
 
 def shard_counts(sizes: dict[str, int], wanted: int | None) -> dict[str, int]:
-    """How many shards each split of so many images gets: 1 to 8 for small splits, one per `PER_SHARD` for large."""
+    """How many shards each split of so many images gets: one per `PER_SHARD` images, or as `Options.shards` says."""
     if wanted is None:
-        return {name: max(1, min(8, n // 128), math.ceil(n / PER_SHARD)) for name, n in sizes.items()}
+        return {name: max(1, math.ceil(n / PER_SHARD)) for name, n in sizes.items()}
     return {
         name: min(max(1, n), max(1, wanted if name == "train" else round(wanted * n / max(1, sizes["train"]))))
         for name, n in sizes.items()
@@ -155,7 +154,8 @@ def _check_folder(folder: Path, plan: dict) -> None:
             raise UserError(f"{path}: damaged; remove {folder} and start again", 1) from None
     if old != plan:
         raise UserError(
-            f"--out={folder}: it holds {state} of another plan ({_differences(old, plan)}); remove it or choose another", 1
+            f"--out={folder}: it holds {state} of another plan ({_differences(old, plan)}); remove it or name another",
+            1,
         )
 
 
@@ -192,8 +192,12 @@ def _write(
     notes = {split: [shards.read_note(folder, job.file) for job in listed] for split, listed in jobs.items()}
     if any(note is None for listed in notes.values() for note in listed):
         raise UserError(f"{folder}: shards have vanished while others were written; start again", 1)
-    skipped = sorted({*source.skipped, *(entry for listed in notes.values() for note in listed for entry in note.skipped)})
-    repaired = sorted({*source.repaired, *(entry for listed in notes.values() for note in listed for entry in note.repaired)})
+    skipped = sorted(
+        {*source.skipped, *(entry for listed in notes.values() for note in listed for entry in note.skipped)}
+    )
+    repaired = sorted(
+        {*source.repaired, *(entry for listed in notes.values() for note in listed for entry in note.repaired)}
+    )
     _write_csv(folder / SKIPPED, "reason", skipped)
     _write_csv(folder / REPAIRED, "repair", repaired)
     info = _info(source, notes, options, plan)
@@ -207,7 +211,8 @@ def _write(
         raise UserError(f"--strict: {len(skipped)} files were skipped, see {folder / SKIPPED}", 1)
     if options.mean_image:
         total = sum(
-            (np.load(shards.sum_path(folder, job.file)).astype(np.int64) for job in jobs["train"]), np.zeros((), np.int64)
+            (np.load(shards.sum_path(folder, job.file)).astype(np.int64) for job in jobs["train"]),
+            np.zeros((), np.int64),
         )
         array = io.BytesIO()
         np.save(array, (total / info.splits["train"].examples).astype(np.float32))

@@ -21,6 +21,8 @@ from common.recipe import Recipe
         (["--scale_range=a,b"], "--scale_range: give whole numbers"),
         (["--log_every=0"], "--log_every=0: the least is 1"),
         (["train"], "'train' is not a flag"),
+        (["--mode=test", "--epochs=3"], "--epochs means nothing in --mode=test"),
+        (["--mode=train", "--split=validation"], "--split means nothing in --mode=train"),
     ],
 )
 def test_mistakes_name_the_flag_and_what_to_do(arguments, message):

@@ -12,11 +12,11 @@ from common.recipe import Recipe
 RECIPE = Recipe(batch_size=64, learning_rate=0.02, initializer="he", weight_decay=0.001, resize=16, plateau_patience=3)
 
 
-def build(classes=10, image_size=16, initializer="he", dropout=0.25):
+def build(classes=10, image_size=16, initializer="he", dropout=0.25, batch_norm="replica"):
     conv = partial(layers.conv, initializer=initializer)
     x = image = layers.image_input(image_size, smallest=4)
     x = conv(x, 8, 3, padding=1, bias=False, relu=False, name="conv1")
-    x = layers.relu(layers.batch_norm(x, name="norm1"), name="relu1")
+    x = layers.relu(layers.batch_norm(x, synchronised=batch_norm == "global", name="norm1"), name="relu1")
     x = layers.max_pool(x, 2, 2, name="pool1")
     x = conv(x, 16, 3, padding=1, name="conv2")
     x = layers.flatten(layers.max_pool(x, 4, 4, name="pool2"), name="flatten")
@@ -26,7 +26,7 @@ def build(classes=10, image_size=16, initializer="he", dropout=0.25):
 
 def register(monkeypatch, folder: Path) -> None:
     """Adds `tiny` to the registry and moves into `folder`."""
-    tiny = Architecture("tiny", "alexnet", build, 16, RECIPE, "made for the tests")
+    tiny = Architecture("tiny", "alexnet", build, 16, RECIPE, "made for the tests", options={"batch_norm": "replica"})
     monkeypatch.setitem(networks.ARCHITECTURES, "tiny", tiny)
     monkeypatch.setitem(networks.FAMILIES, "alexnet", (*networks.FAMILIES["alexnet"], tiny))
     monkeypatch.setattr("sys.argv", ["alexnet.py"])
