@@ -113,8 +113,13 @@ def load_run(
     return run, runs.read(run), checkpoint
 
 
-def prepare_run(run: Path, config: "runs.RunConfig") -> "checkpoints.Checkpoint | None":
-    """Makes the run directory, or finds the checkpoint to go on from. Refuses a directory of another run."""
+def prepare_run(run: Path, config: "runs.RunConfig", chief: bool) -> "checkpoints.Checkpoint | None":
+    """Makes the run directory, or finds the checkpoint to go on from. Refuses a directory of another run.
+
+    Of several workers only the chief writes.
+    """
+    if not chief:
+        return checkpoints.newest(run)
     try:
         if (run / checkpoints.CONFIG_FILE).exists():
             different = runs.differences(runs.read(run), config)
@@ -122,6 +127,7 @@ def prepare_run(run: Path, config: "runs.RunConfig") -> "checkpoints.Checkpoint 
                 raise UserError(
                     f"{run} holds a run of other settings ({'; '.join(different)}); name another with --ckpt"
                 )
+            checkpoints.sweep(run)
             return checkpoints.newest(run)
         if run.exists() and any(run.iterdir()):
             raise UserError(f"--ckpt={run} is not empty and holds no run; name another directory")

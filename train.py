@@ -70,7 +70,7 @@ def train(options: flags.Options, family: str | None) -> None:
             f"--batch_size={recipe.batch_size} is more than the {data.splits['train'].examples} training images"
         )
     run = Path(options.ckpt or f"ckpt/{architecture.name}")
-    checkpoint = None if options.dry_run else assembly.prepare_run(run, config)
+    checkpoint = None if options.dry_run else assembly.prepare_run(run, config, devices.chief)
     with devices.strategy.scope():
         model = assembly.build_model(architecture, config)
         optimizer = optimizers.make_optimizer(recipe)

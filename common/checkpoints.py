@@ -124,6 +124,12 @@ def save(run: Path, state: dict, groups: Mapping[str, Iterable], chief: bool = T
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def sweep(run: Path) -> None:
+    """Removes what a killed process left half-written. Call it at the start of a run, while nobody writes there."""
+    for leftover in (Path(run) / _FOLDER).glob(".writing-*"):
+        shutil.rmtree(leftover)
+
+
 def open_checkpoint(folder: Path) -> Checkpoint:
     """Checks a checkpoint's format and checksums. Raises UserError that names the damaged file."""
     folder = Path(folder)

@@ -1,6 +1,6 @@
 """The moving average of weights: its formula, its place in the model, its way through a checkpoint.
 
-Under two replicas it is tested with the optimizers, in test_optimizers.py.
+Under two replicas it is tested with the optimizers, in test_optimizers_replicas.py.
 """
 
 import keras

@@ -131,6 +131,15 @@ def test_an_interrupted_write_leaves_nothing_that_looks_whole(tmp_path, monkeypa
     assert list((tmp_path / "checkpoints").iterdir()) == []
 
 
+def test_what_a_kill_left_half_written_is_swept_away(tmp_path):
+    saved(tmp_path, small_model(), 1)
+    leftover = tmp_path / "checkpoints" / ".writing-4711"
+    leftover.mkdir()
+    (leftover / "variables.index").write_bytes(b"half")
+    checkpoints.sweep(tmp_path)
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-00000001"]
+
+
 def test_another_format_is_refused(tmp_path):
     folder = saved(tmp_path, small_model(), 1)
     state = json.loads((folder / checkpoints.STATE_FILE).read_text())
