@@ -56,7 +56,7 @@ RUN = (
     Flag("save_every", int, 0, "steps between checkpoints, beside one at each epoch's end; 0: none"),
     Flag("keep", int, 2, "how many of the newest checkpoints stay, beside the best"),
     Flag("dry_run", bool, False, "train: print the resolved recipe, model, data and expected time, and stop"),
-    Flag("classes", int, 1000, "summary: number of classes"),
+    Flag("classes", int, None, "summary: number of classes (default: as in the paper)"),
     Flag("summary_format", str, "text", "summary: how to print the table"),
 )
 DEVICES = (
@@ -77,7 +77,11 @@ TAKEN = {
     "summary": {"arch", "image_size", "shortcut", "stride_in", "batch_norm", "classes", "summary_format"},
 }
 ONLY = {"split": "test", "classes": "summary", "summary_format": "summary"}
-ARCHITECTURE_OPTIONS = ("shortcut", "stride_in", "batch_norm")  # arguments of a network's build, for the networks that have them
+ARCHITECTURE_OPTIONS = (
+    "shortcut",
+    "stride_in",
+    "batch_norm",
+)  # arguments of a network's build, for the networks that have them
 # Help of the recipe's fields, grouped as they are printed; the defaults come from the network's own recipe.
 RECIPE = {
     "Optimisation": {

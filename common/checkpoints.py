@@ -215,7 +215,7 @@ def prune(run: Path, keep: Iterable[int], newest_kept: int = 1) -> None:
 
 
 def transfer(checkpoint: Checkpoint, variables: Iterable, layers: Iterable[str] | None) -> tuple[list[str], list[str]]:
-    """Copies a checkpoint's model variables into those of the same path and shape.
+    """Copies a checkpoint's model variables into those of the same path and shape. Seeds stay this run's own.
 
     Args:
         checkpoint: of this or another network.
@@ -223,13 +223,13 @@ def transfer(checkpoint: Checkpoint, variables: Iterable, layers: Iterable[str] 
         layers: only variables of these layers; None: of all.
 
     Returns:
-        The paths that were filled, and the layers of those that were not (seed states left out).
+        The paths that were filled, and the layers of those that were not.
     """
-    named = named_variables(variables)
+    named = {path: value for path, value in named_variables(variables).items() if value.dtype.is_floating}
     shapes = checkpoint.state["variables"]
     wanted = {path: value for path, value in named.items() if layers is None or path.split("/")[0] in set(layers)}
     taken = {path: value for path, value in wanted.items() if shapes.get(f"model:{path}") == value.shape.as_list()}
     status = tf.train.Checkpoint(model=taken).read(str(checkpoint.folder / "variables"))
     status.assert_existing_objects_matched().expect_partial()
-    left = dict.fromkeys(path.split("/")[0] for path in named if path not in taken and "seed" not in path)
+    left = dict.fromkeys(path.split("/")[0] for path in named if path not in taken)
     return list(taken), list(left)

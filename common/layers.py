@@ -52,7 +52,9 @@ class Conv(keras.layers.Layer):
     because TensorFlow's CPU kernel has no gradient for grouped filters.
     """
 
-    def __init__(self, filters, size, stride=1, padding=0, groups=1, use_bias=True, kernel_initializer="he", **kwargs):
+    def __init__(
+        self, filters, size, stride=1, padding=0, groups=1, use_bias=True, kernel_initializer="glorot_uniform", **kwargs
+    ):
         super().__init__(**kwargs)
         self.filters, self.size, self.stride, self.padding, self.groups = filters, size, stride, padding, groups
         self.use_bias, self.kernel_initializer = use_bias, keras.initializers.get(kernel_initializer)

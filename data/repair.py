@@ -74,6 +74,8 @@ def repair(data: bytes, name: str, resize: int | None = None) -> Picture:
     except Unusable:
         raise
     except UnidentifiedImageError:
+        if data.startswith(b"\x89PNG") and bytes(4) in (data[16:20], data[20:24]):
+            raise Unusable("zero-size image") from None
         known = data.startswith(_BEGINNINGS)
         raise Unusable("truncated or damaged in the header" if known else "not an image") from None
     except Image.DecompressionBombError:

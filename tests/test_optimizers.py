@@ -2,12 +2,12 @@
 
 import dataclasses
 
-import formulas
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+import formulas
 from common import checkpoints, optimizers
 from common.errors import UserError
 from common.recipe import OPTIMIZERS, Recipe

@@ -44,8 +44,9 @@ def read_metrics(run: str) -> list[dict]:
         return list(csv.DictReader(file))
 
 
-def test_the_test_command_repeats_the_figure_of_the_training(capsys):
-    tiny.start("ckpt/tiny")
+@pytest.mark.parametrize("ema", ["0", "0.9"])
+def test_the_test_command_repeats_the_figure_of_the_training(capsys, ema):
+    tiny.start("ckpt/tiny", "--ema", ema)
     printed = last_line(capsys)
     trained = json.loads(Path("ckpt/tiny/results.json").read_text())
     tiny.run("--mode", "test", "--arch", "tiny", "--restore", "ckpt/")
@@ -200,6 +201,26 @@ def test_test_mode_says_what_is_missing(capsys, arguments, message):
     assert caught.value.code == 2
     assert message in error
     assert error.count("\n") == 1
+
+
+def test_a_dry_run_prints_everything_and_writes_nothing(capsys):
+    tiny.start("run", "--dry_run", "--label_smoothing", "0.125")
+    out = capsys.readouterr().out
+    assert not Path("run").exists()
+    for text in ("tiny, 2,", "1,257 train, 180 validation, 360 test", "batch_size               64", "for 38 steps"):
+        assert text in out
+    assert "label_smoothing          0.125" in out
+    assert out.splitlines()[-1].startswith("expecting ")
+
+
+def test_training_may_start_from_another_runs_weights(capsys):
+    tiny.start("first")
+    best = json.loads(Path("first/results.json").read_text())
+    tiny.start("second", "--restore", "first", "--epochs", "1", "--learning_rate", "1e-9", "--dropout", "0")
+    assert "9 variables taken; new layers: none" in capsys.readouterr().out
+    # At this rate nothing moves but batch norm's statistics.
+    assert float(read_metrics("second")[-1]["top1"]) == pytest.approx(best["top1"], abs=0.1)
+    assert float(read_metrics("second")[0]["loss"]) < 0.9 * float(read_metrics("first")[0]["loss"])
 
 
 def test_tensorboard_holds_every_curve_and_picture():
