@@ -175,4 +175,4 @@ def measure(model, devices, config: "runs.RunConfig", data: "sources.Dataset", s
         workers=devices.workers,
     )
     step = evaluation.make_eval_step(model, devices)
-    return evaluation.evaluate(step, distribution.distribute(batches, devices))
+    return evaluation.evaluate(step, distribution.distribute(batches, devices), data.splits[split])

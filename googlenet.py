@@ -17,8 +17,8 @@ Deviations
 
 Slips in printed figures
     Table 1, ops: conv1 is 118M (printed 34M), 5a is 51M (printed 54M); every other row agrees to rounding.
-    Table 1, params: printed in units of 1,024, and a few per cent off in 4a, 4c, 4d and 5a; conv1 has 9.2K (printed
-    2.7K). The lab's list for the auxiliary heads names FC 1024 twice; the paper has one, then the classifier.
+    Table 1, params: without biases and in units of 1,024; 1 to 8 % off in 4a, 4c, 4d, 4e, 5a and 5b, and conv1 has 9.2K
+    (printed 2.7K). The lab's list for the auxiliary heads names FC 1024 twice; the paper has one, then the classifier.
 
 Commands
     python googlenet.py --mode train

@@ -219,7 +219,7 @@ CIFAR = Recipe(
     crop="pad",
     flip=True,
 )
-CIFAR_WARM = replace(CIFAR, warmup="constant", warmup_epochs=400 / 351)  # at a tenth of the rate, 0.01
+CIFAR_WARM = replace(CIFAR, warmup="constant", warmup_epochs=400 / 351, warmup_factor=0.1)  # 0.01
 
 
 def _imagenet(depth: int) -> Architecture:

@@ -86,6 +86,7 @@ def train(options: flags.Options, family: str | None) -> None:
         recipe=recipe,
         auxiliary_weight=architecture.auxiliary_weight,
         devices=devices,
+        splits=data.splits,
         training=lambda start: pipeline.training(
             data.splits["train"], preprocessing, recipe, data.info, seed=options.seed, start_step=start, **shares
         ),
@@ -141,10 +142,8 @@ def heading(job: Job, config: "runs.RunConfig", data: Any) -> str:
         "run": job.run,
         "watch": f"tensorboard --logdir {job.run}",
     }
-    caution = optimizers.caution(recipe)
-    if caution:
-        lines["note"] = caution
-    return "\n".join(f"{name.ljust(8)} {value}" for name, value in lines.items())
+    notes = [*data.notes, *filter(None, [optimizers.caution(recipe)])]
+    return "\n".join([*(f"{name.ljust(8)} {value}" for name, value in lines.items()), *notes])
 
 
 def dry_run(job: Job) -> str:

@@ -39,5 +39,4 @@ def _lazy(name: str):
 
 
 for _name in _LAZY:
-    if importlib.util.find_spec(f"{__name__}.{_name}"):
-        globals()[_name] = _lazy(f"{__name__}.{_name}")
+    globals()[_name] = _lazy(f"{__name__}.{_name}")

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from common import losses
+from common import faults, losses
 from common.distribution import Devices
+from common.splits import Split
 
 
 @dataclass(frozen=True)
@@ -66,11 +67,19 @@ def make_eval_step(model, devices: Devices):
     return step
 
 
-def evaluate(step, batches: Iterable) -> Metrics:
-    """Runs an eval step over a finite, distributed data set. Sums are kept in float64 over the batches."""
+def evaluate(step, batches: Iterable, split: Split) -> Metrics:
+    """Runs an eval step over a finite, distributed data set. Sums are kept in float64 over the batches.
+
+    Raises UserError that names the file where `split`, which the batches come from, cannot be read.
+    """
     start = time.perf_counter()
     total = np.zeros(4, np.float64)
-    for batch in batches:
+    iterator = iter(batches)
+    while True:
+        with faults.named(split):
+            batch = next(iterator, None)
+        if batch is None:
+            break
         total += step(*batch).numpy()
     loss, top1, top5, images = total.tolist()
     count = max(images, 1.0)

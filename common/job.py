@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
     from common.distribution import Devices
+    from common.splits import Split
 
 SUMS = ("data_loss", "l2_loss", "loss", "top1", "top5")  # what a step returns, in this order
 
@@ -28,6 +29,7 @@ class Job:
         recipe: resolved, `epochs` is a number.
         auxiliary_weight: weight of the loss of every auxiliary classifier.
         devices: where to compute.
+        splits: of the data set, by name, to name the file behind a reading error.
         training: start step -> endless data set of this worker's batches.
         validation: () -> one pass over the validation split.
         steps_per_epoch: full global batches in an epoch.
@@ -47,6 +49,7 @@ class Job:
     recipe: Recipe
     auxiliary_weight: float
     devices: "Devices"
+    splits: "dict[str, Split]"
     training: Callable[[int], "tf.data.Dataset"]
     validation: Callable[[], "tf.data.Dataset"]
     steps_per_epoch: int

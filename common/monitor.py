@@ -53,7 +53,7 @@ class Progress:
 
 
 def progress_text(row: dict, total: int, epochs: int, rate: float, waiting: float, remaining: float) -> str:
-    """`epoch 3/16 step 27/144 loss 0.5321 (data 0.3012 l2 0.2309) top1 0.9062 12.9 img/s data wait 1% lr 0.01 ETA 15m`."""
+    """`epoch 3/16  step 27/144  loss 0.5321 (data 0.3012 + l2 0.2309)  top1 0.9062  12.9 images/s ...  ETA 15m02s`."""
     return (
         f"epoch {row['epoch']}/{epochs}  step {row['step']}/{total}  loss {row['loss']:.4f} "
         f"(data {row['data_loss']:.4f} + l2 {row['l2_loss']:.4f})  top1 {row['top1']:.4f}  {rate:.1f} images/s  "

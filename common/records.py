@@ -194,10 +194,11 @@ def verify(folder: Path) -> Iterator[tuple[Shard, str | None]]:
     """
     info = read_info(folder)
     for split in info.splits.values():
-        counts = [0] * len(info.classes)
+        counts, sound = [0] * len(info.classes), True
         for shard in split.shards:
             fault = _fault(Path(folder) / shard.file, shard, counts)
-            if not fault and shard is split.shards[-1] and tuple(counts) != split.per_class:
+            sound = sound and fault is None
+            if sound and shard is split.shards[-1] and tuple(counts) != split.per_class:
                 fault = "the split's images per class are not those of dataset.json"
             yield shard, fault
 

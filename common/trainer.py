@@ -8,7 +8,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from common import checkpoints, distribution, evaluation, losses, monitor, optimizers
+from common import checkpoints, distribution, evaluation, faults, losses, monitor, optimizers
 from common.errors import UserError
 from common.job import Job, State
 from common.reporter import Interval, Reporter
@@ -131,7 +131,8 @@ def fit(job: Job, state: State, recipe_text: str) -> State:
 
     def validate() -> None:
         with job.average.swapped() if job.average is not None else nullcontext():
-            result = evaluation.evaluate(eval_fn, distribution.distribute(job.validation(), job.devices))
+            batches = distribution.distribute(job.validation(), job.devices)
+            result = evaluation.evaluate(eval_fn, batches, job.splits["validation"])
         l2 = float(losses.regularisation(decayed, job.recipe.weight_decay, optimizers.l1_in_loss(job.recipe)))
         row = {"step": state.step, "epoch": state.step // job.steps_per_epoch, "split": "validation"}
         row |= {"learning_rate": rate, "data_loss": result.loss, "l2_loss": l2, "loss": result.loss + l2}
@@ -151,7 +152,8 @@ def fit(job: Job, state: State, recipe_text: str) -> State:
                 rate = job.schedule.rate(state.step)
                 job.optimizer.learning_rate.assign(rate)
             asked = time.perf_counter()
-            images, labels = next(batches)
+            with faults.named(job.splits["train"]):
+                images, labels = next(batches)
             waited = time.perf_counter() - asked
             if report and state.step == 0:
                 report.inputs(images)

@@ -52,6 +52,21 @@ def read(name: str, image_key: str, label_key: str, items: Sequence[Item]) -> It
         yield item._replace(label=int(row[label_key])), row[image_key].numpy()
 
 
+def _keys(name: str, info) -> tuple[str, str]:
+    """The names of the image and its class: TFDS' supervised keys, or the only features of their kinds."""
+    import tensorflow_datasets as tfds
+
+    kinds = tfds.features.Image, tfds.features.ClassLabel
+    keys = tuple(info.supervised_keys or ())
+    if len(keys) == 2 and all(isinstance(info.features[key], kind) for key, kind in zip(keys, kinds, strict=True)):
+        return keys
+    found = [[key for key, feature in info.features.items() if isinstance(feature, kind)] for kind in kinds]
+    if [len(keys) for keys in found] != [1, 1]:
+        listed = ", ".join(info.features)
+        raise UserError(f"{PREFIX}{name}: not a set of images with one class each; its features are {listed}", 1)
+    return found[0][0], found[1][0]
+
+
 def open_source(name: str, shares: Shares = Shares()) -> Source:  # noqa: B008
     """Lists a TFDS data set, after having it downloaded and prepared by TFDS where it is not yet.
 
@@ -65,13 +80,7 @@ def open_source(name: str, shares: Shares = Shares()) -> Source:  # noqa: B008
     except Exception as error:  # a downloader may raise anything
         text = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(f"{PREFIX}{name}: TFDS cannot provide it ({text})", 1) from error
-    keys = builder.info.supervised_keys
-    features = builder.info.features
-    if keys is None or not hasattr(features[keys[1]], "names") or not hasattr(features[keys[0]], "encoding_format"):
-        raise UserError(
-            f"{PREFIX}{name}: not a set of images with one class each; its features are {list(features)}", 1
-        )
-    image_key, label_key = keys[:2]
+    image_key, label_key = _keys(name, builder.info)
     ranges = {
         split: (split, 0, builder.info.splits[split].num_examples) for split in SPLITS if split in builder.info.splits
     }
@@ -89,7 +98,7 @@ def open_source(name: str, shares: Shares = Shares()) -> Source:  # noqa: B008
     return Source(
         kind="tfds",
         name=name.replace("/", "_"),
-        classes=tuple(printable(text) for text in features[label_key].names),
+        classes=tuple(printable(text) for text in builder.info.features[label_key].names),
         splits={
             split: [Item(f"{split}/{row - start:07d}", -1, place, row) for row in range(start, end)]
             for split in SPLITS

@@ -103,7 +103,9 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def write(source: Source, folder: Path, options: Options, workers: int = 0, strict: bool = False, quiet: bool = True):
+def write(
+    source: Source, folder: Path, options: Options, workers: int = 0, strict: bool = False, quiet: bool = True
+) -> Outcome:
     """Writes a prepared data set, or finishes one, or finds it finished.
 
     Args:
@@ -113,9 +115,6 @@ def write(source: Source, folder: Path, options: Options, workers: int = 0, stri
         workers: processes; 0: this one.
         strict: any skipped image is an error.
         quiet: no progress.
-
-    Returns:
-        an `Outcome`.
 
     Raises:
         UserError (exit code 1): another plan's data is in `folder`, or other files; a class or split ends up empty;

@@ -23,7 +23,7 @@ with pytest.MonkeyPatch.context() as patch:
     tiny.run(*arguments)
 """
 # No randomness that depends on the number of replicas: masks of dropout are drawn by each replica for itself.
-SETTINGS = ["--mode", "train", "--arch", "tiny", "--dropout", "0", "--epochs", "1", "--log_every", "1", "--batch_norm", "global"]
+SETTINGS = ["--mode=train", "--arch=tiny", "--dropout=0", "--epochs=1", "--log_every=1", "--batch_norm=global"]
 
 
 def train(folder: Path, ckpt: str, *more: str) -> None:

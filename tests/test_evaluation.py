@@ -22,7 +22,7 @@ def test_counts_are_exact_with_a_ragged_last_batch():
     batches = tf.data.Dataset.from_tensor_slices((padded_scores, padded_labels, valid, index)).batch(4)
     devices = distribution.choose("one")
     step = evaluation.make_eval_step(lambda images, training: images, devices)  # the images are the logits
-    metrics = evaluation.evaluate(step, batches)
+    metrics = evaluation.evaluate(step, batches, split=None)
 
     ranks = np.argsort(-scores, axis=1)
     log_softmax = scores - np.log(np.exp(scores.astype(np.float64)).sum(1, keepdims=True))

@@ -34,7 +34,9 @@ def test_mistakes_name_the_flag_and_what_to_do(arguments, message):
 
 
 def test_values_arrive_with_their_types():
-    options = flags.parse(["--mode=train", "--learning_rate", "0.5", "--noflip", "--schedule_boundaries", "10,20", "--epochs=3"])
+    options = flags.parse(
+        ["--mode=train", "--learning_rate", "0.5", "--noflip", "--schedule_boundaries", "10,20", "--epochs=3"]
+    )
     assert (options.mode, options.learning_rate, options.flip) == ("train", 0.5, False)
     assert (options.schedule_boundaries, options.epochs) == ((10, 20), 3)
     assert options.given == {"mode", "learning_rate", "flip", "schedule_boundaries", "epochs"}

@@ -127,7 +127,22 @@ SIXTEEN = scene().astype(np.uint16) * 257
             np.repeat(255 * (np.asarray(GREY)[..., None] > 100), 3, -1),
         ),
     ],
-    ids=["cmyk", "png-jpg", "bmp-jpg", "bmp", "tiff", "webp-jpg", "webp", "gif-jpg", "alpha", "palette", "png-cut", "rgb16", "grey16", "bilevel"],
+    ids=[
+        "cmyk",
+        "png-jpg",
+        "bmp-jpg",
+        "bmp",
+        "tiff",
+        "webp-jpg",
+        "webp",
+        "gif-jpg",
+        "alpha",
+        "palette",
+        "png-cut",
+        "rgb16",
+        "grey16",
+        "bilevel",
+    ],
 )
 def test_repaired_files(data, name, form, done, expected):
     picture = repair.repair(data, name)
@@ -166,7 +181,7 @@ def test_exif_orientation_is_applied_and_dropped(orientation):
         (b"%PDF-1.4 ...", "not an image"),
         (encoded(RGB, "JPEG")[:-60], "truncated"),
         (encoded(RGB, "JPEG")[:-1], "truncated"),
-        (encoded(RGB, "PNG")[:20], "truncated or damaged in the header"),
+        (b"II*\0\x08\0", "truncated or damaged in the header"),
         (encoded(RGB, "PNG")[:-30], "truncated"),
         (encoded(RGB, "GIF")[:-60], "truncated"),
         (png_chunks(struct.pack(">IIBBBBB", 0, 7, 8, 2, 0, 0, 0), b""), "zero-size image"),
@@ -246,4 +261,4 @@ def test_real_odd_images(name):
     picture = repair.repair(data, name)
     assert picture.done == REAL[name]
     assert (picture.encoded == data) == (REAL[name] is None)
-    assert near(decoded_by_tensorflow(picture.encoded), picture.pixels, 2.0)
+    assert near(decoded_by_tensorflow(picture.encoded), picture.pixels)

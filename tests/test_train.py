@@ -1,5 +1,6 @@
 import csv
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -200,6 +201,26 @@ def test_test_mode_says_what_is_missing(capsys, arguments, message):
     error = capsys.readouterr().err
     assert caught.value.code == 2
     assert message in error
+    assert error.count("\n") == 1
+
+
+def damaged_digits(keep: float) -> str:
+    """A copy of the digits whose training shard is cut in the middle, its length declared accordingly."""
+    tiny.start("first", "--dry_run")
+    shutil.copytree("datasets/digits", "damaged")
+    shard = Path("damaged/train-00000-of-00001.tfrecord")
+    content = shard.read_bytes()
+    shard.write_bytes(content[: int(len(content) * keep)] + bytes(len(content) - int(len(content) * keep)))
+    return str(shard)
+
+
+def test_a_shard_damaged_half_way_is_named(capsys):
+    shard = damaged_digits(0.5)
+    with pytest.raises(SystemExit) as caught:
+        tiny.start("run", "--dataset", "damaged")
+    error = capsys.readouterr().err
+    assert caught.value.code == 1
+    assert f"{Path(shard).name}: damaged at record" in error
     assert error.count("\n") == 1
 
 
