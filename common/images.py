@@ -11,13 +11,20 @@ from collections.abc import Callable
 import tensorflow as tf
 
 DCT = "INTEGER_ACCURATE"  # TF's own default is the fast, less exact one; the same picture must give the same pixels
+HALVINGS = 3
+TINY = 1.5  # a window enlarged more than this is not moved to whole pixels: they would be seen as steps
 
-Chooser = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+Chooser = Callable[[tf.Tensor], tf.Tensor]
 
 
 def is_jpeg(encoded: tf.Tensor) -> tf.Tensor:
     """Scalar bool: do the bytes (scalar string) begin as a JPEG file does? File names do not count."""
     return tf.equal(tf.strings.substr(encoded, 0, 2), b"\xff\xd8")
+
+
+def _decode_other(encoded: tf.Tensor) -> tf.Tensor:
+    image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
+    return tf.ensure_shape(image, (None, None, 3))
 
 
 def decode(encoded: tf.Tensor) -> tf.Tensor:
@@ -26,12 +33,11 @@ def decode(encoded: tf.Tensor) -> tf.Tensor:
     Grey becomes RGB, CMYK is converted, alpha is dropped, 16 bits become 8. Orientation tags are not looked at.
     Raises tf.errors.InvalidArgumentError for anything else.
     """
-    image = tf.cond(
+    return tf.cond(
         is_jpeg(encoded),
         lambda: tf.io.decode_jpeg(encoded, channels=3, dct_method=DCT),
-        lambda: tf.io.decode_image(encoded, channels=3, expand_animations=False),
+        lambda: _decode_other(encoded),
     )
-    return tf.ensure_shape(image, (None, None, 3))
 
 
 def resize(image: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:
@@ -40,7 +46,7 @@ def resize(image: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:
     No antialiasing: `read_window` has halved what is more than twice too large. Nothing is computed where the shape is
     right already.
     """
-    values = tf.cast(image, tf.float32)  # first: the resizing of uint8 takes twice as long
+    values = tf.cast(image, tf.float32)  # first: resizing uint8 takes twice as long
     return tf.cond(
         tf.reduce_all(tf.equal(tf.shape(image)[:2], shape)),
         lambda: values,
@@ -48,34 +54,26 @@ def resize(image: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:
     )
 
 
+def cut(part: tf.Tensor, window: tf.Tensor, size: int) -> tf.Tensor:
+    """Resizes a picture (H, W, 3), any number type, to the window's scale and cuts the window out: (size, size, 3)."""
+    scale = size / window[2:]
+    shape = tf.maximum(tf.cast(tf.round(tf.cast(tf.shape(part)[:2], tf.float32) * scale), tf.int32), size)
+    corner = tf.clip_by_value(tf.cast(tf.round(window[:2] * scale), tf.int32), 0, shape - size)
+    found = tf.slice(resize(part, shape), tf.pad(corner, [[0, 1]]), [size, size, 3])
+    return tf.ensure_shape(found, (size, size, 3))
+
+
 def _part(window: tf.Tensor, shape: tf.Tensor, size: int, whole: bool) -> tf.Tensor:
     """The whole pixels to decode for a window: (top, left, height, width) int32 inside a picture of `shape`."""
-    first = tf.cast(tf.floor(window[:2] + 1e-3), tf.int32)
-    last = tf.minimum(tf.cast(tf.math.ceil(window[:2] + window[2:] - 1e-3), tf.int32), shape)
-    first = tf.clip_by_value(first, 0, last - 1)
+    tolerance = 1e-3  # of float32's rounding, so that 10.00001 is not taken to reach into the next pixel
+    first = tf.cast(tf.floor(window[:2] + tolerance), tf.int32)
+    last = tf.cast(tf.math.ceil(window[:2] + window[2:] - tolerance), tf.int32)
     if whole:
-        stored = tf.reduce_all(tf.equal(window[2:], tf.cast(size, tf.float32)))
+        stored = tf.reduce_all(tf.equal(window[2:], float(size)))
         first, last = tf.where(stored, first, 0), tf.where(stored, last, shape)
+    last = tf.minimum(last, shape)
+    first = tf.clip_by_value(first, 0, last - 1)
     return tf.concat([first, last - first], 0)
-
-
-def _bring(image: tf.Tensor, part: tf.Tensor, window: tf.Tensor, size: int) -> tf.Tensor:
-    """Resizes the decoded part of a picture to the window's scale and cuts the window out of it."""
-    scale = tf.cast(size, tf.float32) / window[2:]
-    shape = tf.maximum(tf.cast(tf.round(tf.cast(part[2:], tf.float32) * scale), tf.int32), size)
-    corner = tf.cast(tf.round((window[:2] - tf.cast(part[:2], tf.float32)) * scale), tf.int32)
-    corner = tf.clip_by_value(corner, 0, shape - size)
-    cut = tf.slice(resize(image, shape), tf.concat([corner, [0]], 0), [size, size, 3])
-    return tf.ensure_shape(cut, (size, size, 3))
-
-
-def cut(image: tf.Tensor, window: tf.Tensor, size: int) -> tf.Tensor:
-    """A window of a picture (H, W, 3), any number type -> (size, size, 3) float32: all of it resized, then cropped."""
-    part = tf.concat([[0, 0], tf.shape(image)[:2]], 0)
-    return _bring(image, part, window, size)
-
-
-HALVINGS = 3
 
 
 def read_window(encoded: tf.Tensor, choose: Chooser, size: int, whole: bool = False) -> tf.Tensor:
@@ -86,82 +84,80 @@ def read_window(encoded: tf.Tensor, choose: Chooser, size: int, whole: bool = Fa
 
     Args:
         encoded: bytes, scalar string.
-        choose: (height, width) of the picture, int32 scalars -> window.
+        choose: (height, width) of the picture, (2,) int32 -> window.
         size: of the output, in pixels.
-        whole: False: of a JPEG only the whole pixels around the window are decoded and resized; the result lies within
-            half an output pixel of the exact one. True: exact, the whole picture resized and then cropped. Both are
-            the same, and only the window is decoded, where the window has the output's size already.
+        whole: True: exact, the whole picture is resized and then cropped. False: of a JPEG only the window is decoded
+            and resized, after its edges moved to the nearest whole pixels; where it is much enlarged, with the pixels
+            around it instead. Both are the same, and only the window is decoded, where it has the output's size already.
 
     Returns:
         (size, size, 3) float32, 0..255.
     """
+    jpeg = is_jpeg(encoded)
 
-    def halvings(window):
-        times = tf.math.log(tf.reduce_min(window[2:]) / size + 1e-6) / tf.math.log(2.0)
-        return tf.clip_by_value(tf.cast(tf.floor(times), tf.int32), 0, HALVINGS)
+    def open_other():
+        image = _decode_other(encoded)
+        return image, tf.shape(image)[:2]
 
-    def smaller(window, shape, ratio):
-        shrunk = (shape + ratio - 1) // ratio
-        factor = tf.cast(shrunk, tf.float32) / tf.cast(shape, tf.float32)
-        return window * tf.tile(factor, [2]), shrunk
+    # Two branchings with little in them: TensorFlow visits the operations of the branches not taken as well.
+    image, shape = tf.cond(
+        jpeg, lambda: (tf.zeros([0, 0, 3], tf.uint8), tf.image.extract_jpeg_shape(encoded)[:2]), open_other
+    )
+    window = choose(shape)
+    if not whole:
+        edges = tf.round(tf.concat([window[:2], window[:2] + window[2:]], 0))
+        moved = tf.concat([edges[:2], tf.maximum(edges[2:] - edges[:2], 1.0)], 0)
+        window = tf.where(tf.reduce_min(window[2:]) * TINY < size, window, moved)
 
-    def jpeg():
-        shape = tf.image.extract_jpeg_shape(encoded)[:2]
-        stored = choose(shape[0], shape[1])
+    times = tf.math.log(tf.reduce_min(window[2:]) / size + 1e-6) / tf.math.log(2.0)
+    halvings = tf.clip_by_value(tf.cast(tf.floor(times), tf.int32), 0, HALVINGS)
+    ratio = tf.bitwise.left_shift(1, halvings)
+    smaller = (shape + ratio - 1) // ratio
+    window *= tf.tile(tf.cast(smaller, tf.float32) / tf.cast(shape, tf.float32), [2])
+    part = _part(window, smaller, size, whole)
 
-        def decoded(ratio):
-            window, shrunk = smaller(stored, shape, ratio)
-            part = _part(window, shrunk, size, whole)
-            image = tf.image.decode_and_crop_jpeg(encoded, part, channels=3, ratio=ratio, dct_method=DCT)
-            return _bring(image, part, window, size)
+    def cropped(power):
+        return lambda: tf.image.decode_and_crop_jpeg(encoded, part, channels=3, ratio=2**power, dct_method=DCT)
 
-        branches = [lambda ratio=2**power: decoded(ratio) for power in range(HALVINGS + 1)]
-        return tf.switch_case(halvings(stored), branches)
+    def sliced():
+        averaged = tf.cond(
+            halvings > 0,
+            lambda: tf.cast(tf.round(tf.raw_ops.ResizeArea(images=image[None], size=smaller)[0]), tf.uint8),
+            lambda: image,
+        )
+        return tf.slice(averaged, tf.pad(part[:2], [[0, 1]]), tf.concat([part[2:], [3]], 0))
 
-    def other():
-        image = tf.ensure_shape(tf.io.decode_image(encoded, channels=3, expand_animations=False), (None, None, 3))
-        shape = tf.shape(image)[:2]
-        stored = choose(shape[0], shape[1])
-
-        def averaged(ratio):
-            window, _ = smaller(stored, shape, ratio)
-            values = tf.cast(image, tf.float32)
-            return cut(tf.nn.avg_pool2d(values[None], ratio, ratio, "SAME")[0] if ratio > 1 else values, window, size)
-
-        branches = [lambda ratio=2**power: averaged(ratio) for power in range(HALVINGS + 1)]
-        return tf.switch_case(halvings(stored), branches)
-
-    return tf.cond(is_jpeg(encoded), jpeg, other)
-
-
-def resized_shape(height: tf.Tensor, width: tf.Tensor, short_side: tf.Tensor) -> tf.Tensor:
-    """(2,) int32: height and width once the shorter is `short_side`, the other rounded to whole pixels."""
-    shape = tf.cast(tf.stack([height, width]), tf.float32)
-    scale = tf.cast(short_side, tf.float32) / tf.reduce_min(shape)
-    return tf.cast(tf.round(shape * scale), tf.int32)
+    branches = [*map(cropped, range(HALVINGS + 1)), sliced]
+    decoded = tf.switch_case(tf.where(jpeg, halvings, HALVINGS + 1), branches)
+    offset = tf.cast(part[:2], tf.float32)
+    return cut(decoded, tf.concat([window[:2] - offset, window[2:]], 0), size)
 
 
-def window_of_resized(
-    height: tf.Tensor, width: tf.Tensor, resized: tf.Tensor, corner: tf.Tensor, size: tf.Tensor
-) -> tf.Tensor:
+def resized_shape(shape: tf.Tensor, short_side: tf.Tensor) -> tf.Tensor:
+    """(2,) float32, whole numbers: height and width once the shorter is `short_side`, the other rounded."""
+    sides = tf.cast(shape, tf.float32)
+    return tf.round(sides * (tf.cast(short_side, tf.float32) / tf.reduce_min(sides)))
+
+
+def window_of_resized(shape: tf.Tensor, resized: tf.Tensor, corner: tf.Tensor, size: int) -> tf.Tensor:
     """The window that a crop of a resized picture covers in the picture itself.
 
     Args:
-        height, width: of the picture, int32 scalars.
-        resized: (2,) int32, height and width after resizing.
-        corner: (2,) int32, top and left of the crop in the resized picture.
-        size: height and width of the crop, int32.
+        shape: (2,) int32, height and width of the picture.
+        resized: (2,) float32, height and width after resizing.
+        corner: (2,) float32, top and left of the crop in the resized picture.
+        size: height and width of the crop.
     """
-    ratio = tf.cast(tf.stack([height, width]), tf.float32) / tf.cast(resized, tf.float32)
-    return tf.concat([tf.cast(corner, tf.float32) * ratio, tf.cast(size, tf.float32) * ratio], 0)
+    ratio = tf.cast(shape, tf.float32) / resized
+    return tf.concat([corner * ratio, size * ratio], 0)
 
 
 def centre_crop(short_side: int, size: int) -> Chooser:
-    """Short side to `short_side`, then the central size x size crop (odd remainders go to the bottom and right)."""
+    """Short side to `short_side`, then the central size x size crop (an odd remainder goes to the bottom and right)."""
 
-    def choose(height, width):
-        resized = resized_shape(height, width, short_side)
-        return window_of_resized(height, width, resized, (resized - size) // 2, size)
+    def choose(shape):
+        resized = resized_shape(shape, short_side)
+        return window_of_resized(shape, resized, tf.floor((resized - size) / 2), size)
 
     return choose
 

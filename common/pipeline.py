@@ -5,6 +5,7 @@ goes on with the batch it would have had, and any number of workers share the sa
 """
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,7 @@ from common.recipe import Recipe
 from common.records import DatasetInfo
 from common.sources import Split
 
+STREAMS = 6
 _NEVER = 2**40  # epochs: an endless run
 
 
@@ -77,43 +79,44 @@ def mean_picture(preprocessing: Preprocessing) -> np.ndarray:
         raise UserError(f"{preprocessing.mean_image}: no mean image here ({error})", 1) from error
     if picture.ndim != 3 or picture.shape[2] != 3:
         raise UserError(f"{preprocessing.mean_image}: not a picture (H, W, 3) but {picture.shape}", 1)
+    shape = tf.constant(picture.shape[:2])
     choose = images.centre_crop(max(size, min(picture.shape[:2])), size)
-    return images.cut(tf.constant(picture), choose(*picture.shape[:2]), size).numpy()
+    return images.cut(tf.constant(picture), choose(shape), size).numpy()
 
 
-def _finish(preprocessing: Preprocessing):
-    """(S, S, 3) or (3,) float32 RGB -> normalised, as the network takes it."""
-    mean = tf.constant(mean_picture(preprocessing))
+def _finish(preprocessing: Preprocessing) -> Callable[[tf.Tensor], tf.Tensor]:
+    """(S, S, 3) float32 RGB -> normalised, as the network takes it."""
+    mean = tf.constant(mean_picture(preprocessing))  # a whole picture: broadcasting 3 numbers takes five times as long
     plain = preprocessing.std == (1.0, 1.0, 1.0)
     std = None if plain else tf.broadcast_to(tf.constant(preprocessing.std), mean.shape)
     return lambda image: images.normalise(image, mean, std, preprocessing.channels)
 
 
-def _augment(preprocessing: Preprocessing, recipe: Recipe, info: DatasetInfo):
-    """(encoded bytes, seed) -> (S, S, 3) float32: the recipe's training picture."""
-    size = preprocessing.image_size
+def _augment(preprocessing: Preprocessing, recipe: Recipe, info: DatasetInfo) -> Callable:
+    """(encoded bytes, STREAMS seeds) -> (S, S, 3) float32: the recipe's training picture."""
+    size, short_side = preprocessing.image_size, preprocessing.resize
     finish = _finish(preprocessing)
     scale_range = tuple(round(side * size / 224) for side in recipe.scale_range)
-    mirrored = recipe.flip and info.flip
 
-    def picture(encoded, seed):
-        seeds = tf.random.split(seed, 6)
-        choose = {
-            "random": lambda: augmentation.random_crop(preprocessing.resize, size, seeds[0]),
-            "scale": lambda: augmentation.scale_crop(scale_range, size, seeds[0]),
-            "inception": lambda: augmentation.inception_crop(seeds[0]),
-            "pad": lambda: images.centre_crop(preprocessing.resize, size),
-            "none": lambda: images.centre_crop(preprocessing.resize, size),
-        }[recipe.crop]()
+    def picture(encoded, seeds):
+        if recipe.crop == "random":
+            choose = augmentation.random_crop(short_side, size, seeds[0])
+        elif recipe.crop == "scale":
+            choose = augmentation.scale_crop(scale_range, size, seeds[0])
+        elif recipe.crop == "inception":
+            choose = augmentation.inception_crop(seeds[0])
+        else:
+            choose = images.centre_crop(short_side, size)
         image = images.read_window(encoded, choose, size, whole=recipe.crop in ("pad", "none"))
-        if mirrored:
+        if recipe.flip and info.flip:
             image = augmentation.flip(image, seeds[1])
-        if recipe.brightness:
-            image += augmentation.brightness(recipe.brightness, seeds[2])
         if recipe.contrast:
-            image = augmentation.contrast(image, recipe.contrast, seeds[3])
+            image = augmentation.contrast(image, recipe.contrast, seeds[2])
+        if recipe.brightness:
+            image += augmentation.brightness(recipe.brightness, seeds[3])
         if recipe.pca_lighting:
-            image += augmentation.pca_lighting(info.eigenvalues, info.eigenvectors, recipe.pca_lighting, seeds[4])
+            shift = augmentation.pca_lighting(info.eigenvalues, info.eigenvectors, recipe.pca_lighting, seeds[4])
+            image += tf.reshape(tf.tile(shift, [size]), [1, size, 3])  # see _finish
         image = finish(image)
         return augmentation.pad_crop(image, seeds[5]) if recipe.crop == "pad" else image
 
@@ -146,6 +149,7 @@ def order(split: Split, *, batch_size: int, seed: int, start_step: int = 0) -> t
         raise UserError(f"--batch_size={batch_size} is more than the {split.examples} training images")
     first, done = divmod(start_step, steps)
 
+    @tf.autograph.experimental.do_not_convert
     def epoch_order(epoch):
         key = tf.random.stateless_uniform([], tf.stack([tf.cast(seed, tf.int64), epoch]), None, None, tf.int64)
         chosen = split.serialized(key).take(steps * batch_size)
@@ -176,9 +180,12 @@ def training(
     share = _share(batch_size, worker, workers)
     augment = _augment(preprocessing, recipe, info)
 
+    @tf.autograph.experimental.do_not_convert
     def load(number, element):
         encoded, label, _ = split.parse(element)
-        return augment(encoded, tf.stack([tf.cast(seed, tf.int64), number])), label
+        # One stream of random numbers for each use; the number holds epoch and place.
+        seeds = [tf.stack([tf.constant(seed * STREAMS + stream, tf.int64), number]) for stream in range(STREAMS)]
+        return augment(encoded, seeds), label
 
     numbered = order(split, batch_size=batch_size, seed=seed, start_step=start_step)
     if workers > 1:
@@ -200,6 +207,7 @@ def evaluation(
     size = preprocessing.image_size
     choose = images.centre_crop(preprocessing.resize, size)
 
+    @tf.autograph.experimental.do_not_convert
     def load(index, element):
         encoded, label, _ = split.parse(element)
         return finish(images.read_window(encoded, choose, size, whole=True)), label, True, index

@@ -112,7 +112,8 @@ def prepare(options: argparse.Namespace) -> None:
         source = dataclasses.replace(source, flip=False)
     sizes = ", ".join(f"{split} {len(items):,}" for split, items in source.splits.items())
     print(f"{source.kind}: {source.name}, {len(source.classes):,} classes, {sizes}", flush=True)
-    workers = len(os.sched_getaffinity(0)) if options.workers is None else options.workers
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    workers = cores if options.workers is None else options.workers
     settings = writer.Options(options.resize, options.seed, options.shards, options.mean_image)
     outcome = writer.write(source, folder, settings, workers, options.strict, quiet=False)
     for title, rows in (("repaired", outcome.repaired), ("skipped", outcome.skipped)):

@@ -1,6 +1,5 @@
 """Progress of a long job: a live bar with ETA on a terminal, a plain line now and then elsewhere."""
 
-import shutil
 import sys
 import time
 
@@ -19,8 +18,7 @@ class Progress:
         if not quiet and sys.stderr.isatty():
             import tqdm
 
-            columns = shutil.get_terminal_size().columns
-            self.bar = tqdm.tqdm(total=total, initial=done, unit=" images", ncols=columns, smoothing=0.05)
+            self.bar = tqdm.tqdm(total=total, initial=done, unit=" images", dynamic_ncols=True, smoothing=0.05)
 
     def update(self, done: int) -> None:
         """Says that `done` of the total are done now."""

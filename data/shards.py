@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from common import records
-from data.colours import Sums, measure
+from common.colours import Sums, measure
 from data.repair import Unusable, repair
 from data.source import Item
 

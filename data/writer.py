@@ -19,9 +19,9 @@ from pathlib import Path
 
 import numpy as np
 
-from common import records
+from common import colours, records
 from common.errors import UserError
-from data import colours, pool, shards
+from data import pool, shards
 from data.source import Source, shuffle
 
 SKIPPED, REPAIRED, MEAN_IMAGE = "skipped.csv", "repaired.csv", "mean_image.npy"

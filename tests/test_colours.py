@@ -1,6 +1,6 @@
 import numpy as np
 
-from data import colours
+from common import colours
 
 
 def test_sums_and_statistics_against_numpy():
