@@ -6,7 +6,6 @@ where the crop lies; the rest takes and gives float32 pictures (H, W, 3), RGB, 0
 """
 
 import math
-from functools import partial
 
 import tensorflow as tf
 
@@ -14,14 +13,16 @@ from common import images
 
 INCEPTION_TRIES = 10
 
-# Named, because the automatic choice is another one on other devices.
-_uniform = partial(tf.random.stateless_uniform, alg="philox")
-_normal = partial(tf.random.stateless_normal, alg="philox")
+
+def _uniform(shape: list[int], seed: tf.Tensor, low: float = 0.0, high: float = 1.0) -> tf.Tensor:
+    """float32 in [low, high). One operation of TensorFlow, where tf.random.stateless_uniform needs up to fifteen."""
+    drawn = tf.raw_ops.StatelessRandomUniform(shape=shape, seed=seed)
+    return drawn if (low, high) == (0.0, 1.0) else low + (high - low) * drawn
 
 
 def _anywhere(room: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     """(2,) float32: whole numbers, each uniform in 0..room."""
-    return tf.floor(_uniform([2], seed) * (room + 1))
+    return tf.floor(_uniform([2], seed) * (room + 1.0))
 
 
 def random_crop(short_side: int, size: int, seed: tf.Tensor) -> images.Chooser:
@@ -40,12 +41,13 @@ def scale_crop(scale_range: tuple[int, int], size: int, seed: tf.Tensor) -> imag
     Simonyan & Zisserman 2014, section 3.1 (S in [256, 512]); He et al. 2015, section 3.4 ([256, 480]). Sizes below
     `size` count as `size`.
     """
-    seeds = tf.random.split(seed, 2)
+    low, high = (max(side, size) for side in scale_range)
 
     def choose(shape):
-        short_side = _uniform([], seeds[0], scale_range[0], scale_range[1] + 1, tf.int32)
-        resized = images.resized_shape(shape, tf.maximum(short_side, size))
-        return images.window_of_resized(shape, resized, _anywhere(resized - size, seeds[1]), size)
+        drawn = _uniform([3], seed)
+        resized = images.resized_shape(shape, low + tf.floor(drawn[0] * (high - low + 1)))
+        corner = tf.floor(drawn[1:] * (resized - size + 1.0))
+        return images.window_of_resized(shape, resized, corner, size)
 
     return choose
 
@@ -58,19 +60,17 @@ def inception_crop(
     Szegedy et al. 2014, section 6. Area uniform, aspect ratio uniform in its logarithm, place uniform. The first of ten
     tries that fits inside the picture; if none does, the largest central square.
     """
-    seeds = tf.random.split(seed, 2)
 
     def choose(shape):
         sides = tf.cast(shape, tf.float32)
-        drawn = _uniform([2, INCEPTION_TRIES], seeds[0])
+        drawn = _uniform([2, INCEPTION_TRIES + 1], seed)
         areas = (area[0] + (area[1] - area[0]) * drawn[0]) * tf.reduce_prod(sides)
         roots = tf.exp((math.log(aspect[0]) + math.log(aspect[1] / aspect[0]) * drawn[1]) / 2)
-        tries = tf.round(tf.sqrt(areas)[:, None] * tf.stack([1 / roots, roots], 1))
-        fits = tf.reduce_all((tries >= 1) & (tries <= sides), 1)
-        one = tf.reduce_any(fits)
-        found = tf.where(one, tries[tf.argmax(fits)], tf.reduce_min(sides))
-        corner = tf.where(one, _anywhere(sides - found, seeds[1]), tf.floor((sides - found) / 2))
-        return tf.concat([corner, found], 0)
+        tries = tf.round(tf.sqrt(areas) * tf.stack([1 / roots, roots]))[:, :INCEPTION_TRIES]
+        fits = tf.reduce_all((tries >= 1) & (tries <= sides[:, None]), 0)
+        found = tf.where(tf.reduce_any(fits), tries[:, tf.argmax(fits)], tf.reduce_min(sides))
+        place = tf.where(tf.reduce_any(fits), drawn[:, -1], 0.5)
+        return tf.stack([tf.floor(place * (sides - found + 1)), found])
 
     return choose
 
@@ -81,16 +81,14 @@ def pad_crop(image: tf.Tensor, seed: tf.Tensor, pad: int = 4) -> tf.Tensor:
     For pictures whose mean is subtracted already: then the border is the mean.
     """
     height, width, _ = image.shape
-    corner = _uniform([2], seed, 0, 2 * pad + 1, tf.int32)
+    corner = tf.cast(_anywhere(2 * pad, seed), tf.int32)
     padded = tf.pad(image, [[pad, pad], [pad, pad], [0, 0]])
     return tf.ensure_shape(tf.slice(padded, tf.pad(corner, [[0, 1]]), [height, width, 3]), (height, width, 3))
 
 
 def flip(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Left and right exchanged in half of all cases, as `tf.image.stateless_random_flip_left_right`."""
-    # Reverse with a computed flag: a fifth of the operations, none of them a branching.
-    mirrored = _uniform([1], seed) < 0.5
-    return tf.raw_ops.Reverse(tensor=image, dims=tf.pad(mirrored, [[1, 1]]))
+    """Left and right exchanged in half of all cases, as `tf.image.stateless_random_flip_left_right` does."""
+    return tf.raw_ops.Reverse(tensor=image, dims=_uniform([1], seed) < [-1.0, 0.5, -1.0])
 
 
 def brightness(amount: float, seed: tf.Tensor) -> tf.Tensor:
@@ -112,5 +110,8 @@ def pca_lighting(
     255, hence the factor), a_i is drawn once per picture from N(0, stddev), 0.1 in the paper. The paper multiplies by
     the eigenvalue as written here; its square root would be the standard deviation along p_i.
     """
-    drawn = _normal([3], seed, stddev=stddev)
-    return 255.0 * tf.linalg.matvec(tf.constant(eigenvectors, tf.float32), drawn * eigenvalues, transpose_a=True)
+    drawn = tf.raw_ops.StatelessRandomNormal(shape=[3], seed=seed)
+    along = [
+        [255.0 * stddev * value * p for p in vector] for value, vector in zip(eigenvalues, eigenvectors, strict=True)
+    ]
+    return tf.linalg.matvec(tf.constant(along), drawn, transpose_a=True)

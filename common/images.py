@@ -1,7 +1,7 @@
 """Pictures as tensors: decode, cut a window out, resize, normalise. Nothing here is random.
 
-One decoder serves training, test and prediction. A window is (top, left, height, width), float32, in pixels of the
-stored picture; it may begin and end between pixels. Every crop of the project is such a window, brought to the
+One decoder serves training, test and prediction. A window is [[top, left], [height, width]], (2, 2) float32, in pixels
+of the stored picture; it may begin and end between pixels. Every crop of the project is such a window, brought to the
 network's square input. Resizing a picture and then cropping is the same thing with the crop's corners mapped back to
 the stored picture, only cheaper: what lies outside is neither decoded nor resized.
 """
@@ -12,7 +12,7 @@ import tensorflow as tf
 
 DCT = "INTEGER_ACCURATE"  # TF's own default is the fast, less exact one; the same picture must give the same pixels
 HALVINGS = 3
-TINY = 1.5  # a window enlarged more than this is not moved to whole pixels: they would be seen as steps
+MOST_ENLARGED = 1.5  # a window enlarged more than this is not moved to whole pixels: they would be seen as steps
 
 Chooser = Callable[[tf.Tensor], tf.Tensor]
 
@@ -56,24 +56,11 @@ def resize(image: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:
 
 def cut(part: tf.Tensor, window: tf.Tensor, size: int) -> tf.Tensor:
     """Resizes a picture (H, W, 3), any number type, to the window's scale and cuts the window out: (size, size, 3)."""
-    scale = size / window[2:]
+    scale = size / window[1]
     shape = tf.maximum(tf.cast(tf.round(tf.cast(tf.shape(part)[:2], tf.float32) * scale), tf.int32), size)
-    corner = tf.clip_by_value(tf.cast(tf.round(window[:2] * scale), tf.int32), 0, shape - size)
+    corner = tf.clip_by_value(tf.cast(tf.round(window[0] * scale), tf.int32), 0, shape - size)
     found = tf.slice(resize(part, shape), tf.pad(corner, [[0, 1]]), [size, size, 3])
     return tf.ensure_shape(found, (size, size, 3))
-
-
-def _part(window: tf.Tensor, shape: tf.Tensor, size: int, whole: bool) -> tf.Tensor:
-    """The whole pixels to decode for a window: (top, left, height, width) int32 inside a picture of `shape`."""
-    tolerance = 1e-3  # of float32's rounding, so that 10.00001 is not taken to reach into the next pixel
-    first = tf.cast(tf.floor(window[:2] + tolerance), tf.int32)
-    last = tf.cast(tf.math.ceil(window[:2] + window[2:] - tolerance), tf.int32)
-    if whole:
-        stored = tf.reduce_all(tf.equal(window[2:], float(size)))
-        first, last = tf.where(stored, first, 0), tf.where(stored, last, shape)
-    last = tf.minimum(last, shape)
-    first = tf.clip_by_value(first, 0, last - 1)
-    return tf.concat([first, last - first], 0)
 
 
 def read_window(encoded: tf.Tensor, choose: Chooser, size: int, whole: bool = False) -> tf.Tensor:
@@ -88,32 +75,46 @@ def read_window(encoded: tf.Tensor, choose: Chooser, size: int, whole: bool = Fa
         size: of the output, in pixels.
         whole: True: exact, the whole picture is resized and then cropped. False: of a JPEG only the window is decoded
             and resized, after its edges moved to the nearest whole pixels; where it is much enlarged, with the pixels
-            around it instead. Both are the same, and only the window is decoded, where it has the output's size already.
+            around it instead. Both are the same, and only the window decoded, where it has the output's size already.
 
     Returns:
         (size, size, 3) float32, 0..255.
     """
+    if whole:
+        return _read_any(encoded, choose, size, whole=True)
+    shape = tf.cond(is_jpeg(encoded), lambda: tf.image.extract_jpeg_shape(encoded), lambda: tf.zeros([3], tf.int32))
+    window = choose(shape[:2])  # not a number where the shape is not known, and then not plain
+    shortest = tf.reduce_min(window[1])
+    plain = (shortest * MOST_ENLARGED >= size) & (shortest < 2 * size)
+    return tf.cond(plain, lambda: _read_plain(encoded, window, size), lambda: _read_any(encoded, choose, size))
+
+
+def _read_plain(encoded: tf.Tensor, window: tf.Tensor, size: int) -> tf.Tensor:
+    """`read_window` for the usual window of the usual JPEG, in few operations: their number is felt at this speed."""
+    first, extent = tf.unstack(window)
+    corner = tf.round(first)
+    part = tf.cast(tf.concat([corner, tf.round(first + extent) - corner], 0), tf.int32)
+    decoded = tf.image.decode_and_crop_jpeg(encoded, part, channels=3, dct_method=DCT)
+    return tf.ensure_shape(resize(decoded, tf.constant([size, size])), (size, size, 3))
+
+
+def _read_any(encoded: tf.Tensor, choose: Chooser, size: int, whole: bool = False) -> tf.Tensor:
+    """`read_window` for every kind of file and window."""
     jpeg = is_jpeg(encoded)
 
     def open_other():
         image = _decode_other(encoded)
-        return image, tf.shape(image)[:2]
+        return image, tf.shape(image)
 
-    # Two branchings with little in them: TensorFlow visits the operations of the branches not taken as well.
-    image, shape = tf.cond(
-        jpeg, lambda: (tf.zeros([0, 0, 3], tf.uint8), tf.image.extract_jpeg_shape(encoded)[:2]), open_other
-    )
+    nothing = tf.zeros([0, 0, 3], tf.uint8)
+    image, shape = tf.cond(jpeg, lambda: (nothing, tf.image.extract_jpeg_shape(encoded)), open_other)
+    shape = shape[:2]
     window = choose(shape)
-    if not whole:
-        edges = tf.round(tf.concat([window[:2], window[:2] + window[2:]], 0))
-        moved = tf.concat([edges[:2], tf.maximum(edges[2:] - edges[:2], 1.0)], 0)
-        window = tf.where(tf.reduce_min(window[2:]) * TINY < size, window, moved)
-
-    times = tf.math.log(tf.reduce_min(window[2:]) / size + 1e-6) / tf.math.log(2.0)
-    halvings = tf.clip_by_value(tf.cast(tf.floor(times), tf.int32), 0, HALVINGS)
+    halvings = tf.math.log(tf.reduce_min(window[1]) / size + 1e-6) / tf.math.log(2.0)
+    halvings = tf.clip_by_value(tf.cast(tf.floor(halvings), tf.int32), 0, HALVINGS)
     ratio = tf.bitwise.left_shift(1, halvings)
     smaller = (shape + ratio - 1) // ratio
-    window *= tf.tile(tf.cast(smaller, tf.float32) / tf.cast(shape, tf.float32), [2])
+    window *= tf.cast(smaller, tf.float32) / tf.cast(shape, tf.float32)
     part = _part(window, smaller, size, whole)
 
     def cropped(power):
@@ -130,7 +131,20 @@ def read_window(encoded: tf.Tensor, choose: Chooser, size: int, whole: bool = Fa
     branches = [*map(cropped, range(HALVINGS + 1)), sliced]
     decoded = tf.switch_case(tf.where(jpeg, halvings, HALVINGS + 1), branches)
     offset = tf.cast(part[:2], tf.float32)
-    return cut(decoded, tf.concat([window[:2] - offset, window[2:]], 0), size)
+    return cut(decoded, tf.stack([window[0] - offset, window[1]]), size)
+
+
+def _part(window: tf.Tensor, shape: tf.Tensor, size: int, whole: bool) -> tf.Tensor:
+    """The whole pixels to decode for a window: (top, left, height, width) int32 inside a picture of `shape`."""
+    tolerance = 1e-3  # of float32's rounding, so that 10.00001 is not taken to reach into the next pixel
+    first = tf.cast(tf.floor(window[0] + tolerance), tf.int32)
+    last = tf.cast(tf.math.ceil(window[0] + window[1] - tolerance), tf.int32)
+    if whole:
+        stored = tf.reduce_all(tf.equal(window[1], float(size)))
+        first, last = tf.where(stored, first, 0), tf.where(stored, last, shape)
+    last = tf.minimum(last, shape)
+    first = tf.clip_by_value(first, 0, last - 1)
+    return tf.concat([first, last - first], 0)
 
 
 def resized_shape(shape: tf.Tensor, short_side: tf.Tensor) -> tf.Tensor:
@@ -148,8 +162,7 @@ def window_of_resized(shape: tf.Tensor, resized: tf.Tensor, corner: tf.Tensor, s
         corner: (2,) float32, top and left of the crop in the resized picture.
         size: height and width of the crop.
     """
-    ratio = tf.cast(shape, tf.float32) / resized
-    return tf.concat([corner * ratio, size * ratio], 0)
+    return tf.stack([corner, [float(size)] * 2]) * (tf.cast(shape, tf.float32) / resized)
 
 
 def centre_crop(short_side: int, size: int) -> Chooser:

@@ -72,6 +72,7 @@ class State:
 
     step: int = 0
     best_top1: float = -1.0
+    best_loss: float = 0.0
     best_step: int | None = None
     finished: bool = False
     sums: list[float] = field(default_factory=lambda: [0.0] * 5)  # of the log interval under way, in SUMS' order

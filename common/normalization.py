@@ -35,14 +35,12 @@ class BatchNorm(keras.layers.Layer):
     slower for a whole ResNet-34 step. Variables, all (C,) float32: `gamma` (starts at 1), `beta` (0), and, not
     trained, `moving_mean` (0) and `moving_variance` (1), which move by `1 - momentum` towards each batch's statistics
     (the unbiased variance, as in the paper's algorithm 2). The first batch's statistics replace the initial 0 and 1
-    outright, so a run of a few dozen steps already tests with statistics of its own data.
+    outright: their trace would multiply from layer to layer and spoil the tests of a short run.
 
     Under several replicas each normalises its own part of the batch and the moving statistics take the mean over
     replicas. With `synchronised` the batch's statistics are those of the global batch, gradients included, at the price
     of two all-reduces a layer and of the fused kernel; with one replica it makes no difference. With `trainable=False`
     the moving statistics are used in training too, and stay.
-
-    The kernel raises an epsilon below 1.001e-5 to that value (cuDNN's minimum), on every device.
     """
 
     def __init__(self, momentum=0.9, epsilon=1e-5, synchronised=False, **kwargs):

@@ -116,7 +116,7 @@ def _augment(preprocessing: Preprocessing, recipe: Recipe, info: DatasetInfo) ->
             image += augmentation.brightness(recipe.brightness, seeds[3])
         if recipe.pca_lighting:
             shift = augmentation.pca_lighting(info.eigenvalues, info.eigenvectors, recipe.pca_lighting, seeds[4])
-            image += tf.reshape(tf.tile(shift, [size]), [1, size, 3])  # see _finish
+            image += tf.reshape(tf.tile(shift, [size]), [1, size, 3])  # as in _finish
         image = finish(image)
         return augmentation.pad_crop(image, seeds[5]) if recipe.crop == "pad" else image
 

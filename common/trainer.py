@@ -1,5 +1,6 @@
 """The training loop: one step traced once, the same on one CPU and on many devices."""
 
+import dataclasses
 import math
 import signal
 import time
@@ -75,7 +76,7 @@ def save(job: Job, state: State) -> Path:
     """Writes a checkpoint of this moment and removes those that are neither new nor best."""
     values = {
         **job.identity,
-        **{name: getattr(state, name) for name in ("step", "best_top1", "best_step", "finished", "sums", "summed")},
+        **dataclasses.asdict(state),
         "schedule": job.schedule.state(),
     }
     folder = checkpoints.save(job.run, values, groups(job), job.devices.chief)
@@ -94,8 +95,7 @@ def resume(job: Job, checkpoint: checkpoints.Checkpoint) -> State:
     if job.devices.chief:
         monitor.MetricsFile(job.run).rewind(checkpoint.step)
         monitor.rewind_events(job.run / monitor.EVENTS_FOLDER, checkpoint.step)
-    names = ("step", "best_top1", "best_step", "finished", "sums", "summed")
-    return State(**{name: checkpoint.state[name] for name in names})
+    return State(**{field.name: checkpoint.state[field.name] for field in dataclasses.fields(State)})
 
 
 def seconds_per_step(job: Job, steps: int = 3) -> float:
@@ -138,9 +138,9 @@ def fit(job: Job, state: State, recipe_text: str) -> State:
         row |= {"learning_rate": rate, "data_loss": result.loss, "l2_loss": l2, "loss": result.loss + l2}
         row |= {"top1": result.top1, "top5": result.top5}
         news = job.schedule.observe(result.top1)
-        better = result.top1 > state.best_top1
+        better = (result.top1, -result.loss) > (state.best_top1, -state.best_loss)  # a small split has many ties
         if better:
-            state.best_top1, state.best_step = result.top1, state.step
+            state.best_top1, state.best_loss, state.best_step = result.top1, result.loss, state.step
         state.finished = job.schedule.exhausted or state.step >= job.total_steps
         if report:
             report.validation(row, result.line("validation"), better, news)

@@ -159,6 +159,16 @@ def test_batch_norm_normalises_by_the_batch_in_training(rng):
     np.testing.assert_allclose(y, normalised(x, x.mean((0, 1, 2)), x.var((0, 1, 2))), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("epsilon", [1e-5, 1e-3])
+def test_batch_norm_uses_its_epsilon_as_given(rng, epsilon):
+    x = rng.normal(0.0, 1e-3, size=(64, 4, 4, 1)).astype("float32")  # a variance below epsilon
+    layer = batch_norm(1, epsilon=epsilon)
+
+    y = layer(x, training=True).numpy()
+
+    assert y.std() == pytest.approx(0.5 * x.std() / np.sqrt(x.var() + epsilon), rel=1e-3)
+
+
 def test_moving_statistics_begin_with_the_first_batch_and_then_move_by_a_tenth(rng):
     layer = batch_norm()
     first, second = rng.normal([[[[1, 2, 3]]]], 2.0, size=(2, 8, 4, 4, 3)).astype("float32")

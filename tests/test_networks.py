@@ -1,4 +1,5 @@
 import inspect
+import json
 
 import keras
 import numpy as np
@@ -7,6 +8,7 @@ import tensorflow as tf
 
 import networks
 import tables
+import train
 from common.errors import UserError
 
 # Trainable parameters of every registered network, at the paper's number of classes. The heads of GoogLeNet apart.
@@ -115,3 +117,25 @@ def test_families_hold_their_members():
 def test_an_unknown_name_is_refused_with_the_nearest():
     with pytest.raises(UserError, match=r"--arch: 'resnet43' is not known; did you mean resnet\d+\?"):
         networks.find("resnet43")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arch", "size", "epochs", "options"),
+    [
+        ("vgg16", 32, 6, ()),
+        ("googlenet", 79, 6, ()),
+        ("resnet34", 32, 6, ("--learning_rate", "0.05")),
+        ("resnet20", 16, 6, ()),
+    ],
+)
+def test_learns_digits(monkeypatch, tmp_path, arch, size, epochs, options):
+    """A few hundred steps of batch 32 at a small image size: far above the 10 % of chance."""
+    monkeypatch.chdir(tmp_path)
+    architecture = networks.find(arch)
+    monkeypatch.setattr("sys.argv", [f"{architecture.family}.py"])
+    arguments = ["--mode", "train", "--arch", arch, "--image_size", str(size), "--batch_size", "32"]
+
+    train.main(architecture.family, [*arguments, "--epochs", str(epochs), *options])
+
+    assert json.loads((tmp_path / "ckpt" / arch / "results.json").read_text())["top1"] > 0.6

@@ -204,3 +204,15 @@ def test_recipes():
     warm = networks.find("resnet110").recipe
     assert round(warm.warmup_epochs * (45000 // 128)) == 400
     assert warm.warmup_factor * warm.learning_rate == pytest.approx(0.01)
+
+
+def test_the_moving_statistics_fit_after_the_first_batch():
+    """Initial statistics of 0 and 1 would leave their trace in every layer, and the traces multiply with depth."""
+    model = networks.find("resnet34").build(classes=4, image_size=64)
+    images = tf.random.stateless_normal((16, 64, 64, 3), [3, 4]) * 60.0
+
+    trained = model(images, training=True)
+    tested = model(images, training=False)
+
+    # What is left is the unbiased variance: N / (N - 1), N = 16 x 2 x 2 at the end.
+    assert float(tf.norm(tested - trained) / tf.norm(trained)) < 0.15

@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import json
 import shutil
 import signal
@@ -12,7 +13,7 @@ import pytest
 import tensorflow as tf
 
 import tiny
-from common import checkpoints, reporter, trainer
+from common import checkpoints, evaluation, reporter, trainer
 
 ROOT = Path(__file__).parent.parent
 
@@ -97,6 +98,22 @@ def test_the_seed_decides_everything():
     assert same_weights("one", "same")
     assert Path("one/metrics.csv").read_bytes() != Path("other/metrics.csv").read_bytes()
     assert not same_weights("one", "other")
+
+
+def test_the_best_is_the_highest_top1_and_among_equals_the_lowest_loss(monkeypatch):
+    validated = iter([(0.5, 1.0), (0.75, 0.9), (0.75, 0.7), (0.75, 0.8), (0.7, 0.1)])
+    real = evaluation.evaluate
+
+    def evaluate(step, batches, split):
+        metrics = real(step, batches, split)
+        if metrics.images == 360:
+            return metrics
+        top1, loss = next(validated)
+        return dataclasses.replace(metrics, top1=top1, loss=loss)
+
+    monkeypatch.setattr(evaluation, "evaluate", evaluate)
+    tiny.start("run", "--epochs", "5")
+    assert json.loads(Path("run/results.json").read_text())["checkpoint"] == "run/checkpoints/step-00000057"
 
 
 @pytest.mark.parametrize("ema", ["0", "0.9"])
