@@ -125,8 +125,7 @@ def test_an_unknown_name_is_refused_with_the_nearest():
     [
         ("vgg16", 32, 6, ()),
         ("googlenet", 79, 6, ()),
-        ("resnet34", 32, 6, ("--learning_rate", "0.05")),
-        ("resnet20", 16, 6, ()),
+        ("resnet34", 64, 6, ("--learning_rate", "0.02")),  # 0.1 is for batch 256
     ],
 )
 def test_learns_digits(monkeypatch, tmp_path, arch, size, epochs, options):
