@@ -11,7 +11,6 @@ from collections.abc import Callable
 import tensorflow as tf
 
 DCT = "INTEGER_ACCURATE"  # TF's own default is the fast, less exact one; the same picture must give the same pixels
-HALVINGS = 3
 MOST_ENLARGED = 1.5  # a window enlarged more than this is not moved to whole pixels: they would be seen as steps
 
 Chooser = Callable[[tf.Tensor], tf.Tensor]
@@ -41,110 +40,76 @@ def decode(encoded: tf.Tensor) -> tf.Tensor:
 
 
 def resize(image: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:
-    """Picture (H, W, 3), any number type, bilinearly to `shape` (2,) int32 -> float32; `tf.image.resize`'s convention.
+    """Picture (H, W, 3), any number type, to `shape` (2,) int32 -> float32.
 
-    No antialiasing: `read_window` has halved what is more than twice too large. Nothing is computed where the shape is
-    right already.
+    Bilinear, pixel centres at halves, no antialiasing: `tf.image.resize`'s default. A picture at least twice as large as
+    wanted is averaged over areas instead, because bilinear resizing would skip most of its pixels. Nothing is computed
+    where the shape is right already.
     """
     values = tf.cast(image, tf.float32)  # first: resizing uint8 takes twice as long
-    return tf.cond(
-        tf.reduce_all(tf.equal(tf.shape(image)[:2], shape)),
-        lambda: values,
-        lambda: tf.raw_ops.ResizeBilinear(images=values[None], size=shape, half_pixel_centers=True)[0],
+    now = tf.shape(image)[:2]
+    same, large = tf.reduce_all(tf.equal(now, shape)), tf.reduce_all(now >= 2 * shape)
+    return tf.switch_case(
+        tf.where(same, 0, tf.where(large, 2, 1)),
+        [
+            lambda: values,
+            lambda: tf.raw_ops.ResizeBilinear(images=values[None], size=shape, half_pixel_centers=True)[0],
+            lambda: tf.raw_ops.ResizeArea(images=values[None], size=shape)[0],
+        ],
     )
 
 
-def cut(part: tf.Tensor, window: tf.Tensor, size: int) -> tf.Tensor:
-    """Resizes a picture (H, W, 3), any number type, to the window's scale and cuts the window out: (size, size, 3)."""
+def cut(image: tf.Tensor, window: tf.Tensor, size: int) -> tf.Tensor:
+    """A window of a picture (H, W, 3), any number type: the whole is resized, then cropped to (size, size, 3) float32."""
     scale = size / window[1]
-    shape = tf.maximum(tf.cast(tf.round(tf.cast(tf.shape(part)[:2], tf.float32) * scale), tf.int32), size)
-    corner = tf.clip_by_value(tf.cast(tf.round(window[0] * scale), tf.int32), 0, shape - size)
-    found = tf.slice(resize(part, shape), tf.pad(corner, [[0, 1]]), [size, size, 3])
-    return tf.ensure_shape(found, (size, size, 3))
+    shape = tf.cast(tf.round(tf.cast(tf.shape(image)[:2], tf.float32) * scale), tf.int32)
+    corner = tf.cast(tf.round(window[0] * scale), tf.int32)
+    return tf.slice(resize(image, shape), tf.pad(corner, [[0, 1]]), [size, size, 3])
 
 
-def read_window(encoded: tf.Tensor, choose: Chooser, size: int, whole: bool = False) -> tf.Tensor:
+def read_window(encoded: tf.Tensor, choose: Chooser, size: int, exact: bool = False) -> tf.Tensor:
     """Decodes the part of a picture that a window needs and brings it to size x size.
 
-    A picture more than twice (four, eight times) as large as needed is made 2 (4, 8) times smaller by averaging, in a
-    JPEG while decoding. Bilinear resizing alone would skip most of its pixels.
+    Only the window is decoded, and resized, after its edges moved to the nearest whole pixels. With `exact`, and where
+    the window is much enlarged, the whole picture is decoded, resized and cropped instead (`cut`). All are the same
+    where the window has the output's size already.
 
     Args:
         encoded: bytes, scalar string.
         choose: (height, width) of the picture, (2,) int32 -> window.
         size: of the output, in pixels.
-        whole: True: exact, the whole picture is resized and then cropped. False: of a JPEG only the window is decoded
-            and resized, after its edges moved to the nearest whole pixels; where it is much enlarged, with the pixels
-            around it instead. Both are the same, and only the window decoded, where it has the output's size already.
+        exact: see above; for tests and predictions.
 
     Returns:
         (size, size, 3) float32, 0..255.
     """
-    if whole:
-        return _read_any(encoded, choose, size, whole=True)
-    shape = tf.cond(is_jpeg(encoded), lambda: tf.image.extract_jpeg_shape(encoded), lambda: tf.zeros([3], tf.int32))
-    window = choose(shape[:2])  # not a number where the shape is not known, and then not plain
-    shortest = tf.reduce_min(window[1])
-    plain = (shortest * MOST_ENLARGED >= size) & (shortest < 2 * size)
-    return tf.cond(plain, lambda: _read_plain(encoded, window, size), lambda: _read_any(encoded, choose, size))
-
-
-def _read_plain(encoded: tf.Tensor, window: tf.Tensor, size: int) -> tf.Tensor:
-    """`read_window` for the usual window of the usual JPEG, in few operations: their number is felt at this speed."""
-    first, extent = tf.unstack(window)
-    corner = tf.round(first)
-    part = tf.cast(tf.concat([corner, tf.round(first + extent) - corner], 0), tf.int32)
-    decoded = tf.image.decode_and_crop_jpeg(encoded, part, channels=3, dct_method=DCT)
-    return tf.ensure_shape(resize(decoded, tf.constant([size, size])), (size, size, 3))
-
-
-def _read_any(encoded: tf.Tensor, choose: Chooser, size: int, whole: bool = False) -> tf.Tensor:
-    """`read_window` for every kind of file and window."""
+    # Few operations, and little in the branches: at this speed their number is felt, that of branches not taken as well.
     jpeg = is_jpeg(encoded)
-
-    def open_other():
-        image = _decode_other(encoded)
-        return image, tf.shape(image)
-
     nothing = tf.zeros([0, 0, 3], tf.uint8)
-    image, shape = tf.cond(jpeg, lambda: (nothing, tf.image.extract_jpeg_shape(encoded)), open_other)
+    image, shape = tf.cond(
+        jpeg, lambda: (nothing, tf.image.extract_jpeg_shape(encoded)), lambda: _with_shape(_decode_other(encoded))
+    )
     shape = shape[:2]
     window = choose(shape)
-    halvings = tf.math.log(tf.reduce_min(window[1]) / size + 1e-6) / tf.math.log(2.0)
-    halvings = tf.clip_by_value(tf.cast(tf.floor(halvings), tf.int32), 0, HALVINGS)
-    ratio = tf.bitwise.left_shift(1, halvings)
-    smaller = (shape + ratio - 1) // ratio
-    window *= tf.cast(smaller, tf.float32) / tf.cast(shape, tf.float32)
-    part = _part(window, smaller, size, whole)
-
-    def cropped(power):
-        return lambda: tf.image.decode_and_crop_jpeg(encoded, part, channels=3, ratio=2**power, dct_method=DCT)
-
-    def sliced():
-        averaged = tf.cond(
-            halvings > 0,
-            lambda: tf.cast(tf.round(tf.raw_ops.ResizeArea(images=image[None], size=smaller)[0]), tf.uint8),
-            lambda: image,
-        )
-        return tf.slice(averaged, tf.pad(part[:2], [[0, 1]]), tf.concat([part[2:], [3]], 0))
-
-    branches = [*map(cropped, range(HALVINGS + 1)), sliced]
-    decoded = tf.switch_case(tf.where(jpeg, halvings, HALVINGS + 1), branches)
-    offset = tf.cast(part[:2], tf.float32)
-    return cut(decoded, tf.stack([window[0] - offset, window[1]]), size)
+    first, extent = tf.unstack(window)
+    if exact:
+        whole = tf.reduce_any(tf.not_equal(extent, float(size)))
+    else:
+        whole = tf.reduce_min(extent) * MOST_ENLARGED < size
+    corner = tf.round(first)
+    around = tf.stack([corner, tf.round(first + extent) - corner])
+    part = tf.where(whole, tf.stack([[0, 0], shape]), tf.cast(around, tf.int32))
+    decoded = tf.cond(
+        jpeg,
+        lambda: tf.image.decode_and_crop_jpeg(encoded, tf.reshape(part, [4]), channels=3, dct_method=DCT),
+        lambda: tf.slice(image, tf.pad(part[0], [[0, 1]]), tf.concat([part[1], [3]], 0)),
+    )
+    brought = tf.cond(whole, lambda: cut(decoded, window, size), lambda: resize(decoded, tf.constant([size, size])))
+    return tf.ensure_shape(brought, (size, size, 3))
 
 
-def _part(window: tf.Tensor, shape: tf.Tensor, size: int, whole: bool) -> tf.Tensor:
-    """The whole pixels to decode for a window: (top, left, height, width) int32 inside a picture of `shape`."""
-    tolerance = 1e-3  # of float32's rounding, so that 10.00001 is not taken to reach into the next pixel
-    first = tf.cast(tf.floor(window[0] + tolerance), tf.int32)
-    last = tf.cast(tf.math.ceil(window[0] + window[1] - tolerance), tf.int32)
-    if whole:
-        stored = tf.reduce_all(tf.equal(window[1], float(size)))
-        first, last = tf.where(stored, first, 0), tf.where(stored, last, shape)
-    last = tf.minimum(last, shape)
-    first = tf.clip_by_value(first, 0, last - 1)
-    return tf.concat([first, last - first], 0)
+def _with_shape(image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    return image, tf.shape(image)
 
 
 def resized_shape(shape: tf.Tensor, short_side: tf.Tensor) -> tf.Tensor:

@@ -107,7 +107,7 @@ def _augment(preprocessing: Preprocessing, recipe: Recipe, info: DatasetInfo) ->
             choose = augmentation.inception_crop(seeds[0])
         else:
             choose = images.centre_crop(short_side, size)
-        image = images.read_window(encoded, choose, size, whole=recipe.crop in ("pad", "none"))
+        image = images.read_window(encoded, choose, size, exact=recipe.crop in ("pad", "none"))
         if recipe.flip and info.flip:
             image = augmentation.flip(image, seeds[1])
         if recipe.contrast:
@@ -210,7 +210,7 @@ def evaluation(
     @tf.autograph.experimental.do_not_convert
     def load(index, element):
         encoded, label, _ = split.parse(element)
-        return finish(images.read_window(encoded, choose, size, whole=True)), label, True, index
+        return finish(images.read_window(encoded, choose, size, exact=True)), label, True, index
 
     numbered = split.serialized(None).enumerate()
     if workers > 1:

@@ -1,7 +1,5 @@
 import dataclasses
-import functools
 import io
-import operator
 from pathlib import Path
 
 import numpy as np
@@ -65,11 +63,8 @@ def made(tmp_path_factory) -> sources.Dataset:
 
 
 def equal(one, other) -> bool:
-    return all(
-        np.array_equal(a, b)
-        for mine, theirs in zip(one, other, strict=True)
-        for a, b in zip(mine, theirs, strict=False)
-    )
+    pairs = zip([*sum(one, ())], [*sum(other, ())], strict=True)
+    return all(np.array_equal(mine, theirs) for mine, theirs in pairs)
 
 
 def test_the_mean_is_subtracted_from_every_pixel(made):
@@ -81,7 +76,7 @@ def test_the_mean_is_subtracted_from_every_pixel(made):
 
 def test_an_epoch_meets_each_picture_once_at_most_and_the_next_has_another_order(made):
     seen = [numbers(batch) for batch in take(made, 6, PLAIN)]  # 14 // 4 = 3 batches an epoch
-    first, second = functools.reduce(operator.iadd, seen[:3], []), functools.reduce(operator.iadd, seen[3:], [])
+    first, second = ([n for batch in part for n in batch] for part in (seen[:3], seen[3:]))
     assert len(set(first)) == len(set(second)) == 12
     assert set(first) | set(second) <= set(range(14))
     assert first != second
@@ -118,11 +113,8 @@ def test_evaluation_counts_every_picture_once(tmp_path, count, workers):
         batches.add(len(listed))
         for image, label, valid, index in listed:
             assert image.shape == (4 // workers, 8, 8, 3)
-            found += [
-                (int(i), int(y), float(x[0, 0, 0]) + MEAN[0])
-                for x, y, v, i in zip(image, label, valid, index, strict=False)
-                if v
-            ]
+            for x, y, v, i in zip(image, label, valid, index, strict=True):
+                found += [(int(i), int(y), float(x[0, 0, 0]) + MEAN[0])] if v else []
     assert batches == {-(-count // 4)}
     assert sorted(found) == [(n, n % 3, pytest.approx(n, abs=1e-4)) for n in range(count)]
 
