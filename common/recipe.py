@@ -60,7 +60,7 @@ class Recipe:
     schedule_every: float = 8.0  # step: epochs between drops; sgdr, cyclical: epochs of the first cycle
     schedule_rate: float = 0.1  # exponential, inverse_time: k per epoch
     schedule_boundaries: tuple[int, ...] = ()  # piecewise: global steps
-    plateau_patience: int = 3  # validations without improvement before a drop
+    plateau_patience: int = 5  # validations without improvement before a drop
     plateau_delta: float = 0.001  # the least gain in top-1 that counts
     plateau_drops: int = 3  # the run ends when one more would be due
     cycle_multiplier: float = 1.0  # sgdr: each period is this many times the last
