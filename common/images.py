@@ -42,8 +42,8 @@ def decode(encoded: tf.Tensor) -> tf.Tensor:
 def resize(image: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:
     """Picture (H, W, 3), any number type, to `shape` (2,) int32 -> float32.
 
-    Bilinear, pixel centres at halves, no antialiasing: `tf.image.resize`'s default. A picture at least twice as large as
-    wanted is averaged over areas instead, because bilinear resizing would skip most of its pixels. Nothing is computed
+    Bilinear, pixel centres at halves, no antialiasing: `tf.image.resize`'s. A picture at least twice as large as
+    wanted is averaged over areas instead, because bilinear resizing would skip most of its pixels. Nothing is done
     where the shape is right already.
     """
     values = tf.cast(image, tf.float32)  # first: resizing uint8 takes twice as long
@@ -60,7 +60,7 @@ def resize(image: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:
 
 
 def cut(image: tf.Tensor, window: tf.Tensor, size: int) -> tf.Tensor:
-    """A window of a picture (H, W, 3), any number type: the whole is resized, then cropped to (size, size, 3) float32."""
+    """A window of a picture (H, W, 3), any number type: resized whole, then cropped to (size, size, 3) float32."""
     scale = size / window[1]
     shape = tf.cast(tf.round(tf.cast(tf.shape(image)[:2], tf.float32) * scale), tf.int32)
     corner = tf.cast(tf.round(window[0] * scale), tf.int32)
@@ -83,7 +83,7 @@ def read_window(encoded: tf.Tensor, choose: Chooser, size: int, exact: bool = Fa
     Returns:
         (size, size, 3) float32, 0..255.
     """
-    # Few operations, and little in the branches: at this speed their number is felt, that of branches not taken as well.
+    # Few operations, and little in the branches: each is felt, that of branches not taken too.
     jpeg = is_jpeg(encoded)
     nothing = tf.zeros([0, 0, 3], tf.uint8)
     image, shape = tf.cond(
@@ -92,10 +92,7 @@ def read_window(encoded: tf.Tensor, choose: Chooser, size: int, exact: bool = Fa
     shape = shape[:2]
     window = choose(shape)
     first, extent = tf.unstack(window)
-    if exact:
-        whole = tf.reduce_any(tf.not_equal(extent, float(size)))
-    else:
-        whole = tf.reduce_min(extent) * MOST_ENLARGED < size
+    whole = tf.reduce_any(tf.not_equal(extent, float(size))) if exact else tf.reduce_min(extent) * MOST_ENLARGED < size
     corner = tf.round(first)
     around = tf.stack([corner, tf.round(first + extent) - corner])
     part = tf.where(whole, tf.stack([[0, 0], shape]), tf.cast(around, tf.int32))
