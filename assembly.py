@@ -3,17 +3,20 @@
 import dataclasses
 import os
 import random
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import flags
 import networks
-from common import checkpoints, distribution, evaluation, pipeline, records, runs, sources
+from common import checkpoints, distribution, evaluation, locks, monitor, pipeline, records, runs, sources
 from common.architecture import Architecture
 from common.errors import UserError
 from common.recipe import Recipe
 
 DATASETS = Path("datasets")  # where digits and tfds:NAME are prepared
+LOCK_FILE = ".lock"  # in a run directory
 FALLBACK_EPOCHS = 90  # where neither data set nor recipe suggests a length: that of the 2012 paper
 
 
@@ -52,7 +55,9 @@ def open_data(dataset: str, seed: int) -> "sources.Dataset":
         from data import tfds
 
         folder = DATASETS / dataset.replace(":", "_").replace("/", "_")
-        tfds.prepare(dataset, folder)
+        DATASETS.mkdir(exist_ok=True)
+        with locks.wait(DATASETS / f".{folder.name}.lock"):  # several workers may begin at once
+            tfds.prepare(dataset, folder)
         return sources.open_dataset(str(folder), seed)
     return sources.open_dataset(dataset, seed)
 
@@ -113,29 +118,42 @@ def load_run(
     return run, runs.read(run), checkpoint
 
 
-def prepare_run(run: Path, config: "runs.RunConfig", chief: bool) -> "checkpoints.Checkpoint | None":
-    """Makes the run directory, or finds the checkpoint to go on from. Refuses a directory of another run.
+@contextmanager
+def run_directory(run: Path, config: "runs.RunConfig", chief: bool) -> "Iterator[checkpoints.Checkpoint | None]":
+    """Makes the run directory, or opens that of an unfinished run, and yields the checkpoint to go on from, or None.
 
-    Of several workers only the chief writes.
+    No other process may train there meanwhile. Of several workers only the chief writes.
+
+    Raises:
+        UserError: the directory is another run's, or holds something else, or is in use, or cannot be written.
     """
     if not chief:
-        return checkpoints.newest(run)
-    try:
-        if (run / checkpoints.CONFIG_FILE).exists():
-            different = runs.differences(runs.read(run), config)
-            if different:
-                raise UserError(
-                    f"{run} holds a run of other settings ({'; '.join(different)}); name another with --ckpt"
-                )
-            checkpoints.sweep(run)
-            return checkpoints.newest(run)
-        if run.exists() and any(run.iterdir()):
-            raise UserError(f"--ckpt={run} is not empty and holds no run; name another directory")
-        run.mkdir(parents=True, exist_ok=True)
-        runs.write(run, config)
-    except OSError as error:
-        raise UserError(f"--ckpt={run}: {error.strerror}", 1) from error
-    return None
+        yield checkpoints.newest(run)
+        return
+    with ExitStack() as stack:
+        try:
+            begun = (run / checkpoints.CONFIG_FILE).exists()
+            if not begun and run.exists() and any(not path.name.startswith(".") for path in run.iterdir()):
+                raise UserError(f"--ckpt={run} is not empty and holds no run; name another directory")
+            run.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(locks.hold(run / LOCK_FILE, f"--ckpt={run}"))
+            checkpoint = _open_run(run, config) if begun else None
+            if not begun:
+                runs.write(run, config)
+            if checkpoint is None:  # new, or killed before its first checkpoint
+                monitor.rewind(run, -1)
+        except OSError as error:
+            raise UserError(f"--ckpt={run}: {error.strerror}", 1) from error
+        yield checkpoint
+
+
+def _open_run(run: Path, config: "runs.RunConfig") -> "checkpoints.Checkpoint | None":
+    """The newest checkpoint of a run of the same settings. Raises UserError where they differ, and says in what."""
+    different = runs.differences(runs.read(run), config)
+    if different:
+        raise UserError(f"{run} holds a run of other settings ({'; '.join(different)}); name another with --ckpt")
+    checkpoints.sweep(run)
+    return checkpoints.newest(run)
 
 
 def start_from(options: flags.Options, architecture: Architecture, model: Any) -> str:

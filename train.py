@@ -14,9 +14,21 @@ from typing import Any
 
 import assembly
 import flags
-from common import averages, checkpoints, distribution, evaluation, monitor, optimizers, pipeline, runs, schedules
+from common import (
+    averages,
+    checkpoints,
+    distribution,
+    evaluation,
+    monitor,
+    optimizers,
+    pipeline,
+    runs,
+    schedules,
+    sources,
+)
 from common import summary as summaries
 from common import trainer as training
+from common.architecture import Architecture
 from common.errors import UserError
 from common.job import Job, State
 from common.recipe import Recipe
@@ -62,22 +74,53 @@ def train(options: flags.Options, family: str | None) -> None:
     devices = distribution.choose(options.strategy, options.virtual_devices)
     data = assembly.open_data(options.dataset, options.seed)
     config = assembly.configure(options, architecture, data)
-    recipe, preprocessing = config.recipe, pipeline.Preprocessing(**config.preprocessing)
-    distribution.check_batch(recipe.batch_size, devices)
-    steps_per_epoch = data.splits["train"].examples // recipe.batch_size
-    if not steps_per_epoch:
+    distribution.check_batch(config.recipe.batch_size, devices)
+    if config.recipe.batch_size > data.splits["train"].examples:
         raise UserError(
-            f"--batch_size={recipe.batch_size} is more than the {data.splits['train'].examples} training images"
+            f"--batch_size={config.recipe.batch_size} is more than the {data.splits['train'].examples} training images"
         )
     run = Path(options.ckpt or f"ckpt/{architecture.name}")
-    checkpoint = None if options.dry_run else assembly.prepare_run(run, config, devices.chief)
+    if options.dry_run:
+        job = make_job(run, options, architecture, devices, data, config)
+        print(heading(job, config, data), flush=True)
+        print(dry_run(job))
+        return
+    with assembly.run_directory(run, config, devices.chief) as checkpoint, distribution.peers_named(devices):
+        distribution.check_shared(run, checkpoint.step if checkpoint else 0, devices)
+        job = make_job(run, options, architecture, devices, data, config)
+        if devices.chief:
+            print(heading(job, config, data), flush=True)
+        state = State()
+        if checkpoint:
+            state = training.resume(job, checkpoint)
+            if not state.finished:
+                print(f"going on from step {state.step} of {job.total_steps} ({checkpoint.folder})", flush=True)
+        elif options.restore:
+            print(assembly.start_from(options, architecture, job.model), flush=True)
+        if not state.finished:
+            state = training.fit(job, state, recipe_table(job.recipe))
+        if state.finished:
+            test_the_best(job, state, config, data)
+
+
+def make_job(
+    run: Path,
+    options: flags.Options,
+    architecture: Architecture,
+    devices: "distribution.Devices",
+    data: "sources.Dataset",
+    config: "runs.RunConfig",
+) -> Job:
+    """Builds the network and its optimizer on the devices, and all else that stays the same through the run."""
+    recipe, preprocessing = config.recipe, pipeline.Preprocessing(**config.preprocessing)
     with devices.strategy.scope():
         model = assembly.build_model(architecture, config)
         optimizer = optimizers.make_optimizer(recipe)
         optimizer.build(model.trainable_variables)
         average = averages.WeightAverage(model, recipe.ema) if recipe.ema else None
+    steps_per_epoch = data.splits["train"].examples // recipe.batch_size
     shares = {"batch_size": recipe.batch_size, "worker": devices.worker, "workers": devices.workers}
-    job = Job(
+    return Job(
         run=run,
         model=model,
         optimizer=optimizer,
@@ -99,30 +142,18 @@ def train(options: flags.Options, family: str | None) -> None:
         keep=options.keep,
         resume_command="python " + shlex.join(sys.argv),
     )
-    if devices.chief:
-        print(heading(job, config, data), flush=True)
-    if options.dry_run:
-        print(dry_run(job))
-        return
-    state = State()
-    if checkpoint:
-        state = training.resume(job, checkpoint)
-        if not state.finished:
-            print(f"going on from step {state.step} of {job.total_steps} ({checkpoint.folder})", flush=True)
-    elif options.restore:
-        print(assembly.start_from(options, architecture, model), flush=True)
-    if not state.finished:
-        state = training.fit(job, state, recipe_table(recipe))
-    if not state.finished:
-        return
-    winner = checkpoints.best(run)
-    checkpoints.restore_weights(winner, model)
+
+
+def test_the_best(job: Job, state: State, config: "runs.RunConfig", data: "sources.Dataset") -> None:
+    """The end of a run: its best checkpoint measured on the test split."""
+    winner = checkpoints.best(job.run)
+    checkpoints.restore_weights(winner, job.model)
     split = assembly.test_split(data, "test")
-    metrics = assembly.measure(model, devices, config, data, split)
-    if devices.chief:
+    metrics = assembly.measure(job.model, job.devices, config, data, split)
+    if job.devices.chief:
         print(f"best validation top1 {state.best_top1:.4f} at step {state.best_step}, kept in {winner.folder}")
-        print(f"test it again: python {flags.script_name()} --mode test --restore {run}")
-        report(metrics, split, run, winner.folder)
+        print(f"test it again: python {flags.script_name()} --mode test --restore {job.run}")
+        report(metrics, split, job.run, winner.folder)
 
 
 def heading(job: Job, config: "runs.RunConfig", data: Any) -> str:

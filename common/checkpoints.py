@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,6 +78,11 @@ def _shapes(groups: Mapping[str, Iterable]) -> dict[str, list[int]]:
     }
 
 
+def _json_digest(values: dict) -> str:
+    """SHA-256 of a dictionary, whatever the order and the white space it is written with."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
 def _digest(path: Path) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -98,20 +104,22 @@ def save(run: Path, state: dict, groups: Mapping[str, Iterable], chief: bool = T
         run: the run directory.
         state: JSON-able, with at least `step`.
         groups: Keras variables by group, e.g. {"model": ..., "optimizer": ...}.
-        chief: under several workers all must call `save`, only the chief's files stay.
+        chief: under several workers all must call `save`, only the chief's files stay; the others' are written to a
+            temporary folder of their machine and removed.
     """
     groups = {name: named_variables(variables) for name, variables in groups.items()}
     root = Path(run) / _FOLDER
-    root.mkdir(parents=True, exist_ok=True)
-    temporary = root / f".writing-{os.getpid()}"
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
+    if chief:
+        root.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=root if chief else None))
     try:
         tf.train.Checkpoint(**groups).write(str(temporary / "variables"))
         if not chief:
             return temporary
+        temporary.chmod(0o755)  # mkdtemp's is 0700
         files = {path.name: _digest(path) for path in sorted(temporary.iterdir()) if path.is_file()}
-        write_json(temporary / STATE_FILE, {"format": FORMAT, **state, "variables": _shapes(groups), "files": files})
+        values = {"format": FORMAT, **state, "variables": _shapes(groups), "files": files}
+        write_json(temporary / STATE_FILE, values | {"checksum": _json_digest(values)})
         for path in temporary.iterdir():
             _flush(path)
         final = root / f"step-{state['step']:08d}"
@@ -128,14 +136,20 @@ def sweep(run: Path) -> None:
     """Removes what a killed process left half-written. Call it at the start of a run, while nobody writes there."""
     for leftover in (Path(run) / _FOLDER).glob(".writing-*"):
         shutil.rmtree(leftover)
+    for leftover in Path(run).glob(".*.json.*"):
+        leftover.unlink()
 
 
 def open_checkpoint(folder: Path) -> Checkpoint:
     """Checks a checkpoint's format and checksums. Raises UserError that names the damaged file."""
     folder = Path(folder)
     state = read_json(folder / STATE_FILE)
-    if state.get("format") != FORMAT:
+    if not isinstance(state, dict) or "format" not in state:
+        raise UserError(f"{folder / STATE_FILE}: damaged, it says no format", 1)
+    if state["format"] != FORMAT:
         raise UserError(f"{folder}: checkpoint format {state.get('format')}, this program reads {FORMAT}", 1)
+    if state.pop("checksum", None) != _json_digest(state):
+        raise UserError(f"{folder / STATE_FILE}: damaged, its checksum does not match", 1)
     for name, digest in state["files"].items():
         path = folder / name
         if not path.exists():

@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,25 +52,28 @@ def choose(name: str = "auto", virtual_devices: int = 0) -> Devices:
     if virtual_devices > 1:
         cpu = tf.config.list_physical_devices("CPU")[0]
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * virtual_devices)
-    workers = len(json.loads(os.environ.get("TF_CONFIG", "{}")).get("cluster", {}).get("worker", ()))
+    workers = len(_addresses())
+    if name == "multiworker" or (name == "auto" and workers > 1):
+        return _several_machines(workers)
     gpus = tf.config.list_logical_devices("GPU")
     devices = gpus or tf.config.list_logical_devices("CPU")
-    if name == "auto":
-        name = "multiworker" if workers > 1 else "mirrored" if len(devices) > 1 else "one"
-    kind = f"{len(devices)} x {'GPU' if gpus else 'CPU'}"
-    if name == "one":
+    if name == "one" or (name == "auto" and len(devices) < 2):
         return Devices(tf.distribute.get_strategy(), 0, 1, 1, f"one {'GPU' if gpus else 'CPU'}")
-    if name == "mirrored":
-        if len(devices) < 2:
-            raise UserError("--strategy=mirrored needs two devices or more; on a CPU add --virtual_devices 2")
-        strategy = tf.distribute.MirroredStrategy([device.name for device in devices])
-        return Devices(strategy, 0, 1, len(devices), f"{kind}, mirrored")
+    if len(devices) < 2:
+        raise UserError("--strategy=mirrored needs two devices or more; on a CPU add --virtual_devices 2")
+    strategy = tf.distribute.MirroredStrategy([device.name for device in devices])
+    return Devices(strategy, 0, 1, len(devices), f"{len(devices)} x {'GPU' if gpus else 'CPU'}, mirrored")
+
+
+def _several_machines(workers: int) -> Devices:
+    """Joins the cluster of TF_CONFIG; waits until every worker has. Nothing may have touched a device before it."""
     if not workers:
         raise UserError("--strategy=multiworker needs TF_CONFIG with the cluster's workers and this process' task")
     strategy = tf.distribute.MultiWorkerMirroredStrategy()
     replicas = strategy.num_replicas_in_sync
-    resolver = strategy.cluster_resolver
-    return Devices(strategy, resolver.task_id, workers, replicas, f"{workers} machines, {replicas} replicas")
+    task = strategy.cluster_resolver
+    worker = task.task_id + (task.task_type == "worker" and "chief" in task.cluster_spec().jobs)
+    return Devices(strategy, worker, workers, replicas, f"{workers} machines, {replicas} replicas")
 
 
 def resolve_precision(name: str = "auto") -> str:
@@ -120,6 +124,69 @@ def distribute(dataset: tf.data.Dataset, devices: Devices) -> tf.data.Dataset:
     shapes = [[spec.shape[0] and spec.shape[0] // local, *spec.shape[1:]] for spec in dataset.element_spec]
     dealt = dataset.map(split).unbatch().map(restore_shapes).prefetch(2 * local)
     return devices.strategy.distribute_datasets_from_function(lambda _: dealt)
+
+
+def make_any(devices: Devices) -> Callable[[object], bool]:
+    """A function of a truth value of this worker -> whether it is true on any worker. All of them must call it."""
+    if devices.workers == 1:
+        return bool
+
+    @tf.function
+    def count(flags):
+        return devices.strategy.reduce("SUM", flags, axis=None)
+
+    def any_worker(value: object) -> bool:
+        flag = tf.constant(float(bool(value)))
+        return bool(count(devices.strategy.experimental_distribute_values_from_function(lambda _: flag)) > 0)
+
+    return any_worker
+
+
+def check_shared(run: Path, step: int, devices: Devices) -> None:
+    """Raises UserError where workers would go on from different checkpoints: their run directories are not the same."""
+    if devices.workers == 1:
+        return
+    # The chief's step reaches the others as the sum of numbers of which only its own is not zero.
+    mine = float(step if devices.chief else 0)
+    first_replica = devices.replicas // devices.workers * devices.worker
+    values = devices.strategy.experimental_distribute_values_from_function(
+        lambda context: tf.constant(mine if context.replica_id_in_sync_group == first_replica else 0.0)
+    )
+    chief = int(devices.strategy.reduce("SUM", values, axis=None))
+    if make_any(devices)(chief != step):
+        raise UserError(
+            f"--ckpt={run}: the workers find different checkpoints there (the chief step {chief}, worker "
+            f"{devices.worker} step {step}); the directory must be one that all of them share",
+            1,
+        )
+
+
+LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.DeadlineExceededError)
+
+
+@contextmanager
+def peers_named(devices: Devices) -> Iterator[None]:
+    """Losing another worker inside it raises UserError (exit code 1) that names the worker, where TensorFlow does."""
+    try:
+        yield
+    except LOST as error:
+        if devices.workers == 1:
+            raise
+        others = [int(task) for task in re.findall(r"/task:(\d+)", error.message) if int(task) != devices.worker]
+        worker = f"worker {others[0]} ({_addresses()[others[0]]})" if others else "another worker"
+        raise UserError(
+            f"{worker} is gone; start the same command on all machines again: the run goes on from its last checkpoint",
+            1,
+        ) from error
+
+
+def _addresses() -> list[str]:
+    """host:port of every worker, in their order. Raises UserError where TF_CONFIG is not what TensorFlow wants."""
+    try:
+        cluster = json.loads(os.environ.get("TF_CONFIG", "{}")).get("cluster", {})
+    except (ValueError, AttributeError) as error:
+        raise UserError(f"TF_CONFIG is not a JSON object ({error})") from error
+    return [*cluster.get("chief", ()), *cluster.get("worker", ())]
 
 
 def check_batch(batch_size: int, devices: Devices) -> None:

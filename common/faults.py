@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import tensorflow as tf
 
@@ -37,6 +38,20 @@ def named(split: Split) -> Iterator[None]:
         yield
     except ERRORS as error:
         raise UserError(name_the_fault(split, error), 1) from error
+
+
+@contextmanager
+def writing(run: Path) -> Iterator[None]:
+    """Writing to a run directory inside it raises UserError (exit code 1) where disk or rights do not allow it."""
+    try:
+        yield
+    except (OSError, tf.errors.OpError) as error:
+        reason = error.strerror if isinstance(error, OSError) else _first_line(error)
+        raise UserError(
+            f"{run}: writing failed ({reason}); the checkpoints before are whole: make room, or mend the directory, "
+            "and start the same command again",
+            1,
+        ) from error
 
 
 def _printable(name: str | bytes) -> str:

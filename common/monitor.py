@@ -73,9 +73,11 @@ class MetricsFile:
             self.path.write_text(",".join(COLUMNS) + "\n", encoding="utf-8")
 
     def add(self, row: dict) -> None:
-        """Appends one row and flushes it."""
+        """Appends one row and flushes it to the disk."""
         with open(self.path, "a", newline="", encoding="utf-8") as file:
             csv.DictWriter(file, COLUMNS, lineterminator="\n").writerow(row)
+            file.flush()
+            os.fsync(file.fileno())
 
     def rewind(self, step: int) -> None:
         """Drops the rows after `step`, and a row torn by a kill, so that a resumed run writes them again once."""
@@ -86,7 +88,13 @@ class MetricsFile:
         os.replace(temporary, self.path)
 
 
-def rewind_events(folder: Path, step: int) -> None:
+def rewind(run: Path, step: int) -> None:
+    """Removes what a run wrote after `step`, from metrics.csv and TensorBoard's events; -1: all of it."""
+    MetricsFile(run).rewind(step)
+    _rewind_events(Path(run) / EVENTS_FOLDER, step)
+
+
+def _rewind_events(folder: Path, step: int) -> None:
     """Removes from TensorBoard's event files what lies after `step`: a resumed run would draw it a second time."""
     for path in sorted(Path(folder).glob("events.*")):
         kept, dropped = [], False
@@ -99,6 +107,9 @@ def rewind_events(folder: Path, step: int) -> None:
         except tf.errors.DataLossError:  # the record that was being written when the process was killed
             dropped = True
         if not dropped:
+            continue
+        if not kept:
+            path.unlink()
             continue
         temporary = path.with_name(f".{path.name}")
         with tf.io.TFRecordWriter(str(temporary)) as writer:

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from common import monitor
+from common import faults, monitor
 from common.errors import UserError
 from common.job import SUMS, Job, State
 
@@ -61,20 +61,27 @@ class Reporter:
     def inputs(self, images) -> None:
         """The first batch as the network sees it, its mean added back."""
         first = self.job.devices.strategy.experimental_local_results(images)[0]
-        self.board.picture("augmented_inputs", monitor.input_sheet(first[:16].numpy(), self.job.mean), 0)
+        with faults.writing(self.job.run):
+            self.board.picture("augmented_inputs", monitor.input_sheet(first[:16].numpy(), self.job.mean), 0)
 
     def interval(self, row: dict, seconds_left: float) -> None:
         """A row, a point of each curve and a progress line for a log interval."""
         speed, waiting = self.clock.read()
-        self.metrics.add(row)
-        self.board.scalars(row["step"], "train", {name: row[name] for name in SUMS})
         rates = {"learning_rate": row["learning_rate"], "images_per_second": speed, "data_wait_share": waiting}
-        self.board.scalars(row["step"], "run", rates)
+        with faults.writing(self.job.run):
+            self.metrics.add(row)
+            self.board.scalars(row["step"], "train", {name: row[name] for name in SUMS})
+            self.board.scalars(row["step"], "run", rates)
         self.progress.show(
             monitor.progress_text(row, self.job.total_steps, self.job.recipe.epochs, speed, waiting, seconds_left)
         )
         self._watch(row)
         self.clock.reset()
+
+    def flush(self) -> None:
+        """Hands what TensorBoard has so far to the disk: a checkpoint must not be ahead of it."""
+        with faults.writing(self.job.run):
+            self.board.flush()
 
     def _watch(self, row: dict) -> None:
         """Says once when the loss sits at that of guessing: ln(classes)."""
@@ -90,12 +97,12 @@ class Reporter:
 
     def validation(self, row: dict, line: str, better: bool, news: str | None) -> None:
         """A row, a point of each curve, the first filters and a line for a validation."""
-        self.metrics.add(row)
-        self.board.scalars(row["step"], "validation", {name: row[name] for name in SUMS})
         first = next((v for v in self.job.model.trainable_variables if len(v.shape) == 4), None)
-        if first is not None:
-            self.board.picture("conv1", monitor.filter_sheet(first.numpy()), row["step"])
-        self.board.flush()
+        with faults.writing(self.job.run):
+            self.metrics.add(row)
+            self.board.scalars(row["step"], "validation", {name: row[name] for name in SUMS})
+            if first is not None:
+                self.board.picture("conv1", monitor.filter_sheet(first.numpy()), row["step"])
         self.progress.say(f"epoch {row['epoch']}: {line}{', the best so far' if better else ''}")
         if news:
             self.progress.say(news)

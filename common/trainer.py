@@ -79,7 +79,8 @@ def save(job: Job, state: State) -> Path:
         **dataclasses.asdict(state),
         "schedule": job.schedule.state(),
     }
-    folder = checkpoints.save(job.run, values, groups(job), job.devices.chief)
+    with faults.writing(job.run):
+        folder = checkpoints.save(job.run, values, groups(job), job.devices.chief)
     if job.devices.chief:
         checkpoints.prune(job.run, [state.best_step] if state.best_step is not None else [], job.keep)
     return folder
@@ -93,8 +94,7 @@ def resume(job: Job, checkpoint: checkpoints.Checkpoint) -> State:
     checkpoints.restore(checkpoint, groups(job))
     job.schedule.load(checkpoint.state["schedule"])
     if job.devices.chief:
-        monitor.MetricsFile(job.run).rewind(checkpoint.step)
-        monitor.rewind_events(job.run / monitor.EVENTS_FOLDER, checkpoint.step)
+        monitor.rewind(job.run, checkpoint.step)
     return State(**{field.name: checkpoint.state[field.name] for field in dataclasses.fields(State)})
 
 
@@ -129,6 +129,12 @@ def fit(job: Job, state: State, recipe_text: str) -> State:
         per_step = (time.perf_counter() - begun) / max(state.step - begun_step, 1)
         return (job.total_steps - state.step) * per_step
 
+    def store() -> None:
+        interval.collect(rate)
+        if report:
+            report.flush()
+        save(job, state)
+
     def validate() -> None:
         with job.average.swapped() if job.average is not None else nullcontext():
             batches = distribution.distribute(job.validation(), job.devices)
@@ -146,8 +152,9 @@ def fit(job: Job, state: State, recipe_text: str) -> State:
             report.validation(row, result.line("validation"), better, news)
 
     decayed = losses.decayed_variables(job.model, job.recipe.decay_biases_and_norms)
+    any_worker = distribution.make_any(job.devices)
     with _polite_signals() as signals:
-        while not state.finished and not signals:
+        while not state.finished and not any_worker(signals):
             if job.schedule.rate(state.step) != rate:
                 rate = job.schedule.rate(state.step)
                 job.optimizer.learning_rate.assign(rate)
@@ -182,16 +189,14 @@ def fit(job: Job, state: State, recipe_text: str) -> State:
                 paused = time.perf_counter()
                 validate()
             if ends or (job.save_every and state.step % job.save_every == 0):
-                interval.collect(rate)
-                save(job, state)
+                store()
                 saved = state.step
             if ends:
                 begun += time.perf_counter() - paused
                 if report:
                     report.clock.reset()
         if state.step != saved:
-            interval.collect(rate)
-            save(job, state)
+            store()
     if report:
         report.board.close()
         if not state.finished:

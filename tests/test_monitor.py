@@ -47,12 +47,14 @@ def test_tensorboard_points_after_a_step_are_removed_once_rewound(tmp_path):
     folder = tmp_path / monitor.EVENTS_FOLDER
     event_file = next(folder.glob("events.*"))
     event_file.write_bytes(event_file.read_bytes() + b"torn by a kill")
-    monitor.rewind_events(folder, 20)
+    monitor.rewind(tmp_path, 20)
     assert scalar_steps(folder) == [10, 20]
     board = monitor.TensorBoard(tmp_path)
     board.scalars(30, "train", {"loss": 2.0})
     board.close()
     assert scalar_steps(folder) == [10, 20, 30]
+    monitor.rewind(tmp_path, -1)
+    assert list(folder.iterdir()) == []
 
 
 def test_tile_places_pictures_row_by_row_with_white_between():

@@ -1,8 +1,11 @@
 import csv
 import dataclasses
+import errno
 import json
+import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -13,7 +16,8 @@ import pytest
 import tensorflow as tf
 
 import tiny
-from common import checkpoints, evaluation, reporter, trainer
+from common import checkpoints, evaluation, locks, reporter, trainer
+from common.monitor import MetricsFile
 
 ROOT = Path(__file__).parent.parent
 
@@ -174,6 +178,70 @@ def test_another_recipe_in_the_same_directory_is_refused(capsys):
     assert "learning_rate: 0.02 -> 0.5" in error
     assert "seed: 0 -> 1" in error
     assert error.count("\n") == 1
+
+
+def test_a_second_process_on_the_same_run_is_refused(capsys):
+    with locks.hold(Path(".lock"), "run"):
+        Path("run").mkdir()
+        Path(".lock").rename("run/.lock")
+        with pytest.raises(SystemExit) as caught:
+            tiny.start("run")
+    error = capsys.readouterr().err
+    assert caught.value.code == 1
+    assert f"--ckpt=run is in use by process {os.getpid()} on {socket.gethostname()}" in error
+    assert error.count("\n") == 1
+
+
+def test_a_run_killed_before_its_first_checkpoint_begins_again(monkeypatch):
+    class Killed(BaseException):
+        pass
+
+    def die(job, state):
+        raise Killed
+
+    tiny.start("whole", "--log_every", "4")
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer, "save", die)
+        with pytest.raises(Killed):
+            tiny.start("killed", "--log_every", "4")
+    assert len(read_metrics("killed")) == 6
+    Path("killed/.config.json.4711").write_text("{")  # as a kill in the midst of writing it leaves
+    tiny.start("killed", "--log_every", "4")
+    assert Path("killed/metrics.csv").read_bytes() == Path("whole/metrics.csv").read_bytes()
+    assert same_weights("killed", "whole")
+    assert not Path("killed/.config.json.4711").exists()
+    assert len(list(Path("killed/tensorboard").glob("events.*"))) == 1
+
+
+@pytest.mark.parametrize("where", ["checkpoints.save", "MetricsFile.add"])
+def test_a_full_disk_is_one_line_and_leaves_the_last_checkpoint(monkeypatch, capsys, where):
+    """TensorFlow's and Python's ways of saying ENOSPC, while the second checkpoint or row is written."""
+    owner, name = {"checkpoints.save": (tf.train.Checkpoint, "write"), "MetricsFile.add": (MetricsFile, "add")}[where]
+    real, calls = getattr(owner, name), []
+
+    def full(*arguments, **options):
+        calls.append(1)
+        if len(calls) == 3:
+            if owner is MetricsFile:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            raise tf.errors.ResourceExhaustedError(None, None, "run/variables.data; No space left on device")
+        return real(*arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, full)
+        with pytest.raises(SystemExit) as caught:
+            tiny.start("run", "--save_every", "5")
+    error = capsys.readouterr().err
+    assert caught.value.code == 1
+    assert error.startswith("alexnet.py: run: writing failed (")
+    assert "No space left on device" in error
+    assert error.count("\n") == 1
+    assert checkpoints.newest(Path("run")).step == {"checkpoints.save": 10, "MetricsFile.add": 15}[where]
+    assert not list(Path("run/checkpoints").glob(".writing*"))
+    tiny.start("whole", "--save_every", "5")
+    tiny.start("run", "--save_every", "5")
+    assert same_weights("run", "whole")
+    assert Path("run/metrics.csv").read_bytes() == Path("whole/metrics.csv").read_bytes()
 
 
 def test_a_directory_that_holds_something_else_is_refused(capsys):
