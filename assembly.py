@@ -63,11 +63,13 @@ def open_data(dataset: str, seed: int) -> "sources.Dataset":
 
 
 def resolve(options: flags.Options, architecture: Architecture, info: "records.DatasetInfo") -> Recipe:
-    """The recipe with nothing left open: a length that the command line, the data set or the recipe gives."""
+    """The recipe with nothing left open: the network's, under what the data set suggests, under the command line."""
     recipe = flags.recipe(options, architecture)
-    if "epochs" in options.given:
-        return recipe
-    return dataclasses.replace(recipe, epochs=info.epochs or recipe.epochs or FALLBACK_EPOCHS)
+    strange = info.suggested.keys() - {field.name for field in dataclasses.fields(Recipe)}
+    if strange:
+        raise UserError(f"{info.name}: dataset.json suggests {', '.join(sorted(strange))}, which no recipe has", 1)
+    suggested = {name: value for name, value in info.suggested.items() if name not in options.given}
+    return dataclasses.replace(recipe, **{"epochs": recipe.epochs or FALLBACK_EPOCHS} | suggested)
 
 
 def configure(options: flags.Options, architecture: Architecture, data: "sources.Dataset") -> "runs.RunConfig":

@@ -161,9 +161,10 @@ def heading(job: Job, config: "runs.RunConfig", data: Any) -> str:
     recipe, info = job.recipe, data.info
     parameters = sum(variable.shape.num_elements() for variable in job.model.trainable_variables)
     counts = ", ".join(f"{split.examples:,} {name}" for name, split in data.splits.items())
+    suggested = ", ".join(f"{name} {value}" for name, value in info.suggested.items())
     lines = {
         "model": f"{config.arch}, {parameters:,} parameters",
-        "data": f"{info.name}, {len(info.classes)} classes: {counts}",
+        "data": f"{info.name}, {len(info.classes)} classes: {counts}{suggested and f'; suggests {suggested}'}",
         "input": f"{config.image_size}x{config.image_size}, crop {recipe.crop}, mean {recipe.mean}"
         + ("" if recipe.flip and info.flip else ", no flip"),
         "recipe": f"{recipe.optimizer}, learning rate {recipe.learning_rate:g} ({recipe.schedule}), batch "

@@ -24,7 +24,7 @@ from common.errors import UserError
 if TYPE_CHECKING:
     import tensorflow as tf
 
-FORMAT = 1
+FORMAT = 2
 INFO_FILE = "dataset.json"
 
 
@@ -63,7 +63,8 @@ class DatasetInfo:
         eigenvalues, eigenvectors: of the 3x3 covariance of the training pixels' RGB divided by 255 (Krizhevsky 2012,
             section 4.1), largest first; `eigenvectors[i]` belongs to `eigenvalues[i]`.
         flip: False where a mirrored image would be another class (digits, text).
-        epochs: a sensible length for a first training run; None: the recipe's.
+        suggested: fields of a `Recipe` that fit this data set better than a network's own, where it is unlike ImageNet
+            in size; the command line overrides them.
         mean_image: file name of the mean image, or None.
     """
 
@@ -75,7 +76,7 @@ class DatasetInfo:
     eigenvalues: tuple[float, ...] = (0.0, 0.0, 0.0)
     eigenvectors: tuple[tuple[float, ...], ...] = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
     flip: bool = True
-    epochs: int | None = None
+    suggested: dict = field(default_factory=dict)
     mean_image: str | None = None
     extra: dict = field(default_factory=dict)
 

@@ -57,7 +57,7 @@ class Source:
         settings: what the lists depend on beside the files, to be compared when work is resumed.
         skipped, repaired: (file, reason) pairs found while listing.
         shuffled: the items' order is a fair mixture already and cheapest to read, so it is kept.
-        flip, epochs, extra: as in `common.records.DatasetInfo`.
+        flip, suggested, extra: as in `common.records.DatasetInfo`.
     """
 
     kind: str
@@ -70,7 +70,7 @@ class Source:
     repaired: tuple[tuple[str, str], ...] = ()
     shuffled: bool = False
     flip: bool = True
-    epochs: int | None = None
+    suggested: dict = field(default_factory=dict)
     extra: dict = field(default_factory=dict)
 
 

@@ -67,7 +67,7 @@ def shard_counts(sizes: dict[str, int], wanted: int | None) -> dict[str, int]:
 
 def make_plan(source: Source, options: Options) -> dict:
     """All that the written bytes depend on, in a form that can be saved and compared."""
-    plan = {"source": source.kind, "name": source.name, "flip": source.flip, "epochs": source.epochs}
+    plan = {"source": source.kind, "name": source.name, "flip": source.flip, "suggested": source.suggested}
     plan |= source.settings | {"resize": options.resize, "seed": options.seed, "mean_image": options.mean_image}
     counts = shard_counts({name: len(items) for name, items in source.splits.items()}, options.shards)
     plan["classes"] = hashlib.sha256("\n".join(source.classes).encode()).hexdigest()
@@ -256,7 +256,7 @@ def _info(source: Source, notes: dict[str, list[shards.Note]], options: Options,
         eigenvalues=found.eigenvalues,
         eigenvectors=found.eigenvectors,
         flip=source.flip,
-        epochs=source.epochs,
+        suggested=source.suggested,
         mean_image=MEAN_IMAGE if options.mean_image else None,
         extra=source.extra | {"plan": plan},
     )

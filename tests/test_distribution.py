@@ -1,7 +1,11 @@
 import csv
+import json
 import os
+import re
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import keras
@@ -13,24 +17,39 @@ from common import checkpoints, distribution
 from common.errors import UserError
 
 TESTS = Path(__file__).parent
-PROGRAM = """
-import sys
-import pytest
-import tiny
-arguments = sys.argv[1:]
-with pytest.MonkeyPatch.context() as patch:
-    tiny.register(patch, ".")
-    tiny.run(*arguments)
-"""
-# No randomness that depends on the number of replicas: masks of dropout are drawn by each replica for itself.
-SETTINGS = ["--mode=train", "--arch=tiny", "--dropout=0", "--epochs=1", "--log_every=1", "--batch_norm=global"]
+STEPS = 57  # three epochs of 19
 
 
-def train(folder: Path, ckpt: str, *more: str) -> None:
+def begin(folder: Path, which: str, tf_config: dict | None = None) -> subprocess.Popen:
     environment = os.environ | {"PYTHONPATH": f"{TESTS}:{TESTS.parent}"}
-    command = [sys.executable, "-c", PROGRAM, *SETTINGS, "--ckpt", ckpt, *more]
-    result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stderr
+    if tf_config:
+        environment["TF_CONFIG"] = json.dumps(tf_config)
+    command = [sys.executable, str(TESTS / "replicas.py"), str(folder), which]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def begin_workers(folder: Path, count: int) -> list[subprocess.Popen]:
+    sockets = [socket.socket() for _ in range(count)]  # all open at once, so that every port is another
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+    addresses = [f"127.0.0.1:{one.getsockname()[1]}" for one in sockets]
+    for one in sockets:
+        one.close()
+    cluster = {"worker": addresses}
+    return [
+        begin(folder, "workers", {"cluster": cluster, "task": {"type": "worker", "index": i}}) for i in range(count)
+    ]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory) -> Path:
+    """Both networks trained on 1, 2 and 4 replicas, on two workers, and on 2 then 1."""
+    folder = tmp_path_factory.mktemp("replicas")
+    for group in ([begin(folder, "1,2")], [begin(folder, "4")], begin_workers(folder, 2)):
+        for process in group:
+            output, _ = process.communicate(timeout=300)
+            assert process.returncode == 0, output
+    return folder
 
 
 def losses(run: Path) -> np.ndarray:
@@ -44,16 +63,43 @@ def variables(run: Path) -> dict[str, np.ndarray]:
     return {name: reader.get_tensor(name) for name in names}
 
 
-def test_two_replicas_do_what_one_does(tmp_path):
-    train(tmp_path, "one")
-    train(tmp_path, "two", "--virtual_devices", "2")
-    one, two = losses(tmp_path / "one"), losses(tmp_path / "two")
-    assert len(one) == 20  # 19 steps and a validation
-    np.testing.assert_allclose(two, one, rtol=1e-5)
-    mine, theirs = variables(tmp_path / "one"), variables(tmp_path / "two")
+@pytest.mark.parametrize("network", ["normalised", "plain"])
+@pytest.mark.parametrize("replicas", ["2", "4", "workers"])
+def test_replicas_and_workers_do_what_one_device_does(runs, network, replicas):
+    one, many = runs / f"{network}-1", runs / f"{network}-{replicas}"
+    assert len(losses(one)) == STEPS + 3  # and three validations
+    np.testing.assert_allclose(losses(many), losses(one), rtol=1e-5)
+    mine, theirs = variables(one), variables(many)
     assert mine.keys() == theirs.keys()
     for name, value in mine.items():
-        np.testing.assert_allclose(theirs[name], value, rtol=1e-5, atol=1e-4, err_msg=name)
+        np.testing.assert_allclose(theirs[name], value, rtol=1e-5, atol=1e-4, err_msg=name)  # moving variances: 1e5
+
+
+def test_a_run_may_go_on_with_another_number_of_replicas(runs):
+    np.testing.assert_allclose(losses(runs / "normalised-moved"), losses(runs / "normalised-1"), rtol=1e-5)
+
+
+def test_only_the_chief_writes(runs):
+    written = {path.name for path in (runs / "plain-workers").iterdir()}
+    assert written == {"config.json", "checkpoints", "tensorboard", "metrics.csv", "results.json", ".lock"}
+    assert len(list((runs / "plain-workers/tensorboard").iterdir())) == 1
+    assert not list((runs / "plain-workers/checkpoints").glob(".*"))
+
+
+def test_a_lost_worker_ends_the_others_with_its_name(tmp_path):
+    workers = begin_workers(tmp_path, 2)
+    while not workers[0].stdout.readline().startswith("epoch 1: validation"):
+        assert workers[0].poll() is None
+    workers[1].kill()
+    killed = time.monotonic()
+    output = workers[0].stdout.read()
+    workers[0].wait()
+    assert time.monotonic() - killed < 60
+    workers[1].communicate()
+    assert workers[0].returncode == 1
+    last = output.splitlines()[-1]
+    assert re.match(r"alexnet.py: worker 1 \(127\.0\.0\.1:\d+\) is gone; start the same command", last), output
+    assert checkpoints.newest(tmp_path / "normalised-workers").step in (19, 38, 57)
 
 
 def test_a_batch_that_does_not_divide_is_refused():

@@ -56,7 +56,8 @@ def test_example_has_imagenets_fields_and_comes_back():
 
 def test_info_round_trip(tmp_path):
     _, info = write(tmp_path)
-    info = dataclasses.replace(info, flip=False, epochs=3, mean_image="mean_image.npy", extra={"plan": {"seed": 1}})
+    extra = {"plan": {"seed": 1}}
+    info = dataclasses.replace(info, flip=False, suggested={"epochs": 3}, mean_image="mean_image.npy", extra=extra)
     records.write_info(tmp_path, info)
     again = records.read_info(tmp_path)
     assert again == info
@@ -70,8 +71,8 @@ def test_info_round_trip(tmp_path):
         (None, "there is no prepared data set here"),
         ("{", "damaged"),
         ("[]", "damaged"),
-        ('{"format": 1}', "damaged"),
-        ('{"format": 2}', "format 2, this program reads 1"),
+        ('{"format": 2}', "damaged"),
+        ('{"format": 3}', "format 3, this program reads 2"),
     ],
 )
 def test_info_that_cannot_be_used(tmp_path, content, message):
@@ -128,7 +129,7 @@ def test_verify_finds_records_that_are_whole_but_wrong(tmp_path):
     shard = dataclasses.replace(shard, examples=3, sha256="0" * 64)
     records.write_info(tmp_path, dataclasses.replace(info, splits={"train": records.SplitInfo((shard,), (1, 2))}))
     assert faults(tmp_path) == ["its checksum is not the one in dataset.json"]
-    assert json.loads((tmp_path / records.INFO_FILE).read_text())["format"] == 1
+    assert json.loads((tmp_path / records.INFO_FILE).read_text())["format"] == 2
     assert path.exists()
 
 

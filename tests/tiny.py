@@ -16,7 +16,9 @@ def build(classes=10, image_size=16, initializer="he", dropout=0.25, batch_norm=
     conv = partial(layers.conv, initializer=initializer)
     x = image = layers.image_input(image_size, smallest=4)
     x = conv(x, 8, 3, padding=1, bias=False, relu=False, name="conv1")
-    x = layers.relu(layers.batch_norm(x, synchronised=batch_norm == "global", name="norm1"), name="relu1")
+    if batch_norm != "none":
+        x = layers.batch_norm(x, synchronised=batch_norm == "global", name="norm1")
+    x = layers.relu(x, name="relu1")
     x = layers.max_pool(x, 2, 2, name="pool1")
     x = conv(x, 16, 3, padding=1, name="conv2")
     x = layers.flatten(layers.max_pool(x, 4, 4, name="pool2"), name="flatten")
@@ -25,10 +27,15 @@ def build(classes=10, image_size=16, initializer="he", dropout=0.25, batch_norm=
 
 
 def register(monkeypatch, folder: Path) -> None:
-    """Adds `tiny` to the registry and moves into `folder`."""
-    tiny = Architecture("tiny", "alexnet", build, 16, RECIPE, "made for the tests", options={"batch_norm": "replica"})
-    monkeypatch.setitem(networks.ARCHITECTURES, "tiny", tiny)
-    monkeypatch.setitem(networks.FAMILIES, "alexnet", (*networks.FAMILIES["alexnet"], tiny))
+    """Adds `tiny`, and `tiny_plain` without batch norm, to the registry and moves into `folder`."""
+    plain = partial(build, batch_norm="none")
+    made = (
+        Architecture("tiny", "alexnet", build, 16, RECIPE, "made for the tests", options={"batch_norm": "replica"}),
+        Architecture("tiny_plain", "alexnet", plain, 16, RECIPE, "made for the tests"),
+    )
+    for network in made:
+        monkeypatch.setitem(networks.ARCHITECTURES, network.name, network)
+    monkeypatch.setitem(networks.FAMILIES, "alexnet", (*networks.FAMILIES["alexnet"], *made))
     monkeypatch.setattr("sys.argv", ["alexnet.py"])
     monkeypatch.chdir(folder)
 

@@ -1,0 +1,64 @@
+"""Trains the tiny networks on as many replicas or workers as asked for: processes of test_distribution.
+
+python replicas.py FOLDER COUNTS     one process; a run for each count of replicas, into FOLDER/NETWORK-COUNT
+python replicas.py FOLDER workers    one of several workers (TF_CONFIG), into FOLDER/NETWORK-workers
+"""
+
+import signal
+import sys
+
+import pytest
+
+import tiny
+from common import distribution, reporter
+
+# No randomness that depends on the number of replicas: masks of dropout are drawn by each replica for itself.
+SETTINGS = ("--mode=train", "--dropout=0", "--epochs=3", "--log_every=1", "--schedule=cosine")
+NETWORKS = {"normalised": ("--arch=tiny", "--batch_norm=global"), "plain": ("--arch=tiny_plain",)}
+
+
+def subset(devices: distribution.Devices, count: int) -> distribution.Devices:
+    """The first `count` replicas of a mirrored strategy."""
+    import tensorflow as tf
+
+    names = [device.name for device in tf.config.list_logical_devices("CPU")][:count]
+    strategy = tf.distribute.MirroredStrategy(names) if count > 1 else tf.distribute.get_strategy()
+    return distribution.Devices(strategy, 0, 1, count, f"{count} x CPU")
+
+
+def stop_after(patch: pytest.MonkeyPatch, step: int) -> None:
+    """Sends this process SIGTERM once `step` steps are done."""
+    real = reporter.Interval.add
+
+    def add(self, values):
+        real(self, values)
+        if self.state.step == step - 1:
+            signal.raise_signal(signal.SIGTERM)
+
+    patch.setattr(reporter.Interval, "add", add)
+
+
+def main(folder: str, which: str) -> None:
+    """Trains both networks."""
+    with pytest.MonkeyPatch.context() as patch:
+        tiny.register(patch, folder)
+        if which == "workers":
+            runs = {"workers": distribution.choose("multiworker")}
+        else:
+            counts = [int(count) for count in which.split(",")]
+            devices = distribution.choose("auto", max(counts))
+            runs = {str(count): subset(devices, count) for count in counts}
+        for label, devices in runs.items():
+            patch.setattr(distribution, "choose", lambda *_, chosen=devices: chosen)
+            for name, settings in NETWORKS.items():
+                tiny.run(*SETTINGS, *settings, f"--ckpt={name}-{label}")
+        if len(runs) == 2:  # and one run that begins on the many and goes on on the few
+            for devices, step in zip(reversed(runs.values()), (25, 99), strict=True):
+                patch.setattr(distribution, "choose", lambda *_, chosen=devices: chosen)
+                with patch.context() as short:
+                    stop_after(short, step)
+                    tiny.run(*SETTINGS, *NETWORKS["normalised"], "--ckpt=normalised-moved")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
