@@ -72,8 +72,10 @@ def resolve(options: flags.Options, architecture: Architecture, info: "records.D
     return dataclasses.replace(recipe, **{"epochs": recipe.epochs or FALLBACK_EPOCHS} | suggested)
 
 
-def configure(options: flags.Options, architecture: Architecture, data: "sources.Dataset") -> "runs.RunConfig":
-    """The configuration of a new run."""
+def configure(
+    options: flags.Options, architecture: Architecture, data: "sources.Dataset", seed: int
+) -> "runs.RunConfig":
+    """The configuration of a new run with `seed`; `data` was opened with that of the options."""
     recipe = resolve(options, architecture, data.info)
     image_size = options.image_size or architecture.image_size
     preprocessing = pipeline.preprocessing(recipe, data.info, image_size, data.path)
@@ -86,7 +88,8 @@ def configure(options: flags.Options, architecture: Architecture, data: "sources
         preprocessing=dataclasses.asdict(preprocessing),
         recipe=recipe,
         dataset=options.dataset if named else os.path.abspath(options.dataset),
-        seed=options.seed,
+        seed=seed,
+        split_seed=None if seed == options.seed else options.seed,
         precision=distribution.resolve_precision(options.precision),
     )
 
@@ -156,6 +159,24 @@ def _open_run(run: Path, config: "runs.RunConfig") -> "checkpoints.Checkpoint | 
         raise UserError(f"{run} holds a run of other settings ({'; '.join(different)}); name another with --ckpt")
     checkpoints.sweep(run)
     return checkpoints.newest(run)
+
+
+def ensemble_directory(run: Path, members: list[str], chief: bool) -> None:
+    """Makes the directory above an ensemble's runs; its ensemble.json names them, for `--restore`.
+
+    Members that an earlier command put there stay. Raises UserError where something else is in the directory.
+    """
+    if not chief:
+        return
+    try:
+        inside = {path.name for path in run.iterdir() if not path.name.startswith(".")} if run.exists() else set()
+        if inside and runs.ENSEMBLE_FILE not in inside:
+            raise UserError(f"--ckpt={run} is not empty and holds no ensemble; name another directory")
+        before = runs.members(run) if inside else []
+        run.mkdir(parents=True, exist_ok=True)
+        checkpoints.write_json(run / runs.ENSEMBLE_FILE, {"members": list(dict.fromkeys([*before, *members]))})
+    except OSError as error:
+        raise UserError(f"--ckpt={run}: {error.strerror}", 1) from error
 
 
 def start_from(options: flags.Options, architecture: Architecture, model: Any) -> str:

@@ -55,6 +55,8 @@ RUN = (
     Flag("log_every", int, 10, "steps between two progress lines and metrics.csv rows"),
     Flag("save_every", int, 0, "steps between checkpoints, beside one at each epoch's end; 0: none"),
     Flag("keep", int, 2, "how many of the newest checkpoints stay, beside the best"),
+    Flag("ensemble", int, None, "train: this many networks, of seeds seed, seed + 1 ..., into CKPT/seed-0, seed-1 ..."),
+    Flag("snapshots", str, None, "train: keep a checkpoint at each cycle's end (sgdr, cyclical); test: last:5 or all"),
     Flag("dry_run", bool, False, "train: print the resolved recipe, model, data and expected time, and stop"),
     Flag("classes", int, None, "summary: number of classes (default: as in the paper)"),
     Flag("summary_format", str, "text", "summary: how to print the table"),
@@ -76,6 +78,7 @@ TAKEN = {
     "test": {"arch", "dataset", "restore", "split", "batch_size", "precision", "strategy", "virtual_devices"},
     "summary": {"arch", "image_size", "shortcut", "stride_in", "batch_norm", "classes", "summary_format"},
 }
+BARE = {"snapshots": "all"}  # what a text flag means when no value follows it
 ONLY = {"split": "test", "classes": "summary", "summary_format": "summary"}
 ARCHITECTURE_OPTIONS = (
     "shortcut",
@@ -176,7 +179,7 @@ def parse(arguments: list[str]) -> Options:
         define(flag.name, flag.default, flag.help, flag_values=values)
     names = list(values)
     try:
-        rest = values(["program", *arguments])[1:]
+        rest = values(["program", *_with_values(arguments)])[1:]
     except absl_flags.UnrecognizedFlagError as error:
         near = difflib.get_close_matches(error.flagname, names, n=1)
         raise UserError(
@@ -200,6 +203,7 @@ def parse(arguments: list[str]) -> Options:
         ("log_every", 1),
         ("save_every", 0),
         ("keep", 1),
+        ("ensemble", 1),
         ("virtual_devices", 0),
         ("image_size", 1),
         ("classes", 1),
@@ -212,6 +216,16 @@ def parse(arguments: list[str]) -> Options:
         if name not in taken if taken is not None else name in ONLY:
             raise UserError(f"--{name} means nothing in --mode={found['mode']}")
     return Options(found, given)
+
+
+def _with_values(arguments: list[str]) -> list[str]:
+    """The arguments with a value for each flag of `BARE` that stands alone."""
+    following = [*arguments[1:], "--"]
+    alone = {f"{dashes}{name}": value for name, value in BARE.items() for dashes in ("-", "--")}
+    return [
+        f"{argument}={alone[argument]}" if argument in alone and after.startswith("-") else argument
+        for argument, after in zip(arguments, following, strict=True)
+    ]
 
 
 def recipe(options: Options, architecture: Architecture) -> Recipe:

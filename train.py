@@ -73,20 +73,51 @@ def train(options: flags.Options, family: str | None) -> None:
     architecture = assembly.choose_architecture(options, family)
     devices = distribution.choose(options.strategy, options.virtual_devices)
     data = assembly.open_data(options.dataset, options.seed)
-    config = assembly.configure(options, architecture, data)
+    config = assembly.configure(options, architecture, data, options.seed)
     distribution.check_batch(config.recipe.batch_size, devices)
     if config.recipe.batch_size > data.splits["train"].examples:
         raise UserError(
             f"--batch_size={config.recipe.batch_size} is more than the {data.splits['train'].examples} training images"
         )
+    if options.snapshots and config.recipe.schedule not in ("sgdr", "cyclical"):
+        raise UserError(f"--snapshots: --schedule={config.recipe.schedule} has no cycles; use sgdr or cyclical")
     run = Path(options.ckpt or f"ckpt/{architecture.name}")
     if options.dry_run:
         job = make_job(run, options, architecture, devices, data, config)
         print(heading(job, config, data), flush=True)
         print(dry_run(job))
         return
+    if options.ensemble is None:
+        train_one(run, options, architecture, devices, data, config)
+        return
+    members = [(run / f"seed-{seed}", seed) for seed in range(options.seed, options.seed + options.ensemble)]
+    assembly.ensemble_directory(run, [folder.name for folder, _ in members], devices.chief)
+    for folder, seed in members:
+        config = assembly.configure(options, architecture, data, seed)
+        if not train_one(folder, options, architecture, devices, data, config):
+            return
+    if devices.chief:
+        print(f"test all {len(members)} together: python {flags.script_name()} --mode test --restore {run}")
+
+
+def train_one(
+    run: Path,
+    options: flags.Options,
+    architecture: Architecture,
+    devices: "distribution.Devices",
+    data: "sources.Dataset",
+    config: "runs.RunConfig",
+) -> bool:
+    """Trains the network of `config` in `run`, from its start or from where it stopped, and tests its best.
+
+    Returns whether it was trained to its end. A finished member of an ensemble is left as it is.
+    """
     with assembly.run_directory(run, config, devices.chief) as checkpoint, distribution.peers_named(devices):
         distribution.check_shared(run, checkpoint.step if checkpoint else 0, devices)
+        if options.ensemble and checkpoint and checkpoint.state["finished"] and (run / runs.RESULTS_FILE).exists():
+            if devices.chief:
+                print(f"{run} is finished", flush=True)
+            return True
         job = make_job(run, options, architecture, devices, data, config)
         if devices.chief:
             print(heading(job, config, data), flush=True)
@@ -101,6 +132,7 @@ def train(options: flags.Options, family: str | None) -> None:
             state = training.fit(job, state, recipe_table(job.recipe))
         if state.finished:
             test_the_best(job, state, config, data)
+        return state.finished
 
 
 def make_job(
@@ -131,7 +163,7 @@ def make_job(
         devices=devices,
         splits=data.splits,
         training=lambda start: pipeline.training(
-            data.splits["train"], preprocessing, recipe, data.info, seed=options.seed, start_step=start, **shares
+            data.splits["train"], preprocessing, recipe, data.info, seed=config.seed, start_step=start, **shares
         ),
         validation=lambda: pipeline.evaluation(data.splits["validation"], preprocessing, **shares),
         steps_per_epoch=steps_per_epoch,
@@ -140,6 +172,7 @@ def make_job(
         log_every=options.log_every,
         save_every=options.save_every,
         keep=options.keep,
+        snapshots=bool(options.snapshots),
         resume_command="python " + shlex.join(sys.argv),
     )
 
@@ -213,7 +246,7 @@ def test(options: flags.Options, family: str | None) -> None:
     if architecture.name != config.arch:
         raise UserError(f"--arch={architecture.name}, but {run} holds {config.arch}")
     devices = distribution.choose(options.strategy, options.virtual_devices)
-    data = assembly.open_data(options.dataset if "dataset" in options.given else config.dataset, config.seed)
+    data = assembly.open_data(options.dataset if "dataset" in options.given else config.dataset, config.data_seed)
     if data.info.classes != config.classes:
         raise UserError(f"--dataset={data.path}: its classes are not those that {run} was trained on")
     if "batch_size" in options.given:

@@ -193,6 +193,18 @@ def best(run: Path, say=print) -> Checkpoint | None:
         return last
 
 
+def snapshots(run: Path) -> list[Path]:
+    """The folders of a run's snapshots (checkpoints at the end of a learning-rate cycle), oldest first."""
+    return [folder for folder in reversed(folders(run)) if _is_snapshot(folder)]
+
+
+def _is_snapshot(folder: Path) -> bool:
+    try:
+        return bool(read_json(folder / STATE_FILE).get("snapshot"))
+    except (UserError, AttributeError):  # damaged: of no use as one
+        return False
+
+
 def restore(checkpoint: Checkpoint, groups: Mapping[str, Iterable]) -> None:
     """Loads the variables of `groups`; groups of the checkpoint that are not asked for are left alone.
 
@@ -221,10 +233,10 @@ def restore_weights(checkpoint: Checkpoint, model) -> None:
 
 
 def prune(run: Path, keep: Iterable[int], newest_kept: int = 1) -> None:
-    """Removes all checkpoints but the `newest_kept` newest and those of the steps in `keep`."""
+    """Removes all checkpoints but the `newest_kept` newest, those of the steps in `keep` and the snapshots."""
     names = {f"step-{step:08d}" for step in keep}
     for folder in folders(run)[newest_kept:]:
-        if folder.name not in names:
+        if folder.name not in names and not _is_snapshot(folder):
             shutil.rmtree(folder)
 
 

@@ -38,6 +38,7 @@ class Job:
         log_every: steps between two log rows.
         save_every: steps between checkpoints beside those at each epoch's end; 0: none.
         keep: how many of the newest checkpoints stay, beside the best.
+        snapshots: keep a checkpoint at the end of each of the schedule's cycles.
         resume_command: how to go on, printed when the run is interrupted.
     """
 
@@ -58,6 +59,7 @@ class Job:
     log_every: int = 10
     save_every: int = 0
     keep: int = 1
+    snapshots: bool = False
     resume_command: str = ""
 
     @property

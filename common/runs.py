@@ -12,6 +12,7 @@ from common.errors import UserError
 from common.recipe import Recipe
 
 RESULTS_FILE = "results.json"
+ENSEMBLE_FILE = "ensemble.json"  # in a directory of runs that `--ensemble` trained: their names
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,8 @@ class RunConfig:
         dataset: what `--dataset` said; a path is absolute.
         seed: the one seed.
         precision: dtype policy it was trained in.
+        split_seed: draws the splits that the data set leaves open, where that is not `seed`: all members of an ensemble
+            share their splits, or one would have learnt what another is tested on.
     """
 
     arch: str
@@ -39,6 +42,12 @@ class RunConfig:
     dataset: str
     seed: int
     precision: str
+    split_seed: int | None = None
+
+    @property
+    def data_seed(self) -> int:
+        """What the data set is opened with."""
+        return self.seed if self.split_seed is None else self.split_seed
 
 
 def write(run: Path, config: RunConfig) -> None:
@@ -56,11 +65,12 @@ def read(run: Path) -> RunConfig:
     path = run / checkpoints.CONFIG_FILE
     values = checkpoints.read_json(path)
     try:
+        values.setdefault("split_seed", None)  # older runs do not have it
         known = {field.name: values[field.name] for field in dataclasses.fields(RunConfig)}
         known["recipe"] = recipes.from_dict(known["recipe"])
         known["preprocessing"] = _tuples(known["preprocessing"])
         return RunConfig(**known | {"classes": tuple(known["classes"])})
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path}: damaged, {error} is missing or wrong", 1) from error
 
 
@@ -78,6 +88,15 @@ def differences(old: RunConfig, new: RunConfig) -> list[str]:
             long = field.name in ("classes", "preprocessing")
             found.append(f"{field.name} differ" if long else f"{field.name}: {before} -> {after}")
     return found
+
+
+def members(folder: Path) -> list[str]:
+    """The names of the runs in an ensemble's directory. Raises UserError where ensemble.json is missing or damaged."""
+    values = checkpoints.read_json(folder / ENSEMBLE_FILE)
+    names = values.get("members") if isinstance(values, dict) else None
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+        raise UserError(f"{folder / ENSEMBLE_FILE}: damaged, it names no members", 1)
+    return names
 
 
 def find(path: str, arch: str | None, family: tuple[str, ...]) -> tuple[Path, Path | None]:

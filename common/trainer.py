@@ -73,11 +73,12 @@ def groups(job: Job) -> dict:
 
 
 def save(job: Job, state: State) -> Path:
-    """Writes a checkpoint of this moment and removes those that are neither new nor best."""
+    """Writes a checkpoint of this moment and removes those that are neither new nor best nor snapshots."""
     values = {
         **job.identity,
         **dataclasses.asdict(state),
         "schedule": job.schedule.state(),
+        "snapshot": job.snapshots and job.schedule.cycle_end(state.step),
     }
     with faults.writing(job.run):
         folder = checkpoints.save(job.run, values, groups(job), job.devices.chief)
@@ -188,7 +189,8 @@ def fit(job: Job, state: State, recipe_text: str) -> State:
             if ends:
                 paused = time.perf_counter()
                 validate()
-            if ends or (job.save_every and state.step % job.save_every == 0):
+            cycle_ends = job.snapshots and job.schedule.cycle_end(state.step)
+            if ends or cycle_ends or (job.save_every and state.step % job.save_every == 0):
                 store()
                 saved = state.step
             if ends:
