@@ -12,6 +12,7 @@ import tensorflow as tf
 
 DCT = "INTEGER_ACCURATE"  # TF's own default is the fast, less exact one; the same picture must give the same pixels
 MOST_ENLARGED = 1.5  # a window enlarged more than this is not moved to whole pixels: they would be seen as steps
+ROUNDING = 1e-3  # of float32 arithmetic, in pixels: 10.00001 does not reach into the next one
 
 Chooser = Callable[[tf.Tensor], tf.Tensor]
 
@@ -42,9 +43,9 @@ def decode(encoded: tf.Tensor) -> tf.Tensor:
 def resize(image: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:
     """Picture (H, W, 3), any number type, to `shape` (2,) int32 -> float32.
 
-    Bilinear, pixel centres at halves, no antialiasing: `tf.image.resize`'s. A picture at least twice as large as
-    wanted is averaged over areas instead, because bilinear resizing would skip most of its pixels. Nothing is done
-    where the shape is right already.
+    Bilinear, pixel centres at halves, no antialiasing: `tf.image.resize`'s default. A picture at least twice as large
+    as wanted is averaged over areas instead, because bilinear resizing would skip most of its pixels. Nothing is
+    computed where the shape is right already.
     """
     values = tf.cast(image, tf.float32)  # first: resizing uint8 takes twice as long
     now = tf.shape(image)[:2]
@@ -63,16 +64,17 @@ def cut(image: tf.Tensor, window: tf.Tensor, size: int) -> tf.Tensor:
     """A window of a picture (H, W, 3), any number type: resized whole, then cropped to (size, size, 3) float32."""
     scale = size / window[1]
     shape = tf.cast(tf.round(tf.cast(tf.shape(image)[:2], tf.float32) * scale), tf.int32)
-    corner = tf.cast(tf.round(window[0] * scale), tf.int32)
+    shape = tf.maximum(shape, size)
+    corner = tf.clip_by_value(tf.cast(tf.round(window[0] * scale), tf.int32), 0, shape - size)
     return tf.slice(resize(image, shape), tf.pad(corner, [[0, 1]]), [size, size, 3])
 
 
 def read_window(encoded: tf.Tensor, choose: Chooser, size: int, exact: bool = False) -> tf.Tensor:
     """Decodes the part of a picture that a window needs and brings it to size x size.
 
-    Only the window is decoded, and resized, after its edges moved to the nearest whole pixels. With `exact`, and where
-    the window is much enlarged, the whole picture is decoded, resized and cropped instead (`cut`). All are the same
-    where the window has the output's size already.
+    Only the window is decoded, and resized, after its edges moved to the nearest whole pixels; where it is much
+    enlarged, they move outwards and the rest is cropped afterwards, to half a pixel of the output. With `exact` the
+    whole picture is decoded, resized and cropped. All three are the same where the window has the output's size.
 
     Args:
         encoded: bytes, scalar string.
@@ -83,26 +85,43 @@ def read_window(encoded: tf.Tensor, choose: Chooser, size: int, exact: bool = Fa
     Returns:
         (size, size, 3) float32, 0..255.
     """
-    # Few operations, and little in the branches: each is felt, that of branches not taken too.
+    # Few operations, and little in the branches: at this speed each is felt, also those of the branches not taken.
     jpeg = is_jpeg(encoded)
     nothing = tf.zeros([0, 0, 3], tf.uint8)
     image, shape = tf.cond(
         jpeg, lambda: (nothing, tf.image.extract_jpeg_shape(encoded)), lambda: _with_shape(_decode_other(encoded))
     )
-    shape = shape[:2]
-    window = choose(shape)
+    window = choose(shape[:2])
     first, extent = tf.unstack(window)
-    whole = tf.reduce_any(tf.not_equal(extent, float(size))) if exact else tf.reduce_min(extent) * MOST_ENLARGED < size
-    corner = tf.round(first)
-    around = tf.stack([corner, tf.round(first + extent) - corner])
-    part = tf.where(whole, tf.stack([[0, 0], shape]), tf.cast(around, tf.int32))
-    decoded = tf.cond(
+    last = first + extent
+    if exact:
+        crops = tf.reduce_any(tf.not_equal(extent, float(size)))
+        corners = tf.where(crops, [[0, 0], shape[:2]], tf.cast(tf.round([first, last]), tf.int32))
+    else:
+        crops = tf.reduce_min(extent) * MOST_ENLARGED < size
+        around = tf.stack([tf.floor(first + ROUNDING), tf.math.ceil(last - ROUNDING)])
+        corners = tf.cast(tf.where(crops, around, tf.round([first, last])), tf.int32)
+    corner = corners[0]
+    # One column more on either side: the colours of a column are interpolated with those of the next, and libjpeg
+    # decodes blocks of columns as if nothing lay beside them.
+    first_decoded = tf.maximum(corner - [0, 1], 0)
+    beyond = tf.minimum(corners[1] + [0, 1], shape[:2])
+    decoded, origin = tf.cond(
         jpeg,
-        lambda: tf.image.decode_and_crop_jpeg(encoded, tf.reshape(part, [4]), channels=3, dct_method=DCT),
-        lambda: tf.slice(image, tf.pad(part[0], [[0, 1]]), tf.concat([part[1], [3]], 0)),
+        lambda: (_decode_part(encoded, first_decoded, beyond - first_decoded), first_decoded),
+        lambda: (image, tf.zeros_like(corner)),
     )
-    brought = tf.cond(whole, lambda: cut(decoded, window, size), lambda: resize(decoded, tf.constant([size, size])))
+    decoded = tf.slice(decoded, tf.pad(corner - origin, [[0, 1]]), tf.concat([corners[1] - corner, [3]], 0))
+    brought = tf.cond(
+        crops,
+        lambda: cut(decoded, tf.stack([first - tf.cast(corner, tf.float32), extent]), size),
+        lambda: resize(decoded, tf.constant([size, size])),
+    )
     return tf.ensure_shape(brought, (size, size, 3))
+
+
+def _decode_part(encoded: tf.Tensor, corner: tf.Tensor, extents: tf.Tensor) -> tf.Tensor:
+    return tf.image.decode_and_crop_jpeg(encoded, tf.concat([corner, extents], 0), channels=3, dct_method=DCT)
 
 
 def _with_shape(image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
