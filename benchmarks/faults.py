@@ -29,8 +29,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-COMMAND = [str(ROOT / "alexnet.py"), "--mode=train", "--image_size=67", "--batch_size=64", "--learning_rate=0.02"]
-COMMAND += ["--initializer=he", "--schedule=cosine", "--epochs=2", "--log_every=4", "--save_every=5", "--keep=3"]
+COMMAND = [str(ROOT / "alexnet.py"), "--mode=train", "--image_size=67", "--batch_size=64", "--learning_rate=0.002"]
+COMMAND += ["--initializer=glorot", "--schedule=cosine", "--epochs=2", "--log_every=4", "--save_every=5", "--keep=3"]
 
 
 def start(folder: Path, run: str, log: Path) -> subprocess.Popen:
@@ -39,11 +39,16 @@ def start(folder: Path, run: str, log: Path) -> subprocess.Popen:
         return subprocess.Popen([sys.executable, *COMMAND, f"--ckpt={run}"], cwd=folder, stdout=file, stderr=file)
 
 
+def fail(what: str, log: Path) -> None:
+    """Exits 1 with the end of the log, which goes with the temporary folder."""
+    sys.exit(f"{what}; it said last:\n" + "\n".join(log.read_text().splitlines()[-20:]))
+
+
 def finish(folder: Path, run: str, log: Path) -> float:
     """Trains RUN to its end and returns the seconds it took. Exits where the program fails."""
     begun = time.monotonic()
     if start(folder, run, log).wait():
-        sys.exit(f"the training failed; its last words: {log.read_text().splitlines()[-1:]}, the rest is in {log}")
+        fail("the training failed", log)
     return time.monotonic() - begun
 
 
@@ -59,7 +64,7 @@ def torment(folder: Path, run: str, log: Path, number: signal.Signals, kills: in
             process.wait(moments.uniform(0.5, longest))
             finished += 1
             if process.returncode:
-                sys.exit(f"the training failed on its own; see {log}")
+                fail("the training failed on its own", log)
             subprocess.run(["rm", "-rf", str(folder / run)], check=True)
             continue
         except subprocess.TimeoutExpired:
@@ -67,7 +72,7 @@ def torment(folder: Path, run: str, log: Path, number: signal.Signals, kills: in
             code = process.wait()
         # A SIGTERM that comes before the loop runs ends the process as signals do; after that it saves and exits 0.
         if code not in (-number, 0):
-            sys.exit(f"after {number.name} the program ended with code {code}; see {log}")
+            fail(f"after {number.name} the program ended with code {code}", log)
         done += 1
         print(f"\r{number.name}: {done} of {kills}", end="", flush=True)
     print()
