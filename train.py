@@ -124,10 +124,12 @@ def train_one(
         state = State()
         if checkpoint:
             state = training.resume(job, checkpoint)
-            if not state.finished:
+            if devices.chief and not state.finished:
                 print(f"going on from step {state.step} of {job.total_steps} ({checkpoint.folder})", flush=True)
         elif options.restore:
-            print(assembly.start_from(options, architecture, job.model), flush=True)
+            said = assembly.start_from(options, architecture, job.model)
+            if devices.chief:
+                print(said, flush=True)
         if not state.finished:
             state = training.fit(job, state, recipe_table(job.recipe))
         if state.finished:

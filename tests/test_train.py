@@ -244,6 +244,14 @@ def test_a_full_disk_is_one_line_and_leaves_the_last_checkpoint(monkeypatch, cap
     assert Path("run/metrics.csv").read_bytes() == Path("whole/metrics.csv").read_bytes()
 
 
+def test_a_directory_that_cannot_be_made_is_one_line(capsys):
+    Path("file").touch()
+    with pytest.raises(SystemExit) as caught:
+        tiny.start("file/run")
+    assert caught.value.code == 1
+    assert capsys.readouterr().err == "alexnet.py: --ckpt=file/run: Not a directory\n"
+
+
 def test_a_directory_that_holds_something_else_is_refused(capsys):
     Path("photos").mkdir()
     Path("photos/cat.jpg").touch()
