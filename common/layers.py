@@ -7,6 +7,8 @@ or up with `ceil=True` as Caffe's pools do.
 
 import math
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import keras
 import tensorflow as tf
@@ -277,14 +279,21 @@ def image_input(size: int, smallest: int = 1) -> keras.KerasTensor:
 
 
 def network(inputs, outputs, name: str) -> keras.Model:
-    """The finished model.
+    """The finished model."""
+    with deep():
+        return keras.Model(inputs, outputs, name=name)
 
-    Keras walks the graph by recursion, a call for every layer: resnet1202, 3,600 layers deep, needs more than Python's
-    limit of 1,000, which is raised for as long as the walk takes.
+
+@contextmanager
+def deep() -> Iterator[None]:
+    """Lets Keras walk a deep graph.
+
+    It does so by recursion, a call for every layer: resnet1202, 3,600 layers deep, needs more than Python's limit of
+    1,000, which is raised meanwhile.
     """
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(max(limit, 20000))
     try:
-        return keras.Model(inputs, outputs, name=name)
+        yield
     finally:
         sys.setrecursionlimit(limit)
