@@ -1,4 +1,4 @@
-"""How benchmarks/optimizers.py draws: surfaces with trajectories, learning-rate curves, the race."""
+"""How the benchmarks draw: surfaces with trajectories, learning-rate curves, the race, bars of throughput."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -151,3 +151,32 @@ def race(contests: list[tuple], labels: dict[str, str], file: Path, frames: int 
     shown = [picture.quantize(palette=_palette(), dither=Image.Dither.NONE) for picture in pictures]
     durations = [100] * (len(shown) - 1) + [2500]
     shown[0].save(file, save_all=True, append_images=shown[1:], duration=durations, loop=0)
+
+
+_BARS = ("#0072B2", "#56B4E9", "#E69F00", "#009E73", "#D55E00", "#CC79A7")
+
+
+def throughput(lines: list, file: Path) -> None:
+    """A panel for each mode and precision: every contender's speed as a multiple of ours, images/s at the bars."""
+    panels = list(dict.fromkeys((line.mode, line.precision) for line in lines))
+    names = list(dict.fromkeys(line.contender for line in lines))
+    networks = list(dict.fromkeys(line.arch for line in lines))
+    size = (1.5 + 6 * len(panels), 1.6 + 0.26 * len(networks) * (len(names) + 1))
+    figure, grid = plt.subplots(1, len(panels), figsize=size, layout="constrained", squeeze=False, sharey=True)
+    for axes, panel in zip(grid[0], panels, strict=True):
+        shown = [line for line in lines if (line.mode, line.precision) == panel]
+        for number, name in enumerate(names):
+            bars = [line for line in shown if line.contender == name]
+            places = [networks.index(line.arch) + (number + 0.5) / (len(names) + 1) - 0.5 for line in bars]
+            speeds = [1 / line.ours_is for line in bars]
+            drawn = axes.barh(places, speeds, 0.9 / (len(names) + 1), color=_BARS[number % len(_BARS)])
+            axes.bar_label(drawn, [f"{line.images_per_second:,.3g}" for line in bars], padding=3, fontsize=8)
+        axes.axvline(1.0, color="#777777", lw=0.8, ls="--", zorder=0)
+        axes.set_title(f"{panel[0]}, {panel[1]}", loc="left")
+        axes.set(xlabel="speed, ours = 1; at the bars images/s", yticks=range(len(networks)), yticklabels=networks)
+        axes.margins(x=0.12)
+    grid[0][0].invert_yaxis()
+    handles = [plt.Rectangle((0, 0), 1, 1, color=_BARS[number % len(_BARS)]) for number in range(len(names))]
+    figure.legend(handles, names, loc="outside lower center", ncols=len(names), frameon=False)
+    figure.savefig(file, dpi=110)
+    plt.close(figure)

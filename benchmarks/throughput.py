@@ -1,0 +1,337 @@
+"""Our networks against the same networks in stock Keras, keras.applications and PyTorch, on this machine.
+
+    python benchmarks/throughput.py --arch resnet20 --batch_size 32 --rounds 3      a minute
+    python benchmarks/throughput.py                                                 half an hour and more on a CPU
+    python benchmarks/throughput.py --peers torch --mode train --csv throughput.csv --png throughput.png
+
+Each contender is a process of its own (benchmarks/contenders.py) on all cores, fed with one synthetic batch. They take
+turns, a few seconds each, in an order that rotates from round to round, and only one computes at a time: what slows the
+machine down meanwhile strikes all of them. A ratio is the median over the rounds of our images/s divided by the peer's
+in the same round. PyTorch runs eagerly and compiled; a network in bfloat16 is held against the fastest variant of both
+precisions. Utilisation is 6 (testing: 2) x multiply-adds x images/s over the rate of a matrix product in the same
+precision, which takes its turn as well.
+
+Peers are optional: pip install -r benchmarks/requirements.txt brings PyTorch; a peer that is missing is left out.
+"""
+
+import argparse
+import csv
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks import graph as graphs
+from benchmarks.contenders import APPLICATIONS, MATRIX, Task, build_ours
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+ROOT = Path(__file__).resolve().parents[1]
+ARCHITECTURES = "alexnet,vgg16,googlenet,resnet34,resnet50,resnet20"
+PEERS = ("keras", "applications", "torch")
+BATCHES = {"alexnet": 64, "vgg16": 16, "googlenet": 32, "resnet34": 32}  # by family
+SMALL_BATCH = 128  # of networks for images of 32 pixels
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A name for people, whose it is (ours, or a peer), and its task."""
+
+    name: str
+    owner: str
+    task: Task
+
+
+@dataclass(frozen=True)
+class Result:
+    """One contender's line.
+
+    Attributes:
+        arch, mode, precision, batch_size, image_size, contender: what was measured.
+        images_per_second: median over the rounds; `lowest` and `highest` beside it.
+        ours_is: our images/s over this contender's, the median of the rounds' ratios.
+        utilisation: share of the matrix product's rate that the network's multiply-adds reach.
+        peak_gflops: that rate, in the same precision.
+        megabytes: the most memory the process held.
+        first_step_seconds: from the process' start to the end of its first step.
+        rounds: how many.
+    """
+
+    arch: str
+    mode: str
+    precision: str
+    batch_size: int
+    image_size: int
+    contender: str
+    images_per_second: float
+    lowest: float
+    highest: float
+    ours_is: float
+    utilisation: float
+    peak_gflops: float
+    megabytes: float
+    first_step_seconds: float
+    rounds: int
+
+
+class Worker:
+    """A contender's process. Raises RuntimeError with its last words where it ends."""
+
+    def __init__(self, contender: Contender):
+        self.contender = contender
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115
+        command = [sys.executable, str(ROOT / "benchmarks/contenders.py")]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": self._errors}
+        self._process = subprocess.Popen(command, cwd=ROOT, text=True, bufsize=1, **pipes)
+        self.first = self._ask(json.dumps(asdict(contender.task)))["seconds"]
+        self.steps, self.seconds, self.megabytes = 1, [], 0.0
+
+    def settle(self, seconds: float) -> None:
+        """Warms up and decides how many steps a round has, to last about that many seconds."""
+        self._ask("1")
+        once = self._ask("1")["seconds"]
+        if once < seconds / 10:
+            once = self._ask("10")["seconds"] / 10
+        self.steps = max(1, round(seconds / once))
+
+    def round(self) -> None:
+        """Computes for a round."""
+        answer = self._ask(str(self.steps))
+        self.seconds.append(answer["seconds"])
+        self.megabytes = answer["megabytes"]
+
+    @property
+    def images_per_second(self) -> list[float]:
+        """Of each round."""
+        return [self.steps * self.contender.task.batch_size / seconds for seconds in self.seconds]
+
+    def _ask(self, line: str) -> dict:
+        try:
+            print(line, file=self._process.stdin)
+            return json.loads(self._process.stdout.readline())
+        except (OSError, ValueError):
+            self._process.wait()
+            self._errors.seek(0)
+            words = self._errors.read().strip().splitlines() or [f"exit code {self._process.returncode}"]
+            raise RuntimeError(words[-1]) from None
+
+    def close(self) -> None:
+        """Ends the process."""
+        self._process.stdin.close()
+        self._process.stdout.close()
+        self._process.wait()
+        self._errors.close()
+
+
+def contenders(arch: str, mode: str, options: argparse.Namespace) -> list[Contender]:
+    """Who takes part: ours and the peak in every precision asked for, and the peers that there are."""
+    import networks
+
+    architecture = networks.find(arch)
+    size = options.image_size or architecture.image_size
+    batch = options.batch_size or (SMALL_BATCH if architecture.image_size == 32 else BATCHES[architecture.family])
+    classes = 10 if architecture.image_size == 32 else 1000
+    plain = Task("ours", arch, mode, "float32", batch, size, classes)
+    graph = graphs.to_json(graphs.describe(build_ours(plain)))
+    found = []
+    for precision in options.precision:
+        # kind, name, compile
+        wanted = [("peak", "matrix product", False), ("ours", "ours", False)]
+        wanted += [("ours", "ours, XLA", True)] * options.jit
+        wanted += [("keras", "stock Keras", False)] * ("keras" in options.peers)
+        wanted += [("applications", "keras.applications", False)] * (
+            "applications" in options.peers and arch in APPLICATIONS
+        )
+        wanted += [("torch", "PyTorch", False), ("torch", "PyTorch, compiled", True)] * ("torch" in options.peers)
+        for kind, name, compiled in wanted:
+            needed = graph if kind in ("keras", "torch") else None
+            task = Task(kind, arch, mode, precision, batch, size, classes, compiled, needed)
+            found.append(Contender(name, kind, task))
+    return found
+
+
+def run(found: list[Contender], rounds: int, seconds: float, say=print) -> list[Worker]:
+    """Starts all, one after the other, and lets them take turns. A peer that fails is left out; ours may not."""
+    workers = []
+    try:
+        for contender in found:
+            try:
+                worker = Worker(contender)
+                workers.append(worker)
+                worker.settle(seconds)
+            except RuntimeError as error:
+                if contender.owner in ("ours", "peak"):
+                    raise
+                if workers and workers[-1].contender is contender:
+                    workers.pop().close()
+                say(f"{contender.name}, {contender.task.precision}: left out, {error}")
+        for number in range(rounds):
+            start = number % len(workers)
+            for worker in workers[start:] + workers[:start]:
+                worker.round()
+    finally:
+        for worker in workers:
+            worker.close()
+    return workers
+
+
+def ratio(ours: list[float], theirs: list[float]) -> float:
+    """The median of the rounds' ratios: both rates were taken within seconds of each other."""
+    return statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
+
+
+def results(workers: list[Worker], multiply_adds: int) -> list[Result]:
+    """A line for every contender but the matrix products."""
+    lines = []
+    for worker in workers:
+        task, rates = worker.contender.task, worker.images_per_second
+        if worker.contender.owner == "peak":
+            continue
+        ours, peak = (_find(workers, owner, task.precision) for owner in ("ours", "peak"))
+        products = [peak.steps / seconds for seconds in peak.seconds]
+        flops = 2 * MATRIX**3 * statistics.median(products)
+        operations = (6 if task.mode == "train" else 2) * multiply_adds
+        lines.append(
+            Result(
+                arch=task.arch,
+                mode=task.mode,
+                precision=task.precision,
+                batch_size=task.batch_size,
+                image_size=task.image_size,
+                contender=worker.contender.name,
+                images_per_second=statistics.median(rates),
+                lowest=min(rates),
+                highest=max(rates),
+                ours_is=ratio(ours.images_per_second, rates),
+                utilisation=operations * ratio(rates, [2 * MATRIX**3 * product for product in products]),
+                peak_gflops=flops / 1e9,
+                megabytes=worker.megabytes,
+                first_step_seconds=worker.first,
+                rounds=len(rates),
+            )
+        )
+    return lines
+
+
+def _find(workers: list[Worker], owner: str, precision: str) -> Worker:
+    return next(w for w in workers if w.contender.owner == owner and w.contender.task.precision == precision)
+
+
+def verdicts(workers: list[Worker]) -> list[str]:
+    """`alexnet train float32: 1.12 x PyTorch (eager, float32)`, for every precision and every peer there is.
+
+    The rival is the peer's fastest variant: of float32 for our float32, of both precisions for our bfloat16.
+    """
+    lines = []
+    for precision in dict.fromkeys(worker.contender.task.precision for worker in workers):
+        ours = _find(workers, "ours", precision)
+        allowed = {precision, "float32"}
+        for owner in PEERS:
+            rivals = [w for w in workers if w.contender.owner == owner and w.contender.task.precision in allowed]
+            if rivals:
+                best = max(rivals, key=lambda worker: statistics.median(worker.images_per_second))
+                times = ratio(ours.images_per_second, best.images_per_second)
+                task = ours.contender.task
+                lines.append(
+                    f"{task.arch} {task.mode} {precision}: {times:.2f} x {best.contender.name} "
+                    f"({best.contender.task.precision})"
+                )
+    return lines
+
+
+def table(lines: list[Result]) -> str:
+    """The results for people."""
+    first = lines[0]
+    head = f"{first.arch}, {first.mode}, {first.image_size}x{first.image_size}, batch {first.batch_size}"
+    rows = ["contender           precision        images/s    lowest   highest   ours is   used      MB  first step"]
+    for line in lines:
+        rows.append(
+            f"{line.contender:19s} {line.precision:14s} {line.images_per_second:10.1f} {line.lowest:9.1f} "
+            f"{line.highest:9.1f} {line.ours_is:8.2f}x {line.utilisation:6.1%} {line.megabytes:7.0f} "
+            f"{line.first_step_seconds:9.1f}s"
+        )
+    peaks = {line.precision: line.peak_gflops for line in lines}
+    peak = ", ".join(f"{precision} {rate:.0f} GFLOP/s" for precision, rate in peaks.items())
+    return "\n".join([head, f"matrix product: {peak}", *rows])
+
+
+def multiply_adds(arch: str, mode: str, classes: int, image_size: int) -> int:
+    """Of one image, in training with the auxiliary classifiers."""
+    import networks
+    from common import measure, summary
+
+    counted = summary.summarise(networks.find(arch), classes, image_size)
+    return measure.add_up(counted.rows + (counted.heads if mode == "train" else ())).multiply_adds
+
+
+def write_csv(lines: list[Result], file: Path) -> None:
+    """A header and a line for every result, its columns the fields of Result."""
+    with open(file, "w", newline="", encoding="utf-8") as opened:
+        writer = csv.DictWriter(opened, [field.name for field in fields(Result)], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(map(asdict, lines))
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    listed = {"type": lambda text: text.split(",")}
+    parser.add_argument("--arch", default=ARCHITECTURES.split(","), help=f"default {ARCHITECTURES}", **listed)
+    parser.add_argument(
+        "--precision",
+        default=["auto"],
+        help="float32, mixed_bfloat16; default float32, and the program's own",
+        **listed,
+    )
+    parser.add_argument("--peers", default=list(PEERS), help=f"any of {', '.join(PEERS)}, or none", **listed)
+    parser.add_argument("--mode", default=["train", "test"], help="train, test; default both", **listed)
+    parser.add_argument("--batch_size", type=int, help="default 64 AlexNet, 16 VGG, 32 GoogLeNet, ResNet, 128 CIFAR")
+    parser.add_argument("--image_size", type=int, help="in pixels (default: the paper's)")
+    parser.add_argument("--rounds", type=int, default=7, help="turns of each contender (default 7)")
+    parser.add_argument("--seconds", type=float, default=4, help="length of a turn, at least a step (default 4)")
+    parser.add_argument("--jit", action="store_true", help="ours under XLA too")
+    parser.add_argument("--csv", type=Path, help="write the results there")
+    parser.add_argument("--png", type=Path, help="draw the results there")
+    options = parser.parse_args(arguments)
+    known = {"precision": ("auto", "float32", "mixed_bfloat16"), "peers": (*PEERS, "none"), "mode": ("train", "test")}
+    for name, allowed in known.items():
+        wrong = set(getattr(options, name)) - set(allowed)
+        if wrong:
+            parser.error(f"--{name}: {', '.join(sorted(wrong))} is not one of {', '.join(allowed)}")
+    return options
+
+
+def main() -> None:
+    """Measures every network in every mode and prints tables and ratios."""
+    options = parse()
+    if options.precision == ["auto"]:
+        from common import distribution
+
+        options.precision = list(dict.fromkeys(["float32", distribution.resolve_precision("auto")]))
+    every, verdict, begun = [], [], time.monotonic()
+    for arch in options.arch:
+        for mode in options.mode:
+            found = contenders(arch, mode, options)
+            task = found[0].task
+            workers = run(found, options.rounds, options.seconds)
+            lines = results(workers, multiply_adds(arch, mode, task.classes, task.image_size))
+            every, verdict = every + lines, verdict + verdicts(workers)
+            print(table(lines), end="\n\n", flush=True)
+            if options.csv:
+                write_csv(every, options.csv)
+    print(*verdict, f"{time.monotonic() - begun:.0f} seconds", sep="\n")
+    if options.png:
+        from benchmarks import drawing
+
+        drawing.throughput(every, options.png)
+        print(f"see {options.png}")
+
+
+if __name__ == "__main__":
+    main()
