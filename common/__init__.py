@@ -11,6 +11,7 @@ _LAZY = (
     "augmentation",
     "averages",
     "checkpoints",
+    "dense",
     "distribution",
     "evaluation",
     "folding",

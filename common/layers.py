@@ -115,7 +115,12 @@ class MaxPool(keras.layers.Layer):
     def call(self, x):
         if not self.padding and not self.ceil:
             return tf.nn.max_pool2d(x, self.size, self.stride, "VALID")
-        pads = [[0, 0], self._pads(x.shape[1]), self._pads(x.shape[2]), [0, 0]]
+        if self.ceil and None in x.shape[1:3]:  # the kernel's own padding must be known beforehand
+            height, width = tf.unstack(tf.shape(x)[1:3])
+            x = tf.pad(x, [[0, 0], self._pads(height), self._pads(width), [0, 0]], constant_values=x.dtype.min)
+            return tf.nn.max_pool2d(x, self.size, self.stride, "VALID")
+        sides = x.shape[1:3] if self.ceil else (0, 0)  # the size does not matter then
+        pads = [[0, 0], *map(self._pads, sides), [0, 0]]
         return tf.nn.max_pool2d(x, self.size, self.stride, pads)
 
     def get_config(self):
