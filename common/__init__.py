@@ -11,6 +11,7 @@ _LAZY = (
     "augmentation",
     "averages",
     "checkpoints",
+    "crops",
     "dense",
     "distribution",
     "evaluation",

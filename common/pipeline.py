@@ -84,9 +84,14 @@ def mean_picture(preprocessing: Preprocessing) -> np.ndarray:
     return images.cut(tf.constant(picture), choose(shape), size).numpy()
 
 
-def _finish(preprocessing: Preprocessing) -> Callable[[tf.Tensor], tf.Tensor]:
-    """(S, S, 3) float32 RGB -> normalised, as the network takes it."""
+def normaliser(preprocessing: Preprocessing, any_size: bool = False) -> Callable[[tf.Tensor], tf.Tensor]:
+    """(..., S, S, 3) float32 RGB -> normalised, as the network takes it; with `any_size` (..., h, w, 3).
+
+    A mean image fits one size only: at any other its mean over all places is subtracted in its stead.
+    """
     mean = tf.constant(mean_picture(preprocessing))  # a whole picture: broadcasting 3 numbers takes five times as long
+    if any_size:
+        mean = tf.reduce_mean(mean, [0, 1]) if preprocessing.mean_image else tf.constant(preprocessing.mean)
     plain = preprocessing.std == (1.0, 1.0, 1.0)
     std = None if plain else tf.broadcast_to(tf.constant(preprocessing.std), mean.shape)
     return lambda image: images.normalise(image, mean, std, preprocessing.channels)
@@ -95,7 +100,7 @@ def _finish(preprocessing: Preprocessing) -> Callable[[tf.Tensor], tf.Tensor]:
 def _augment(preprocessing: Preprocessing, recipe: Recipe, info: DatasetInfo) -> Callable:
     """(encoded bytes, STREAMS seeds) -> (S, S, 3) float32: the recipe's training picture."""
     size, short_side = preprocessing.image_size, preprocessing.resize
-    finish = _finish(preprocessing)
+    finish = normaliser(preprocessing)
     scale_range = tuple(round(side * size / 224) for side in recipe.scale_range)
 
     def picture(encoded, seeds):
@@ -116,7 +121,7 @@ def _augment(preprocessing: Preprocessing, recipe: Recipe, info: DatasetInfo) ->
             image += augmentation.brightness(recipe.brightness, seeds[3])
         if recipe.pca_lighting:
             shift = augmentation.pca_lighting(info.eigenvalues, info.eigenvectors, recipe.pca_lighting, seeds[4])
-            image += tf.reshape(tf.tile(shift, [size]), [1, size, 3])  # as in _finish
+            image += tf.reshape(tf.tile(shift, [size]), [1, size, 3])  # as in normaliser
         image = finish(image)
         return augmentation.pad_crop(image, seeds[5]) if recipe.crop == "pad" else image
 
@@ -203,7 +208,7 @@ def evaluation(
     -1, so that shapes are static and every worker has as many batches as the others.
     """
     share = _share(batch_size, worker, workers)
-    finish = _finish(preprocessing)
+    finish = normaliser(preprocessing)
     size = preprocessing.image_size
     choose = images.centre_crop(preprocessing.resize, size)
 

@@ -63,7 +63,7 @@ def test_the_map_holds_the_score_of_every_window(pooled):
 
 
 def test_the_known_map_sizes():
-    """VGG for 64 pixels has a 2x2 window, on 12x15 maps at 384x480. GoogLeNet's pools round up: 97, 49, 24, 12, 6, 3."""
+    """VGG for 64 pixels has a 2x2 window, on 12x15 maps at 384x480. GoogLeNet rounds up: 97, 49, 24, 12, 6, 3."""
     vgg = dense.convert(networks.find("vgg11").build(classes=3, image_size=64))
     assert vgg.compute_output_shape((1, 384, 480, 3)) == (1, 11, 14, 3)
     googlenet = dense.convert(networks.find("googlenet").build(classes=3, image_size=64))  # its last map is 2x2
