@@ -25,7 +25,11 @@ from functools import partial
 
 from common import layers
 from common.architecture import Architecture
+from common.errors import unknown
 from common.recipe import Recipe
+
+# Local response normalisation: section 3.3, and as weights trained in Caffe need it (alpha 1e-4 there, divided by n).
+LRN = {"paper": {"k": 2.0, "alpha": 1e-4}, "caffe": {"k": 1.0, "alpha": 2e-5}}
 
 
 def build(classes: int = 1000, image_size: int = 227, initializer: str = "gaussian", dropout: float = 0.5):
@@ -55,19 +59,27 @@ def build(classes: int = 1000, image_size: int = 227, initializer: str = "gaussi
     return layers.network(image, x, name="alexnet")
 
 
-def build_two_towers(classes: int = 1000, image_size: int = 227, initializer: str = "gaussian", dropout: float = 0.5):
+def build_two_towers(
+    classes: int = 1000,
+    image_size: int = 227,
+    initializer: str = "gaussian",
+    dropout: float = 0.5,
+    lrn: str = "paper",
+):
     """The 2012 network, both towers in one: conv2, conv4 and conv5 see only the maps of their own GPU.
 
-    Images (N, 227, 227, 3) float32, mean subtracted -> logits (N, classes) float32.
+    Images (N, 227, 227, 3) float32, mean subtracted -> logits (N, classes) float32. `lrn` names one of `LRN`.
     """
+    if lrn not in LRN:
+        raise unknown("--lrn", lrn, LRN)
     conv, fc = partial(layers.conv, initializer=initializer), partial(layers.fc, initializer=initializer)
 
     x = image = layers.image_input(image_size, smallest=67)  # 227x227x3
     x = conv(x, 96, 11, stride=4, name="conv1")  # 55x55x96
-    x = layers.lrn(x, name="norm1")
+    x = layers.lrn(x, **LRN[lrn], name="norm1")
     x = layers.max_pool(x, 3, 2, name="pool1")  # 27x27x96
     x = conv(x, 256, 5, padding=2, groups=2, name="conv2")  # 27x27x256
-    x = layers.lrn(x, name="norm2")
+    x = layers.lrn(x, **LRN[lrn], name="norm2")
     x = layers.max_pool(x, 3, 2, name="pool2")  # 13x13x256
     x = conv(x, 384, 3, padding=1, name="conv3")  # 13x13x384
     x = conv(x, 384, 3, padding=1, groups=2, name="conv4")  # 13x13x384
@@ -113,7 +125,14 @@ PAPER = Recipe(
 ARCHITECTURES = (
     Architecture("alexnet", "alexnet", build, 227, LAB, "the lab's slide", paper=PAPER),
     Architecture(
-        "alexnet_two_towers", "alexnet", build_two_towers, 227, LAB, "Krizhevsky 2012, section 3", paper=PAPER
+        "alexnet_two_towers",
+        "alexnet",
+        build_two_towers,
+        227,
+        LAB,
+        "Krizhevsky 2012, section 3",
+        paper=PAPER,
+        options={"lrn": "paper"},
     ),
 )
 

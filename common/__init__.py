@@ -29,6 +29,8 @@ _LAZY = (
     "sources",
     "summary",
     "trainer",
+    "weight_files",
+    "weight_layouts",
 )
 
 
