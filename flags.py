@@ -30,6 +30,7 @@ CHOICES = {
     "warmup": WARMUPS,
     "shortcut": ("A", "B", "C"),
     "stride_in": ("1x1", "3x3"),
+    "lrn": ("paper", "caffe"),
     "batch_norm": ("replica", "global"),
 }
 
@@ -71,18 +72,20 @@ NETWORK = (
     Flag("image_size", int, None, "width and height of the network's input in pixels (default: the paper's)"),
     Flag("shortcut", str, None, "ResNet: A identity padded with zeros, B projection where sizes change, C always"),
     Flag("stride_in", str, None, "ResNet bottleneck: which convolution carries the stride, 1x1 (paper) or 3x3"),
+    Flag("lrn", str, None, "alexnet_two_towers: constants of its local response normalisation"),
     Flag("batch_norm", str, None, "ResNet: statistics of each device's share of the batch, or of the global batch"),
 )
 # The flags that mean something in the modes that do not train; training takes all but those of ONLY.
 TAKEN = {
     "test": {"arch", "dataset", "restore", "split", "batch_size", "precision", "strategy", "virtual_devices"},
-    "summary": {"arch", "image_size", "shortcut", "stride_in", "batch_norm", "classes", "summary_format"},
+    "summary": {"arch", "image_size", "shortcut", "stride_in", "lrn", "batch_norm", "classes", "summary_format"},
 }
 BARE = {"snapshots": "all"}  # what a text flag means when no value follows it
 ONLY = {"split": "test", "classes": "summary", "summary_format": "summary"}
 ARCHITECTURE_OPTIONS = (
     "shortcut",
     "stride_in",
+    "lrn",
     "batch_norm",
 )  # arguments of a network's build, for the networks that have them
 # Help of the recipe's fields, grouped as they are printed; the defaults come from the network's own recipe.
