@@ -91,6 +91,7 @@ def configure(
         seed=seed,
         split_seed=None if seed == options.seed else options.seed,
         precision=distribution.resolve_precision(options.precision),
+        jit=options.jit,
     )
 
 

@@ -66,6 +66,8 @@ DEVICES = (
     Flag("precision", str, "auto", "auto: mixed_bfloat16 where the hardware computes in it, else float32"),
     Flag("strategy", str, "auto", "auto: several machines where TF_CONFIG names them, several GPUs where there are"),
     Flag("virtual_devices", int, 0, "splits the CPU into this many devices, to try mirrored out"),
+    Flag("jit", bool, False, "train: compile the step with XLA; for one GPU, on a CPU it is slower"),
+    Flag("profile", str, None, "train: FIRST:LAST, steps whose profile TensorBoard is to show, e.g. 20:40"),
 )
 NETWORK = (
     Flag("recipe", str, "lab", "whose hyper-parameters: the lab's or the paper's; the flags below override one each"),
@@ -213,12 +215,22 @@ def parse(arguments: list[str]) -> Options:
     ):
         if found[name] is not None and found[name] < least:
             raise UserError(f"--{name}={found[name]}: the least is {least}")
+    if found["profile"] is not None:
+        found["profile"] = _steps(found["profile"])
     given = frozenset(name for name in names if values[name].present)
     for name in sorted(given - {"mode"}):
         taken = TAKEN.get(found["mode"])
         if name not in taken if taken is not None else name in ONLY:
             raise UserError(f"--{name} means nothing in --mode={found['mode']}")
     return Options(found, given)
+
+
+def _steps(text: str) -> tuple[int, int]:
+    """The two step numbers of `--profile`."""
+    first, _, last = text.partition(":")
+    if not (first.isdecimal() and last.isdecimal() and 1 <= int(first) <= int(last)):
+        raise UserError(f"--profile={text}: give the first and the last step, counted from 1, e.g. 20:40")
+    return int(first), int(last)
 
 
 def _with_values(arguments: list[str]) -> list[str]:

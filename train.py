@@ -75,6 +75,8 @@ def train(options: flags.Options, family: str | None) -> None:
     data = assembly.open_data(options.dataset, options.seed)
     config = assembly.configure(options, architecture, data, options.seed)
     distribution.check_batch(config.recipe.batch_size, devices)
+    if options.jit and devices.replicas > 1:
+        raise UserError(f"--jit compiles the step of one device, not of {devices.replicas} replicas")
     if config.recipe.batch_size > data.splits["train"].examples:
         raise UserError(
             f"--batch_size={config.recipe.batch_size} is more than the {data.splits['train'].examples} training images"
@@ -175,6 +177,8 @@ def make_job(
         save_every=options.save_every,
         keep=options.keep,
         snapshots=bool(options.snapshots),
+        jit=config.jit,
+        profile=options.profile,
         resume_command="python " + shlex.join(sys.argv),
     )
 
@@ -205,7 +209,7 @@ def heading(job: Job, config: "runs.RunConfig", data: Any) -> str:
         "recipe": f"{recipe.optimizer}, learning rate {recipe.learning_rate:g} ({recipe.schedule}), batch "
         f"{recipe.batch_size}, {recipe.epochs} epochs of {job.steps_per_epoch} steps, weight decay "
         f"{recipe.weight_decay:g}, {recipe.initializer}",
-        "devices": f"{job.devices.text}, {config.precision}",
+        "devices": f"{job.devices.text}, {config.precision}{', XLA' if config.jit else ''}",
         "run": job.run,
         "watch": f"tensorboard --logdir {job.run}",
     }

@@ -39,6 +39,8 @@ class Job:
         save_every: steps between checkpoints beside those at each epoch's end; 0: none.
         keep: how many of the newest checkpoints stay, beside the best.
         snapshots: keep a checkpoint at the end of each of the schedule's cycles.
+        jit: compile the steps with XLA.
+        profile: first and last step to profile, or None.
         resume_command: how to go on, printed when the run is interrupted.
     """
 
@@ -60,6 +62,8 @@ class Job:
     save_every: int = 0
     keep: int = 1
     snapshots: bool = False
+    jit: bool = False
+    profile: tuple[int, int] | None = None
     resume_command: str = ""
 
     @property

@@ -6,6 +6,7 @@ import math
 import os
 import sys
 import time
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -59,6 +60,35 @@ def progress_text(row: dict, total: int, epochs: int, rate: float, waiting: floa
         f"(data {row['data_loss']:.4f} + l2 {row['l2_loss']:.4f})  top1 {row['top1']:.4f}  {rate:.1f} images/s  "
         f"data wait {waiting:.0%}  lr {row['learning_rate']:.3g}  ETA {duration(remaining)}"
     )
+
+
+class Profiler:
+    """Profiles some steps for TensorBoard, into RUN/tensorboard/plugins/profile.
+
+    Args:
+        run: the run directory.
+        steps: first and last step, counted from 1 over the whole run; None: none at all.
+    """
+
+    def __init__(self, run: Path, steps: tuple[int, int] | None):
+        self.folder, self.steps, self.running = str(Path(run) / EVENTS_FOLDER), steps, False
+
+    def step(self, number: int) -> AbstractContextManager:
+        """Marks what happens within it as step `number`; starts the profiler at the first one (or within the range)."""
+        if self.steps and not self.running and self.steps[0] <= number <= self.steps[1]:
+            tf.profiler.experimental.start(self.folder)
+            self.running = True
+        return tf.profiler.experimental.Trace("train", step_num=number, _r=1) if self.running else nullcontext()
+
+    def last(self, number: int) -> bool:
+        """True after the last step."""
+        return self.running and number >= self.steps[1]
+
+    def stop(self) -> None:
+        """Writes the profile, if one is being taken."""
+        if self.running:
+            self.running = False
+            tf.profiler.experimental.stop()
 
 
 class MetricsFile:

@@ -29,6 +29,7 @@ class RunConfig:
         dataset: what `--dataset` said; a path is absolute.
         seed: the one seed.
         precision: dtype policy it was trained in.
+        jit: XLA compiled the steps; it rounds differently, so a resumed run must do the same.
         split_seed: draws the splits that the data set leaves open, where that is not `seed`: all members of an ensemble
             share their splits, or one would have learnt what another is tested on.
     """
@@ -42,6 +43,7 @@ class RunConfig:
     dataset: str
     seed: int
     precision: str
+    jit: bool = False
     split_seed: int | None = None
 
     @property
@@ -65,7 +67,7 @@ def read(run: Path) -> RunConfig:
     path = run / checkpoints.CONFIG_FILE
     values = checkpoints.read_json(path)
     try:
-        values.setdefault("split_seed", None)  # older runs do not have it
+        values = {"split_seed": None, "jit": False} | values  # older runs do not have them
         known = {field.name: values[field.name] for field in dataclasses.fields(RunConfig)}
         known["recipe"] = recipes.from_dict(known["recipe"])
         known["preprocessing"] = _tuples(known["preprocessing"])

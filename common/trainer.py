@@ -19,7 +19,7 @@ def make_train_step(job: Job):
     """A traced function (images, labels) -> (5,) float32 in SUMS' order, over the global batch.
 
     The data loss is the mean over the global batch, auxiliary classifiers included with their weight; L2 is counted
-    once over all replicas.
+    once over all replicas. With the job's `jit` XLA compiles it, for one device.
     """
     model, optimizer, recipe, strategy = job.model, job.optimizer, job.recipe, job.devices.strategy
     decayed = losses.decayed_variables(model, recipe.decay_biases_and_norms)
@@ -39,7 +39,7 @@ def make_train_step(job: Job):
         hits = [tf.reduce_sum(tf.cast(evaluation.correct(labels, logits, k), tf.float32)) for k in (1, 5)]
         return tf.stack([data_loss, l2_loss, loss, hits[0] / recipe.batch_size, hits[1] / recipe.batch_size])
 
-    @tf.function
+    @tf.function(jit_compile=job.jit or None)
     def step(images, labels):
         sums = strategy.reduce("SUM", strategy.run(replica_step, args=(images, labels)), axis=None)
         if job.average is not None:
@@ -118,7 +118,8 @@ def fit(job: Job, state: State, recipe_text: str) -> State:
     (exit code 3) on a non-finite loss, before anything of that interval is saved. Returns the state; `finished` tells
     whether the run is complete.
     """
-    step_fn, eval_fn = make_train_step(job), evaluation.make_eval_step(job.model, job.devices)
+    step_fn, eval_fn = make_train_step(job), evaluation.make_eval_step(job.model, job.devices, job.jit)
+    profiler = monitor.Profiler(job.run, job.profile if job.devices.chief else None)
     report = Reporter(job) if job.devices.chief else None
     interval, saved, rate = Interval(job, state), state.step, math.nan
     begun, begun_step = time.perf_counter(), None
@@ -159,14 +160,18 @@ def fit(job: Job, state: State, recipe_text: str) -> State:
             if job.schedule.rate(state.step) != rate:
                 rate = job.schedule.rate(state.step)
                 job.optimizer.learning_rate.assign(rate)
-            asked = time.perf_counter()
-            with faults.named(job.splits["train"]):
-                images, labels = next(batches)
-            waited = time.perf_counter() - asked
+            with profiler.step(state.step + 1):
+                asked = time.perf_counter()
+                with faults.named(job.splits["train"]):
+                    images, labels = next(batches)
+                waited = time.perf_counter() - asked
+                interval.add(step_fn(images, labels))
             if report and state.step == 0:
                 report.inputs(images)
-            interval.add(step_fn(images, labels))
             state.step += 1
+            if profiler.last(state.step):
+                interval.collect(rate)  # a device may still be at it
+                profiler.stop()
             ends = state.step % job.steps_per_epoch == 0
             if begun_step is None:  # the first step holds the tracing: it does not count for the speed
                 interval.collect(rate)
@@ -199,6 +204,7 @@ def fit(job: Job, state: State, recipe_text: str) -> State:
                     report.clock.reset()
         if state.step != saved:
             store()
+    profiler.stop()
     if report:
         report.board.close()
         if not state.finished:
