@@ -202,20 +202,43 @@ def training(
 def evaluation(
     split: Split, preprocessing: Preprocessing, *, batch_size: int, worker: int = 0, workers: int = 1
 ) -> tf.data.Dataset:
-    """One pass in the stored order: images (B, S, S, 3) float32, labels (B,) int32, valid (B,) bool, index (B,) int64.
+    """One pass in the stored order: images (B, S, S, 3) float32 of the central crop, and what `one_pass` adds."""
+    size = preprocessing.image_size
+    finish, choose = normaliser(preprocessing), images.centre_crop(preprocessing.resize, size)
 
-    B = batch_size / workers. The last batch is filled up with black pictures whose valid is False and whose index is
-    -1, so that shapes are static and every worker has as many batches as the others.
+    def show(encoded):
+        return (finish(images.read_window(encoded, choose, size, exact=True)),)
+
+    return one_pass(split, show, batch_size=batch_size, worker=worker, workers=workers)
+
+
+def one_pass(
+    split: Split,
+    show: Callable[[tf.Tensor], tuple[tf.Tensor, ...]],
+    *,
+    batch_size: int,
+    worker: int = 0,
+    workers: int = 1,
+    parallel: int = tf.data.AUTOTUNE,
+) -> tf.data.Dataset:
+    """One pass in the stored order: batches of what `show` makes, labels (B,) int32, valid (B,) bool, index (B,) int64.
+
+    B = batch_size / workers. The last batch is filled up with zeros whose valid is False and whose index is -1, so that
+    shapes are static and every worker has as many batches as the others.
+
+    Args:
+        split: what to read.
+        show: encoded bytes -> tensors of static shape.
+        batch_size: pictures in a global batch.
+        worker, workers: which part of every global batch is wanted.
+        parallel: how many pictures are made ready at the same time.
     """
     share = _share(batch_size, worker, workers)
-    finish = normaliser(preprocessing)
-    size = preprocessing.image_size
-    choose = images.centre_crop(preprocessing.resize, size)
 
     @tf.autograph.experimental.do_not_convert
     def load(index, element):
         encoded, label, _ = split.parse(element)
-        return finish(images.read_window(encoded, choose, size, exact=True)), label, True, index
+        return (*show(encoded), label, True, index)
 
     numbered = split.serialized(None).enumerate()
     if workers > 1:
@@ -223,7 +246,8 @@ def evaluation(
     batches, rest = divmod(split.examples, batch_size)
     own = batches * share + min(max(rest - worker * share, 0), share)
     missing = (batches + bool(rest)) * share - own
-    nothing = (tf.zeros((size, size, 3)), tf.constant(0), tf.constant(False), tf.constant(-1, tf.int64))
-    loaded = numbered.map(load, num_parallel_calls=tf.data.AUTOTUNE)
+    loaded = numbered.map(load, num_parallel_calls=parallel)
+    shown = [tf.zeros(spec.shape, spec.dtype) for spec in loaded.element_spec[:-3]]
+    nothing = (*shown, tf.constant(0), tf.constant(False), tf.constant(-1, tf.int64))
     filled = loaded.concatenate(tf.data.Dataset.from_tensors(nothing).repeat(missing))
     return _options(filled.batch(share, drop_remainder=True).prefetch(2))
