@@ -9,8 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import flags
+import importing
 import networks
-from common import checkpoints, distribution, evaluation, locks, monitor, pipeline, records, runs, sources
+from common import (
+    checkpoints,
+    distribution,
+    evaluation,
+    finetuning,
+    locks,
+    monitor,
+    pipeline,
+    records,
+    runs,
+    sources,
+)
 from common.architecture import Architecture
 from common.errors import UserError
 from common.recipe import Recipe
@@ -35,12 +47,18 @@ def choose_architecture(options: flags.Options, family: str | None, arch: str | 
     return architecture
 
 
-def build_options(options: flags.Options, architecture: Architecture) -> dict[str, Any]:
-    """The network's own options, as flags give them. Raises UserError for an option the network does not have."""
+def build_options(
+    options: flags.Options, architecture: Architecture, before: "runs.RunConfig | None" = None
+) -> dict[str, Any]:
+    """The network's own options, as flags give them, else as the same network had them `before`.
+
+    Raises UserError for an option the network does not have.
+    """
     for flag in flags.ARCHITECTURE_OPTIONS:
         if flag in options.given and flag not in architecture.options:
             raise UserError(f"--{flag}: {architecture.name} has no such option")
-    return {name: options.values.get(name) or default for name, default in architecture.options.items()}
+    known = before.options if before and before.arch == architecture.name else {}
+    return {name: options.values.get(name) or known.get(name, value) for name, value in architecture.options.items()}
 
 
 def open_data(dataset: str, seed: int) -> "sources.Dataset":
@@ -75,14 +93,26 @@ def resolve(options: flags.Options, architecture: Architecture, info: "records.D
 def configure(
     options: flags.Options, architecture: Architecture, data: "sources.Dataset", seed: int
 ) -> "runs.RunConfig":
-    """The configuration of a new run with `seed`; `data` was opened with that of the options."""
+    """The configuration of a new run with `seed`; `data` was opened with that of the options.
+
+    Weights to start from bring along what they were trained on: options and image size where the network is the same,
+    and the normalisation of its input.
+    """
     recipe = resolve(options, architecture, data.info)
-    image_size = options.image_size or architecture.image_size
+    before = load_run(options.restore, options, None)[1] if options.restore else None
+    for name in ("freeze", "head_learning_rate"):
+        if getattr(recipe, name) is not None and before is None:
+            raise UserError(f"--{name} is for training on from other weights; name them with --restore")
+    same = before is not None and before.arch == architecture.name
+    image_size = options.image_size or (before.image_size if same else architecture.image_size)
     preprocessing = pipeline.preprocessing(recipe, data.info, image_size, data.path)
+    if before is not None:
+        kept = {"std", "channels"} | (set() if "mean" in options.given else {"mean", "mean_image"})
+        preprocessing = dataclasses.replace(preprocessing, **{name: before.preprocessing[name] for name in kept})
     named = options.dataset == "digits" or options.dataset.startswith("tfds:")
     return runs.RunConfig(
         arch=architecture.name,
-        options=build_options(options, architecture),
+        options=build_options(options, architecture, before),
         classes=data.info.classes,
         image_size=image_size,
         preprocessing=dataclasses.asdict(preprocessing),
@@ -104,18 +134,27 @@ def build_model(architecture: Architecture, config: "runs.RunConfig") -> Any:
     if architecture.auxiliary_weight:
         arguments["auxiliary"] = True
     with distribution.precision(config.precision):
-        return architecture.build(
+        model = architecture.build(
             classes=len(config.classes),
             image_size=config.image_size,
             initializer=config.recipe.initializer,
             **arguments,
         )
+    if config.recipe.freeze:
+        finetuning.freeze(model, config.recipe.freeze)
+    return model
 
 
 def load_run(
     path: str, options: flags.Options, family: str | None
 ) -> tuple[Path, "runs.RunConfig", "checkpoints.Checkpoint"]:
-    """What `--restore` names: the run directory, its configuration and the checkpoint to load."""
+    """What `--restore` names: the run directory, its configuration and the checkpoint to load.
+
+    Weights from elsewhere become a run directory first.
+    """
+    if importing.is_foreign(path):
+        run = importing.import_run(path, options.arch or family)
+        return run, runs.read(run), checkpoints.best(run)
     members = networks.FAMILIES[family] if family else tuple(networks.ARCHITECTURES.values())
     run, folder = runs.find(path, options.arch or family, tuple(member.name for member in members))
     checkpoint = checkpoints.open_checkpoint(folder) if folder else checkpoints.best(run)
@@ -196,6 +235,30 @@ def start_from(options: flags.Options, architecture: Architecture, model: Any) -
     if not taken:
         raise UserError(f"--restore={checkpoint.folder}: no layer of {config.arch} fits {architecture.name}")
     return f"starting from {checkpoint.folder}: {len(taken)} variables taken; new layers: {', '.join(left) or 'none'}"
+
+
+def dataset_of(options: flags.Options, config: "runs.RunConfig") -> str:
+    """The data set to use with a run: `--dataset`, else the run's own. Raises UserError where there is neither."""
+    if "dataset" not in options.given and not config.dataset:
+        raise UserError("--dataset is needed: weights from elsewhere do not say what to use them on")
+    return options.dataset if "dataset" in options.given else config.dataset
+
+
+def named(config: "runs.RunConfig", data: "sources.Dataset") -> "runs.RunConfig":
+    """The configuration with the data set's class names, where imported weights came with their number only.
+
+    Raises UserError where the classes are others.
+    """
+    if config.imported and len(config.classes) == len(data.info.classes):
+        return dataclasses.replace(config, classes=data.info.classes)
+    if config.imported:
+        raise UserError(
+            f"--dataset={data.path}: {len(data.info.classes):,} classes, but the weights of "
+            f"{config.imported['file']} are for {len(config.classes):,}; train on from them with --mode train --restore"
+        )
+    if data.info.classes != config.classes:
+        raise UserError(f"--dataset={data.path}: its classes are not those that the run was trained on")
+    return config
 
 
 def test_split(data: "sources.Dataset", wanted: str) -> str:

@@ -50,7 +50,7 @@ RUN = (
     Flag("arch", str, None, "which network of this family; its name"),
     Flag("dataset", str, "digits", "digits, tfds:NAME, or a path: prepared records, ImageNet TFRecords, class folders"),
     Flag("ckpt", str, None, "the run directory (default ckpt/ARCH)"),
-    Flag("restore", str, None, "what to load: a run directory, a folder that holds one, or one checkpoint"),
+    Flag("restore", str, None, "what to load: a run directory, a folder of one, a checkpoint, a weight file (README)"),
     Flag("split", str, "test", "test: which split to measure"),
     Flag("seed", int, 0, "seeds initialisation, order, augmentation and dropout"),
     Flag("log_every", int, 10, "steps between two progress lines and metrics.csv rows"),
@@ -128,6 +128,10 @@ RECIPE = {
         "dropout": "share of values dropped",
         "label_smoothing": "share of the target spread over all classes",
         "initializer": "distribution of the initial weights",
+    },
+    "From other weights (--restore)": {
+        "freeze": "conv: train the fully connected layers only; a layer's name: train what comes after it",
+        "head_learning_rate": "of the classifier, in place of learning_rate; the same rule changes both",
     },
     "Input": {
         "mean": "what to subtract: the channel means, the mean image, nothing",

@@ -157,19 +157,21 @@ def _vgg_layers(column: str) -> dict[str, int]:
     return places
 
 
+def _feature(place: int) -> str:
+    return f"features.{place}.weight"
+
+
 def _torch_vgg(arrays: "Arrays", where: str) -> Foreign | None:
     if "features.0.weight" not in arrays or "classifier.6.weight" not in arrays:
         return None
     if "features.1.running_mean" in arrays:
         raise UserError(f"{where}: a VGG with batch norm, which is not among these networks", 1)
     present = {name for name in arrays if re.fullmatch(r"features\.\d+\.weight", name)}
-    for arch, column in VGG_COLUMNS.items():
-        places = _vgg_layers(column)
-        if present == {f"features.{place}.weight" for place in places.values()}:
-            break
-    else:
+    columns = {arch: _vgg_layers(column) for arch, column in VGG_COLUMNS.items()}
+    arch = next((arch for arch, places in columns.items() if present == set(map(_feature, places.values()))), None)
+    if arch is None:
         raise UserError(f"{where}: a VGG of {len(present)} convolutions, which is none of {', '.join(VGG_COLUMNS)}", 1)
-    names = {layer: f"features.{place}" for layer, place in places.items()}
+    names = {layer: f"features.{place}" for layer, place in columns[arch].items()}
     names |= {"fc6": "classifier.0", "fc7": "classifier.3", "fc8": "classifier.6"}
     return Foreign(
         "PyTorch state dict, torchvision's names",
@@ -241,4 +243,5 @@ def _caffe(arrays: "Arrays", where: str) -> Foreign | None:
         arch, size = _vgg_of(convolutions, where), 32 * _side(arrays, "fc6/0", inputs, 512)
         return Foreign("Caffe", (arch,), layout, str, classes, KERAS_CAFFE, size)
     size = 32 * _side(arrays, "fc6/0", inputs, 256) + 35  # the smallest with such a map after pool3; 227 for 6x6
-    return Foreign("Caffe", ("alexnet_two_towers",), layout, str, classes, BVLC, size, {"lrn": "caffe"})
+    preprocessing = BVLC | {"resize": round(size * 256 / 227)}
+    return Foreign("Caffe", ("alexnet_two_towers",), layout, str, classes, preprocessing, size, {"lrn": "caffe"})

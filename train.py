@@ -19,6 +19,7 @@ from common import (
     checkpoints,
     distribution,
     evaluation,
+    finetuning,
     monitor,
     optimizers,
     pipeline,
@@ -153,6 +154,7 @@ def make_job(
         model = assembly.build_model(architecture, config)
         optimizer = optimizers.make_optimizer(recipe)
         optimizer.build(model.trainable_variables)
+        finetuning.set_rates(optimizer, model, recipe)
         average = averages.WeightAverage(model, recipe.ema) if recipe.ema else None
     steps_per_epoch = data.splits["train"].examples // recipe.batch_size
     shares = {"batch_size": recipe.batch_size, "worker": devices.worker, "workers": devices.workers}
@@ -202,7 +204,7 @@ def heading(job: Job, config: "runs.RunConfig", data: Any) -> str:
     counts = ", ".join(f"{split.examples:,} {name}" for name, split in data.splits.items())
     suggested = ", ".join(f"{name} {value}" for name, value in info.suggested.items())
     lines = {
-        "model": f"{config.arch}, {parameters:,} parameters",
+        "model": f"{config.arch}, {parameters:,} parameters{' to train' if recipe.freeze else ''}",
         "data": f"{info.name}, {len(info.classes)} classes: {counts}{suggested and f'; suggests {suggested}'}",
         "input": f"{config.image_size}x{config.image_size}, crop {recipe.crop}, mean {recipe.mean}"
         + ("" if recipe.flip and info.flip else ", no flip"),
@@ -252,9 +254,8 @@ def test(options: flags.Options, family: str | None) -> None:
     if architecture.name != config.arch:
         raise UserError(f"--arch={architecture.name}, but {run} holds {config.arch}")
     devices = distribution.choose(options.strategy, options.virtual_devices)
-    data = assembly.open_data(options.dataset if "dataset" in options.given else config.dataset, config.data_seed)
-    if data.info.classes != config.classes:
-        raise UserError(f"--dataset={data.path}: its classes are not those that {run} was trained on")
+    data = assembly.open_data(assembly.dataset_of(options, config), config.data_seed)
+    config = assembly.named(config, data)
     if "batch_size" in options.given:
         config = dataclasses.replace(config, recipe=dataclasses.replace(config.recipe, batch_size=options.batch_size))
     if "precision" in options.given:

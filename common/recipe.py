@@ -78,6 +78,10 @@ class Recipe:
     clip_norm: float = 0.0  # 0: off; global norm after the sum over replicas
     ema: float = 0.0  # 0: off; decay of the moving average of weights used in evaluation
 
+    # from other weights (--restore)
+    freeze: str | None = None  # "conv", or the last layer that is not trained; None: all are trained
+    head_learning_rate: float | None = None  # of the classifier, at the start; None: learning_rate
+
     # initialisation and input
     initializer: str = "gaussian"
     mean: str = "channel"
@@ -106,6 +110,8 @@ class Recipe:
                 raise UserError(f"--{name}={value} is out of range; it must lie in [{lowest}, {highest}]")
         if self.learning_rate <= 0:
             raise UserError(f"--learning_rate={self.learning_rate}: it must be above 0")
+        if self.head_learning_rate is not None and self.head_learning_rate <= 0:
+            raise UserError(f"--head_learning_rate={self.head_learning_rate}: it must be above 0")
         if len(self.scale_range) != 2 or not 0 < self.scale_range[0] <= self.scale_range[1]:
             raise UserError(f"--scale_range={self.scale_range}: give two sizes, the smaller first, e.g. 256,480")
         if list(self.schedule_boundaries) != sorted(set(self.schedule_boundaries)):

@@ -32,6 +32,8 @@ class RunConfig:
         jit: XLA compiled the steps; it rounds differently, so a resumed run must do the same.
         split_seed: draws the splits that the data set leaves open, where that is not `seed`: all members of an ensemble
             share their splits, or one would have learnt what another is tested on.
+        imported: of weights from elsewhere: the file, and how it was read; their data set is unknown ("") and their
+            classes are numbers.
     """
 
     arch: str
@@ -45,6 +47,7 @@ class RunConfig:
     precision: str
     jit: bool = False
     split_seed: int | None = None
+    imported: dict | None = None
 
     @property
     def data_seed(self) -> int:
@@ -68,6 +71,7 @@ def read(run: Path) -> RunConfig:
     values = checkpoints.read_json(path)
     try:
         values = {"split_seed": None, "jit": False} | values  # older runs do not have them
+        values.setdefault("imported", None)
         known = {field.name: values[field.name] for field in dataclasses.fields(RunConfig)}
         known["recipe"] = recipes.from_dict(known["recipe"])
         known["preprocessing"] = _tuples(known["preprocessing"])

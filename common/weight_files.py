@@ -135,7 +135,9 @@ def _layers_of_keras3(h5py, root) -> Iterator[tuple[str, list]]:
             if key != "vars":
                 pending.append(child)
             elif len(child) and "name" not in child.attrs:
-                raise UserError(f"{root.file.filename}: names no layers; save it again with a Keras of 2025 or later", 1)
+                raise UserError(
+                    f"{root.file.filename}: names no layers; save it again with a Keras of 2025 or later", 1
+                )
             elif len(child):
                 yield str(child.attrs["name"]), [_inside(h5py, child, str(i)) for i in range(len(child))]
 

@@ -1,11 +1,11 @@
 """From another program's arrays to this one's variables: names, axes, biases and epsilons, exactly.
 
-    Convolution   (filters, channels, k, k) in PyTorch and Caffe, (k, k, channels, filters) in Keras and here.
-    Fully conn.   (out, in) in PyTorch and Caffe, (in, out) in Keras and here. The first one after a map takes it
-                  flattened: channel by channel there (C, H, W), pixel by pixel here (H, W, C).
-    Bias          of a convolution before batch norm: absorbed, moving mean - bias.
-    Epsilon       of batch norm: absorbed, moving variance + epsilon there - epsilon here.
-    Padding       is the layers' own here, in pixels on every side, as PyTorch, Caffe and keras.applications have it.
+Convolution   (filters, channels, k, k) in PyTorch and Caffe, (k, k, channels, filters) in Keras and here.
+Fully conn.   (out, in) in PyTorch and Caffe, (in, out) in Keras and here. The first one after a map takes it
+              flattened: channel by channel there (C, H, W), pixel by pixel here (H, W, C).
+Bias          of a convolution before batch norm: absorbed, moving mean - bias.
+Epsilon       of batch norm: absorbed, moving variance + epsilon there - epsilon here.
+Padding       is the layers' own here, in pixels on every side, as PyTorch, Caffe and keras.applications have it.
 """
 
 from collections.abc import Mapping

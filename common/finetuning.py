@@ -1,0 +1,74 @@
+"""Training on from other weights: what stays as it is, and a learning rate of its own for the new classifier.
+
+Donahue et al. 2014 (DeCAF) train a classifier on frozen features; Girshick et al. 2014 (R-CNN, section 2.3) train all
+layers on, the new one from its start.
+"""
+
+import difflib
+
+import keras
+
+from common.errors import UserError
+from common.recipe import Recipe
+
+CONVOLUTIONS = "conv"  # --freeze: everything but the fully connected layers
+
+
+def freeze(model: keras.Model, upto: str) -> None:
+    """Freezes layers for good: their weights stay, and their batch norms use the moving statistics, in training too.
+
+    Args:
+        model: freshly built, before its optimizer.
+        upto: `conv`: every layer but the fully connected ones. Else a layer's name: it and all that it depends on.
+
+    Raises:
+        UserError: there is no such layer, or nothing would be left to train.
+    """
+    for layer in _frozen(model, upto):
+        layer.trainable = False
+    if not model.trainable_variables:
+        raise UserError(f"--freeze={upto}: then nothing of {model.name} is left to train")
+
+
+def _frozen(model: keras.Model, upto: str) -> list:
+    if upto == CONVOLUTIONS:
+        return [layer for layer in model.layers if not isinstance(layer, keras.layers.Dense)]
+    names = [layer.name for layer in model.layers]
+    if upto not in names:
+        near = difflib.get_close_matches(upto, names, n=3)
+        hint = f"did you mean {' or '.join(near)}?" if near else "--mode summary lists them"
+        raise UserError(f"--freeze={upto}: {model.name} has no such layer; {hint}")
+    found, pending = {}, [model.get_layer(upto)]
+    while pending:
+        layer = pending.pop()
+        if layer.name not in found and not isinstance(layer, keras.layers.InputLayer):
+            found[layer.name] = layer
+            inputs = layer.input if isinstance(layer.input, list) else [layer.input]
+            pending += [tensor._keras_history.operation for tensor in inputs]
+    return list(found.values())
+
+
+def head(model: keras.Model) -> list[keras.Variable]:
+    """The variables of the classifiers: the layers that give the network's outputs."""
+    return [variable for output in model.outputs for variable in output._keras_history.operation.trainable_variables]
+
+
+def set_rates(optimizer: keras.optimizers.Optimizer, model: keras.Model, recipe: Recipe) -> None:
+    """Gives the classifiers the recipe's `head_learning_rate`; call it after `optimizer.build`.
+
+    The schedule moves both rates together: the classifiers' is always head_learning_rate / learning_rate times the
+    other. It is the rate in the update rule that is multiplied, not the gradient, which adam and its like would divide
+    out again, and which momentum would carry on at the old rate. Every rule treats each variable by itself, so that
+    each moves exactly as if it were trained at its rate alone.
+    """
+    if recipe.head_learning_rate is None:
+        return
+    factor = recipe.head_learning_rate / recipe.learning_rate
+    faster = {optimizer._get_variable_index(variable) for variable in head(model)}
+    update = optimizer.update_step
+
+    def update_step(gradient, variable, learning_rate):
+        rate = learning_rate * factor if optimizer._get_variable_index(variable) in faster else learning_rate
+        update(gradient, variable, rate)
+
+    optimizer.update_step = update_step
