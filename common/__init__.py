@@ -16,6 +16,7 @@ _LAZY = (
     "distribution",
     "evaluation",
     "faults",
+    "faults",
     "finetuning",
     "folding",
     "images",
