@@ -16,7 +16,6 @@ _LAZY = (
     "distribution",
     "evaluation",
     "faults",
-    "faults",
     "finetuning",
     "folding",
     "images",
