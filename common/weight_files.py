@@ -155,11 +155,11 @@ def _text(name: bytes | str) -> str:
 
 
 def _inside(h5py, group, key: str):
-    """A member of a group. A link that leads to another file is refused on the way."""
+    """A member of a group. Raises ValueError for a link on the way: it could lead to another file."""
     here = group
     for part in key.split("/"):
         if not isinstance(here.get(part, getlink=True), h5py.HardLink):
-            raise UserError(f"{here.name}/{part} is a link, which is not followed", 1)
+            raise ValueError(f"{here.name}/{part} is a link, which is not followed")
         here = here[part]
     return here
 
