@@ -14,7 +14,6 @@ import networks
 from common import (
     checkpoints,
     distribution,
-    evaluation,
     finetuning,
     locks,
     monitor,
@@ -268,16 +267,3 @@ def test_split(data: "sources.Dataset", wanted: str) -> str:
     if wanted == "test" and "validation" in data.splits:
         return "validation"
     raise UserError(f"--split={wanted}: {data.info.name} has {', '.join(data.splits)}")
-
-
-def measure(model, devices, config: "runs.RunConfig", data: "sources.Dataset", split: str) -> "evaluation.Metrics":
-    """Tests `model` on a split with the preprocessing of its configuration."""
-    batches = pipeline.evaluation(
-        data.splits[split],
-        pipeline.Preprocessing(**config.preprocessing),
-        batch_size=config.recipe.batch_size,
-        worker=devices.worker,
-        workers=devices.workers,
-    )
-    step = evaluation.make_eval_step(model, devices)
-    return evaluation.evaluate(step, distribution.distribute(batches, devices), data.splits[split])

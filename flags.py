@@ -12,15 +12,18 @@ from absl import flags as absl_flags
 import networks
 from common.architecture import Architecture
 from common.errors import UserError, unknown
+from common.protocol import PROTOCOLS
 from common.recipe import CROPS, INITIALIZERS, MEANS, OPTIMIZERS, SCHEDULES, WARMUPS, Recipe
 
-MODES = ("train", "test", "summary")
+MODES = ("train", "test", "predict", "summary")
 CHOICES = {
     "mode": MODES,
     "recipe": ("lab", "paper"),
     "precision": ("auto", "float32", "mixed_bfloat16", "mixed_float16"),
     "strategy": ("auto", "one", "mirrored", "multiworker"),
     "split": ("train", "validation", "test"),
+    "crops": PROTOCOLS,
+    "predict_format": ("table", "json"),
     "summary_format": ("text", "csv", "json"),
     "optimizer": OPTIMIZERS,
     "schedule": SCHEDULES,
@@ -49,9 +52,18 @@ RUN = (
     Flag("mode", str, None, "what to do"),
     Flag("arch", str, None, "which network of this family; its name"),
     Flag("dataset", str, "digits", "digits, tfds:NAME, or a path: prepared records, ImageNet TFRecords, class folders"),
-    Flag("ckpt", str, None, "the run directory (default ckpt/ARCH)"),
-    Flag("restore", str, None, "what to load: a run directory, a folder of one, a checkpoint, a weight file (README)"),
+    Flag("ckpt", str, None, "the run directory (default ckpt/ARCH); test: where results go (default: what was tested)"),
+    Flag(
+        "restore",
+        str,
+        None,
+        "what to load: a run directory, a folder of one, a checkpoint, a weight file (README); or several",
+    ),
     Flag("split", str, "test", "test: which split to measure"),
+    Flag("crops", str, "1", "test, predict: centre, corners, GoogLeNet's, or every window; softmax is averaged"),
+    Flag("scales", list, None, "test, predict: short sides in pixels, comma-separated (default: the network's one)"),
+    Flag("images", str, None, "predict: image files or folders, comma-separated"),
+    Flag("predict_format", str, "table", "predict: how to print the classes"),
     Flag("seed", int, 0, "seeds initialisation, order, augmentation and dropout"),
     Flag("log_every", int, 10, "steps between two progress lines and metrics.csv rows"),
     Flag("save_every", int, 0, "steps between checkpoints, beside one at each epoch's end; 0: none"),
@@ -79,11 +91,22 @@ NETWORK = (
 )
 # The flags that mean something in the modes that do not train; training takes all but those of ONLY.
 TAKEN = {
-    "test": {"arch", "dataset", "restore", "split", "batch_size", "precision", "strategy", "virtual_devices"},
+    "test": {"arch", "dataset", "restore", "split", "batch_size", "precision", "strategy", "virtual_devices"}
+    | {"ckpt", "crops", "scales", "snapshots"},
+    "predict": {"arch", "restore", "batch_size", "precision", "crops", "scales", "snapshots"}
+    | {"images", "predict_format"},
     "summary": {"arch", "image_size", "shortcut", "stride_in", "lrn", "batch_norm", "classes", "summary_format"},
 }
 BARE = {"snapshots": "all"}  # what a text flag means when no value follows it
-ONLY = {"split": "test", "classes": "summary", "summary_format": "summary"}
+ONLY = {
+    "split": "test",
+    "crops": "test",
+    "scales": "test",
+    "images": "predict",
+    "predict_format": "predict",
+    "classes": "summary",
+    "summary_format": "summary",
+}
 ARCHITECTURE_OPTIONS = (
     "shortcut",
     "stride_in",
@@ -202,7 +225,7 @@ def parse(arguments: list[str]) -> Options:
     for name, allowed in CHOICES.items():
         if found[name] is not None and found[name] not in allowed:
             raise unknown(f"--{name}", found[name], allowed)
-    for name in ("schedule_boundaries", "scale_range"):
+    for name in ("schedule_boundaries", "scale_range", "scales"):
         if found[name] is not None:
             try:
                 found[name] = tuple(int(part) for part in found[name])

@@ -14,11 +14,12 @@ from typing import Any
 
 import assembly
 import flags
+import networks
+import testing
 from common import (
     averages,
     checkpoints,
     distribution,
-    evaluation,
     finetuning,
     monitor,
     optimizers,
@@ -47,7 +48,8 @@ def main(family: str | None = None, arguments: list[str] | None = None) -> None:
         if options.mode is None:
             raise UserError(f"give --mode: {', '.join(flags.MODES)}; for example: python {script} --mode train")
         start_tensorflow()
-        {"train": train, "test": test, "summary": summary}[options.mode](options, family)
+        modes = {"train": train, "test": testing.test, "predict": testing.predict, "summary": summary}
+        modes[options.mode](options, family)
     except UserError as error:
         print(f"{script}: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
@@ -189,12 +191,11 @@ def test_the_best(job: Job, state: State, config: "runs.RunConfig", data: "sourc
     """The end of a run: its best checkpoint measured on the test split."""
     winner = checkpoints.best(job.run)
     checkpoints.restore_weights(winner, job.model)
-    split = assembly.test_split(data, "test")
-    metrics = assembly.measure(job.model, job.devices, config, data, split)
     if job.devices.chief:
         print(f"best validation top1 {state.best_top1:.4f} at step {state.best_step}, kept in {winner.folder}")
         print(f"test it again: python {flags.script_name()} --mode test --restore {job.run}")
-        report(metrics, split, job.run, winner.folder)
+    trained = testing.Trained(job.run, config, winner, networks.find(config.arch))
+    testing.test_run(job.model, trained, job.devices, data)
 
 
 def heading(job: Job, config: "runs.RunConfig", data: Any) -> str:
@@ -236,38 +237,6 @@ def recipe_table(recipe: Recipe) -> str:
     """The resolved recipe as a Markdown table."""
     rows = [f"| {name} | {value} |" for name, value in dataclasses.asdict(recipe).items()]
     return "\n".join(["| field | value |", "| --- | --- |", *rows])
-
-
-def report(metrics: "evaluation.Metrics", split: str, run: Path, checkpoint: Path) -> None:
-    """Writes results.json into the run directory and prints the last line."""
-    values = {"split": split, "checkpoint": str(checkpoint)} | dataclasses.asdict(metrics)
-    checkpoints.write_json(run / runs.RESULTS_FILE, values)
-    print(metrics.line(split))
-
-
-def test(options: flags.Options, family: str | None) -> None:
-    """`--mode test`: measures a run's best checkpoint, or the one named, on a split."""
-    if not options.restore:
-        raise UserError("--mode=test needs --restore: a run directory, a folder that holds one, or a checkpoint")
-    run, config, checkpoint = assembly.load_run(options.restore, options, family)
-    architecture = assembly.choose_architecture(options, family, config.arch)
-    if architecture.name != config.arch:
-        raise UserError(f"--arch={architecture.name}, but {run} holds {config.arch}")
-    devices = distribution.choose(options.strategy, options.virtual_devices)
-    data = assembly.open_data(assembly.dataset_of(options, config), config.data_seed)
-    config = assembly.named(config, data)
-    if "batch_size" in options.given:
-        config = dataclasses.replace(config, recipe=dataclasses.replace(config.recipe, batch_size=options.batch_size))
-    if "precision" in options.given:
-        config = dataclasses.replace(config, precision=distribution.resolve_precision(options.precision))
-    distribution.check_batch(config.recipe.batch_size, devices)
-    with devices.strategy.scope():
-        model = assembly.build_model(architecture, config)
-        checkpoints.restore_weights(checkpoint, model)
-    split = assembly.test_split(data, options.split)
-    metrics = assembly.measure(model, devices, config, data, split)
-    if devices.chief:
-        report(metrics, split, run, checkpoint.folder)
 
 
 def summary(options: flags.Options, family: str | None) -> None:

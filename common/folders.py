@@ -88,12 +88,17 @@ def split_folders(path: str) -> dict[str, str]:
     return {split: inside[split][0] for split in SPLITS if split in inside}
 
 
+def list_images(path: str) -> list[str]:
+    """The paths of all images under a folder, by the rules above, sorted. Raises UserError for an unreadable folder."""
+    return [file for _, file in _walk(path, "")]
+
+
 def is_tree(path: str) -> bool:
     """Does a folder hold folders?"""
     return any(entry.is_dir() for entry in _inside(path))
 
 
-def _index_split(paths: list[str], labels: list[int]) -> Split:
+def _index_split(paths: list[str], labels: list[int], drawn: bool) -> Split:
     """A split of image files. Its elements are their places in the list, so the order costs no memory."""
     files = tf.constant([os.fsencode(path) for path in paths])
     classes = tf.constant(labels, tf.int32)
@@ -109,7 +114,7 @@ def _index_split(paths: list[str], labels: list[int]) -> Split:
     def parse(place: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         return tf.io.read_file(files[place]), classes[place], files[place]
 
-    return Split(examples, serialized, parse, tuple(paths), records=False)
+    return Split(examples, serialized, parse, tuple(paths), records=False, drawn=drawn)
 
 
 def open_tree(path: str, seed: int) -> Dataset:
@@ -143,7 +148,9 @@ def open_tree(path: str, seed: int) -> Dataset:
     if len(classes) < 2:
         raise UserError(f"{path}: {len(classes)} class folders, two are needed: CLASS/IMAGE or train/CLASS/IMAGE", 1)
 
+    given = set(listed)
     if "validation" not in listed:
+        given.discard("train")
         train = listed["train"]
         if "test" not in listed:
             train, listed["test"] = _cut(train, splits.HELD_OUT, seed, "test")
@@ -156,7 +163,7 @@ def open_tree(path: str, seed: int) -> Dataset:
             notes.append(f"too few images for a {name} split")
             del listed[name]
     opened = {
-        name: _index_split([file for _, file, _ in images], [label for *_, label in images])
+        name: _index_split([file for _, file, _ in images], [label for *_, label in images], name not in given)
         for name, images in ((name, listed[name]) for name in SPLITS if name in listed)
     }
     train = opened["train"]

@@ -43,7 +43,7 @@ class Calibration:
 
     @property
     def error(self) -> float:
-        """Expected calibration error: mean over the images of |accuracy - confidence| of their bin (Guo et al. 2017)."""
+        """Expected calibration error: mean over images of |accuracy - confidence| of their bin (Guo et al. 2017)."""
         return float(np.sum(self.images * np.abs(self.accuracy - self.confidence)) / max(self.images.sum(), 1))
 
 

@@ -149,10 +149,10 @@ def _rewind_events(folder: Path, step: int) -> None:
 
 
 class TensorBoard:
-    """Scalars, pictures and the recipe, in RUN/tensorboard. Steps are global steps."""
+    """Scalars, pictures and the recipe, in RUN/tensorboard or a folder in it. Steps are global steps."""
 
-    def __init__(self, run: Path):
-        self.writer = tf.summary.create_file_writer(str(Path(run) / EVENTS_FOLDER))
+    def __init__(self, run: Path, folder: str = ""):
+        self.writer = tf.summary.create_file_writer(str(Path(run) / EVENTS_FOLDER / folder))
 
     def scalars(self, step: int, prefix: str, values: dict) -> None:
         """One point of each curve `prefix/name`."""

@@ -105,6 +105,20 @@ def members(folder: Path) -> list[str]:
     return names
 
 
+def ensemble(path: str) -> list[str]:
+    """The runs that one part of `--restore` stands for: those of an ensemble's directory, else the path itself.
+
+    A folder that holds no run but one ensemble's directory means that.
+    """
+    folder = Path(path)
+    above = sorted(folder.glob(f"*/{ENSEMBLE_FILE}"))
+    if (folder / ENSEMBLE_FILE).exists():
+        return [str(folder / name) for name in members(folder)]
+    if len(above) == 1 and not any(folder.glob(f"*/{checkpoints.CONFIG_FILE}")):
+        return ensemble(str(above[0].parent))
+    return [path]
+
+
 def find(path: str, arch: str | None, family: tuple[str, ...]) -> tuple[Path, Path | None]:
     """What `--restore PATH` means: (run directory, one checkpoint's folder or None for the run's best).
 

@@ -4,7 +4,7 @@ import hashlib
 import os
 import struct
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import tensorflow as tf
@@ -32,6 +32,7 @@ class Split:
         parse: element -> (encoded bytes, label int32, file name), scalar tensors.
         files: what it is read from.
         records: True: `files` are TFRecord files. False: `files[i]` is the image file of element i.
+        drawn: the data set does not say what belongs to it; a seed drew it.
     """
 
     examples: int
@@ -39,6 +40,7 @@ class Split:
     parse: Parse
     files: tuple[str, ...]
     records: bool = True
+    drawn: bool = False
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,8 @@ def with_held_out(
     out[np.random.RandomState(seed % 2**32).permutation(examples)[: max(1, round(HELD_OUT * examples))]] = True
     notes.append(f"no validation split: {int(out.sum()):,} training images drawn by seed {seed} are held out")
     chosen = {"train": ~out, "validation": out}
-    return {name: record_split(files, counts, parse, record_bytes, mask) for name, mask in chosen.items()}
+    opened = {name: record_split(files, counts, parse, record_bytes, mask) for name, mask in chosen.items()}
+    return {name: replace(split, drawn=True) for name, split in opened.items()}
 
 
 def hold_out(

@@ -1,0 +1,365 @@
+"""`--mode test` and `--mode predict`: one run or several together, on a split of a data set or on image files."""
+
+import dataclasses
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import assembly
+import flags
+from common import (
+    checkpoints,
+    crops,
+    dense,
+    distribution,
+    evaluation,
+    faults,
+    folders,
+    folding,
+    mistakes,
+    monitor,
+    pipeline,
+    prediction,
+    rewriting,
+    runs,
+    sources,
+    splits,
+)
+from common.architecture import Architecture
+from common.errors import UserError
+from common.protocol import Protocol
+
+SHEET = 128  # width of a picture on the sheet of errors
+SEVERAL = Path("ckpt/ensemble")  # where the results of runs go that share no directory
+
+
+@dataclass(frozen=True)
+class Trained:
+    """One trained network: its run, the run's configuration, the checkpoint to load, the architecture."""
+
+    run: Path
+    config: "runs.RunConfig"
+    checkpoint: "checkpoints.Checkpoint"
+    architecture: Architecture
+
+
+def test(options: flags.Options, family: str | None) -> None:
+    """`--mode test`: measures a run, or several whose softmax is averaged, on a split."""
+    if not options.restore:
+        raise UserError("--mode=test needs --restore: a run directory, a folder that holds one, or a checkpoint")
+    trained = restored(options, family)
+    protocol = Protocol(options.crops, options.scales or ())
+    devices = _devices(options, protocol)
+    first = trained[0].config
+    data = assembly.open_data(assembly.dataset_of(options, first), first.data_seed)
+    trained = [dataclasses.replace(one, config=assembly.named(one.config, data)) for one in trained]
+    split = assembly.test_split(data, options.split)
+    _check_splits(trained, data, split)
+    batch_size = options.batch_size if "batch_size" in options.given else first.recipe.batch_size
+    distribution.check_batch(batch_size, devices)
+    members = [load(one, protocol, devices) for one in trained]
+    result = prediction.predict(members, data.splits[split], devices, batch_size)
+    if devices.chief:
+        out = Path(options.ckpt) if options.ckpt else _directory(options.restore, trained)
+        report(result, trained, members[0].view, data, split, out)
+
+
+def test_run(model: Any, trained: Trained, devices: "distribution.Devices", data: "sources.Dataset") -> None:
+    """The end of a training: the network with its best weights on the test split, as `--mode test` measures it."""
+    protocol, split = Protocol(), assembly.test_split(data, "test")
+    with devices.strategy.scope():
+        member = prediction.Member(for_testing(model, protocol), _view(trained.config, protocol))
+    result = prediction.predict([member], data.splits[split], devices, trained.config.recipe.batch_size)
+    if devices.chief:
+        report(result, [trained], member.view, data, split, trained.run)
+
+
+def restored(options: flags.Options, family: str | None) -> list[Trained]:
+    """All that `--restore` and `--snapshots` name. Raises UserError where that is not one or more trained networks."""
+    parts = [options.restore] if Path(options.restore).exists() else [p for p in options.restore.split(",") if p]
+    found = []
+    for path in (run for part in parts for run in runs.ensemble(part)):
+        run, config, checkpoint = assembly.load_run(path, options, family)
+        architecture = assembly.choose_architecture(options, family, config.arch)
+        if architecture.name != config.arch:
+            raise UserError(f"--arch={architecture.name}, but {run} holds {config.arch}")
+        if "precision" in options.given:
+            config = dataclasses.replace(config, precision=distribution.resolve_precision(options.precision))
+        chosen = _snapshots(run, options.snapshots) if options.snapshots else [checkpoint]
+        found += [Trained(run, config, one, architecture) for one in chosen]
+    for one in found:
+        if len(one.config.classes) != len(found[0].config.classes) or (
+            one.config.classes != found[0].config.classes and not (one.config.imported or found[0].config.imported)
+        ):
+            raise UserError(f"--restore: {one.run} was trained on other classes than {found[0].run}")
+    return found
+
+
+def _snapshots(run: Path, wanted: str) -> list["checkpoints.Checkpoint"]:
+    """The snapshots that `--snapshots` names, `all` or `last:N`, oldest first."""
+    kept = checkpoints.snapshots(run)
+    if not kept:
+        raise UserError(f"--snapshots: {run} holds none; train with --schedule sgdr --snapshots")
+    if wanted == "all":
+        return [checkpoints.open_checkpoint(folder) for folder in kept]
+    count = wanted.removeprefix("last:")
+    if count == wanted or not count.isdecimal() or not int(count):
+        raise UserError(f"--snapshots={wanted}: give all, or last:N with a whole number, e.g. last:5")
+    if int(count) > len(kept):
+        raise UserError(f"--snapshots={wanted}: {run} holds only {len(kept)}")
+    return [checkpoints.open_checkpoint(folder) for folder in kept[-int(count) :]]
+
+
+def _devices(options: flags.Options, protocol: Protocol) -> "distribution.Devices":
+    if protocol.crops != "dense":
+        return distribution.choose(options.strategy, options.virtual_devices)
+    if options.strategy not in ("auto", "one"):
+        raise UserError("--crops=dense runs on one device: pictures differ in shape; leave --strategy out")
+    return distribution.choose("one", options.virtual_devices)
+
+
+def _view(config: "runs.RunConfig", protocol: Protocol) -> "prediction.View":
+    view = prediction.View(pipeline.Preprocessing(**config.preprocessing), protocol)
+    _ = view.short_sides  # a scale that does not fit is said before the network is built
+    return view
+
+
+def load(trained: Trained, protocol: Protocol, devices: "distribution.Devices") -> "prediction.Member":
+    """Builds a network with the weights of its checkpoint, in the form the protocol needs."""
+    view = _view(trained.config, protocol)
+    with devices.strategy.scope():
+        model = assembly.build_model(trained.architecture, trained.config)
+        checkpoints.restore_weights(trained.checkpoint, model)
+        return prediction.Member(for_testing(model, protocol), view)
+
+
+def for_testing(model: Any, protocol: Protocol) -> Any:
+    """A network without what only training needs, batch norm folded away; for the dense protocol all convolutions."""
+    model = folding.fold(rewriting.main_path(model))
+    return dense.convert(model) if protocol.crops == "dense" else model
+
+
+def _check_splits(trained: Sequence[Trained], data: "sources.Dataset", split: str) -> None:
+    """Raises UserError where one network may have learnt what another is tested on."""
+    for one in trained[1:]:
+        seeds = trained[0].config.data_seed, one.config.data_seed
+        if data.splits[split].drawn and seeds[0] != seeds[1]:
+            raise UserError(
+                f"--restore: {trained[0].run} and {one.run} drew their {split} split by other seeds ({seeds[0]} and "
+                f"{seeds[1]}), so one has learnt what the other is tested on; --ensemble trains runs that share it"
+            )
+
+
+def _directory(restore: str, trained: Sequence[Trained]) -> Path:
+    """Where results go: the run's directory, the one above the members of an ensemble, or `SEVERAL`."""
+    of_runs = {one.run for one in trained}
+    if len(of_runs) == 1:
+        return trained[0].run
+    above = {run.parent for run in of_runs}
+    return above.pop() if len(above) == 1 and (trained[0].run.parent / runs.ENSEMBLE_FILE).exists() else SEVERAL
+
+
+def report(
+    result: "prediction.Pass",
+    trained: Sequence[Trained],
+    view: "prediction.View",
+    data: "sources.Dataset",
+    split: str,
+    out: Path,
+) -> None:
+    """Prints the result, its last line the figures; writes results.json and the account of the mistakes into `out`."""
+    metrics = result.together.metrics(result.seconds)
+    what = view.protocol.text(view.short_sides)
+    if view.protocol.mirrored and not data.info.flip:
+        print(f"note: {data.info.name} is trained without mirror images, and half of these views are mirrored")
+    values = {"split": split, "crops": view.protocol.crops, "scales": view.short_sides}
+    if len(trained) == 1:
+        values |= {"checkpoint": str(trained[0].checkpoint.folder)}
+    else:
+        each = [one.metrics(result.seconds) for one in result.members]
+        values |= _gain(metrics, each, trained, split)
+        what = f"{len(trained)} networks, {what}"
+    calibration = mistakes.calibration(result.together)
+    values |= dataclasses.asdict(metrics)
+    values |= {"images_per_second": result.images_per_second, "calibration_error": calibration.error}
+    print(f"{what}: {result.images_per_second:.1f} images/s, calibration error {calibration.error:.4f}")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        checkpoints.write_json(out / runs.RESULTS_FILE, values)
+        _account(result.together, trained[0], metrics, data, split, out)
+    except OSError as error:
+        print(metrics.line(split))
+        raise UserError(
+            f"{out}: the results cannot be written: {error.strerror}; name a directory with --ckpt", 1
+        ) from error
+    print(f"the mistakes, one by one: {out / split}")
+    print(metrics.line(split))
+
+
+def _gain(metrics, each: list, trained: Sequence[Trained], split: str) -> dict[str, Any]:
+    """Prints every member and what averaging gained; the same for results.json."""
+    for one, found in zip(trained, each, strict=True):
+        print(f"{one.checkpoint.folder}: {found.line(split)}")
+    gains = {}
+    for name in ("top1", "top5"):
+        values = [getattr(found, name) for found in each]
+        together = getattr(metrics, name)
+        gains |= {f"{name}_over_mean": together - float(np.mean(values)), f"{name}_over_best": together - max(values)}
+    print(
+        f"together: top1 {metrics.top1:.4f}, {gains['top1_over_mean']:+.4f} over the mean of the {len(each)} and "
+        f"{gains['top1_over_best']:+.4f} over the best; top5 {metrics.top5:.4f}, {gains['top5_over_mean']:+.4f} and "
+        f"{gains['top5_over_best']:+.4f}"
+    )
+    members = [
+        {"checkpoint": str(one.checkpoint.folder), "top1": found.top1, "top5": found.top5, "loss": found.loss}
+        for one, found in zip(trained, each, strict=True)
+    ]
+    return {"members": members, "gain": gains}
+
+
+def _account(
+    predictions: "prediction.Predictions",
+    trained: Trained,
+    metrics: "evaluation.Metrics",
+    data: "sources.Dataset",
+    split: str,
+    out: Path,
+) -> None:
+    """Writes OUT/SPLIT/ and the same pictures and figures for TensorBoard."""
+    files, pictures = _look_up(data.splits[split], mistakes.surest_errors(predictions))
+    drawn = mistakes.write(out / split, predictions, trained.config.classes, files, pictures)
+    board, step = monitor.TensorBoard(out, split), trained.checkpoint.step
+    figures = {"top1": metrics.top1, "top5": metrics.top5, "loss": metrics.loss}
+    board.scalars(step, "test", figures | {"calibration_error": mistakes.calibration(predictions).error})
+    for name, picture in drawn.items():
+        board.picture(f"test/{name}", picture, step)
+    board.close()
+
+
+def _look_up(split: "sources.Split", places: np.ndarray) -> tuple[list[str], dict[int, np.ndarray]]:
+    """The file name of every image of a split, and small pictures (SHEET, SHEET, 3) uint8 of those at some places."""
+    import tensorflow as tf
+
+    from common import images
+
+    wanted = tf.constant(places, tf.int64)
+
+    def read(place, element):
+        encoded, _, name = split.parse(element)
+        return name, tf.where(tf.reduce_any(wanted == place), encoded, b"")
+
+    def show(encoded):
+        return crops.views(images.decode(encoded), Protocol(), SHEET, (SHEET,))[0]
+
+    names, found = [], {}
+    with faults.named(split):
+        read_all = split.serialized(None).enumerate().map(read, num_parallel_calls=tf.data.AUTOTUNE)
+        for place, (name, encoded) in enumerate(read_all.prefetch(64).as_numpy_iterator()):
+            names.append(name.decode("utf-8", "surrogateescape"))
+            if encoded:
+                found[place] = np.rint(show(tf.constant(encoded)).numpy()).astype(np.uint8)
+    return names, found
+
+
+def predict(options: flags.Options, family: str | None) -> None:
+    """`--mode predict`: the five likeliest classes of image files.
+
+    Files that cannot be read are named, the others predicted; the exit code is 1 then.
+    """
+    for name in ("restore", "images"):
+        if not options.values[name]:
+            raise UserError(f"--mode=predict needs --{name}")
+    trained = restored(options, family)
+    files = list_images(options.images)
+    protocol = Protocol(options.crops, options.scales or ())
+    devices = distribution.choose("one")
+    batch_size = options.batch_size if "batch_size" in options.given else trained[0].config.recipe.batch_size
+    failed: dict[str, str] = {}
+    members = [load(one, protocol, devices) for one in trained]
+    result = prediction.predict(members, image_files(files, failed), devices, batch_size)
+    classes = trained[0].config.classes
+    answers = [
+        {"file": file, "error": failed[file]}
+        if file in failed
+        else {
+            "file": file,
+            "predictions": [
+                {"class": classes[label], "label": int(label), "probability": float(sure)}
+                for label, sure in zip(top, probability, strict=True)
+            ],
+        }
+        for file, top, probability in zip(files, result.together.top, result.together.probability, strict=True)
+    ]
+    print(json.dumps(answers, indent=1, ensure_ascii=False) if options.predict_format == "json" else _table(answers))
+    if failed:
+        sys.stdout.flush()
+        named = "; ".join(f"{file}: {reason}" for file, reason in failed.items())
+        raise UserError(f"{len(failed)} of {len(files)} images cannot be read: {named}", 1)
+
+
+def _table(answers: list[dict[str, Any]]) -> str:
+    """A line a file: its name and the likeliest classes, each column as wide as it needs to be."""
+    lines = [
+        [answer["file"], answer["error"]]
+        if "error" in answer
+        else [answer["file"], *(f"{one['class']} {one['probability']:.4f}" for one in answer["predictions"])]
+        for answer in answers
+    ]
+    columns = max(map(len, lines))
+    widths = [max((len(line[i]) for line in lines if len(line) > max(i, 2)), default=0) for i in range(columns)]
+    widths[0] = max(len(line[0]) for line in lines)
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=False)).rstrip() for line in lines
+    )
+
+
+def list_images(text: str) -> list[str]:
+    """The files that `--images` means: files and folders, comma-separated; of a folder all images inside, sorted.
+
+    Raises UserError for what does not exist and for a folder without images.
+    """
+    found = []
+    for part in [text] if Path(text).exists() else [part for part in text.split(",") if part]:
+        path = Path(part)
+        if not path.exists():
+            raise UserError(f"--images={part}: no such file or folder")
+        inside = folders.list_images(part) if path.is_dir() else [part]
+        if not inside:
+            raise UserError(f"--images={part}: no image in this folder")
+        found += inside
+    return found
+
+
+def image_files(files: Sequence[str], failed: dict[str, str]) -> "splits.Split":
+    """Image files as a split without labels, repaired as data/prepare.py does.
+
+    `failed` takes the reason for every file that cannot be used; a black picture stands in its place.
+    """
+    import tensorflow as tf
+
+    from data.repair import Unusable, repair
+
+    black = tf.io.encode_png(np.zeros((1, 1, 3), np.uint8)).numpy()
+
+    def usable(file: str) -> bytes:
+        try:
+            return repair(Path(file).read_bytes(), file).encoded
+        except OSError as error:
+            failed[file] = error.strerror or str(error)
+        except Unusable as error:
+            failed[file] = str(error)
+        return black
+
+    def serialized(_: Any) -> "tf.data.Dataset":
+        read: Callable[[], Iterator[bytes]] = lambda: map(usable, files)  # noqa: E731
+        return tf.data.Dataset.from_generator(read, output_signature=tf.TensorSpec([], tf.string))
+
+    def parse(encoded):
+        return encoded, tf.constant(0), tf.constant("")
+
+    return splits.Split(len(files), serialized, parse, tuple(files), records=False)
