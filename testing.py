@@ -253,6 +253,7 @@ def _look_up(split: "sources.Split", places: np.ndarray) -> tuple[list[str], dic
         encoded, _, name = split.parse(element)
         return name, tf.where(tf.reduce_any(wanted == place), encoded, b"")
 
+    @tf.function(input_signature=[tf.TensorSpec([], tf.string)])
     def show(encoded):
         return crops.views(images.decode(encoded), Protocol(), SHEET, (SHEET,))[0]
 

@@ -219,12 +219,15 @@ def _draw_errors(
 ) -> Figure:
     columns = min(5, len(places))
     rows = -(-len(places) // columns)
-    figure = Figure(figsize=(2.4 * columns, 2.9 * rows), layout="constrained")
-    for axes, place in zip(figure.subplots(rows, columns, squeeze=False).flat, places, strict=False):
+    figure = Figure(figsize=(2.4 * columns, 2.9 * rows))
+    grid = figure.subplots(rows, columns, squeeze=False)
+    # Places known beforehand: to find them out takes longer than all the drawing.
+    figure.subplots_adjust(0.01, 0.25 / (2.9 * rows), 0.99, 1 - 0.4 / (2.9 * rows), wspace=0.05, hspace=0.3)
+    for axes, place in zip(grid.flat, places, strict=False):
         axes.imshow(pictures[place])
         said, sure = predictions.top[place, 0], predictions.probability[place, 0]
         label = _cut(classes[predictions.labels[place]])
-        axes.set_title(f"{_cut(classes[said])} {sure:.0%}\nis {label}", fontsize=9)
+        axes.set_title(f"said {_cut(classes[said])} ({sure:.0%})\nis {label}", fontsize=9)
         axes.set_xlabel(_cut(Path(files[place]).name, 26) if files[place] else f"image {place}", fontsize=7)
     for axes in figure.axes:
         axes.set(xticks=[], yticks=[])

@@ -4,6 +4,7 @@ from functools import partial
 from pathlib import Path
 
 import networks
+import testing
 import train
 from common import layers
 from common.architecture import Architecture
@@ -26,8 +27,13 @@ def build(classes=10, image_size=16, initializer="he", dropout=0.25, batch_norm=
     return layers.network(image, layers.logits(x, classes, initializer, name="fc"), name="tiny")
 
 
-def register(monkeypatch, folder: Path) -> None:
-    """Adds `tiny`, and `tiny_plain` without batch norm, to the registry and moves into `folder`."""
+def register(monkeypatch, folder: Path, account: bool = False) -> None:
+    """Adds `tiny`, and `tiny_plain` without batch norm, to the registry and moves into `folder`.
+
+    Tests end without the account of the mistakes, whose pictures take longer than the training, unless it is wanted.
+    """
+    if not account:
+        monkeypatch.setattr(testing, "_account", lambda *_: None)
     plain = partial(build, batch_norm="none")
     made = (
         Architecture("tiny", "alexnet", build, 16, RECIPE, "made for the tests", options={"batch_norm": "replica"}),
@@ -47,4 +53,4 @@ def run(*arguments: str) -> None:
 
 def start(ckpt: str, *more: str) -> None:
     """`--mode train --arch tiny` for two epochs into `ckpt`."""
-    run("--mode", "train", "--arch", "tiny", "--ckpt", ckpt, "--epochs", "2", *more)
+    run("--mode", "train", "--arch", "tiny", "--ckpt", ckpt, "--epochs", "2", "--batch_size", "64", *more)
