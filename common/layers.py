@@ -94,6 +94,8 @@ class MaxPool(keras.layers.Layer):
     """Max pooling with explicit padding: (N, H, W, C) -> (N, H', W', C). Padded places never win.
 
     `ceil=True` lets the last window hang over the edge, as Caffe's pools do (GoogLeNet's 112-56-28-14-7).
+    `tf.nn.max_pool2d` takes explicit padding too, but oneDNN and XLA have no kernel for it: on the CPU it is four times
+    slower. So the padding is "SAME" where that pads as asked, else minus infinity, put there beforehand.
     """
 
     def __init__(self, size, stride, padding=0, ceil=False, **kwargs):
@@ -112,16 +114,21 @@ class MaxPool(keras.layers.Layer):
         over = -(side + 2 * self.padding - self.size) % self.stride if self.ceil else 0
         return [self.padding, self.padding + over]
 
+    def _is_same(self, side):
+        """Whether TensorFlow's "SAME" pads as asked along an axis of `side` places, None if not known yet."""
+        if side is None:
+            return self.stride == 1 and self.size == 2 * self.padding + 1
+        total = max((math.ceil(side / self.stride) - 1) * self.stride + self.size - side, 0)
+        return self._pads(side) == [total // 2, total - total // 2]
+
     def call(self, x):
-        if not self.padding and not self.ceil:
-            return tf.nn.max_pool2d(x, self.size, self.stride, "VALID")
-        if self.ceil and None in x.shape[1:3]:  # the kernel's own padding must be known beforehand
-            height, width = tf.unstack(tf.shape(x)[1:3])
-            x = tf.pad(x, [[0, 0], self._pads(height), self._pads(width), [0, 0]], constant_values=x.dtype.min)
-            return tf.nn.max_pool2d(x, self.size, self.stride, "VALID")
-        sides = x.shape[1:3] if self.ceil else (0, 0)  # the size does not matter then
-        pads = [[0, 0], *map(self._pads, sides), [0, 0]]
-        return tf.nn.max_pool2d(x, self.size, self.stride, pads)
+        sides = x.shape[1:3]
+        if (self.padding or self.ceil) and all(map(self._is_same, sides)):
+            return tf.nn.max_pool2d(x, self.size, self.stride, "SAME")
+        if self.padding or self.ceil:
+            sides = tf.unstack(tf.shape(x)[1:3]) if None in sides else sides
+            x = tf.pad(x, [[0, 0], *map(self._pads, sides), [0, 0]], constant_values=-math.inf)
+        return tf.nn.max_pool2d(x, self.size, self.stride, "VALID")
 
     def get_config(self):
         return super().get_config() | {name: getattr(self, name) for name in ("size", "stride", "padding", "ceil")}
