@@ -15,7 +15,7 @@ from common.errors import UserError, unknown
 from common.protocol import PROTOCOLS
 from common.recipe import CROPS, INITIALIZERS, MEANS, OPTIMIZERS, SCHEDULES, WARMUPS, Recipe
 
-MODES = ("train", "test", "predict", "summary")
+MODES = ("train", "test", "predict", "features", "export", "summary")
 CHOICES = {
     "mode": MODES,
     "recipe": ("lab", "paper"),
@@ -64,6 +64,10 @@ RUN = (
     Flag("scales", list, None, "test, predict: short sides in pixels, comma-separated (default: the network's one)"),
     Flag("images", str, None, "predict: image files or folders, comma-separated"),
     Flag("predict_format", str, "table", "predict: how to print the classes"),
+    Flag("layer", str, "fc7", "features: the layer to read, after its ReLU; pool: the last pool, e.g. of a ResNet"),
+    Flag("export_format", list, "saved_model,keras", "export: saved_model, keras, tflite, tflite_int8, onnx"),
+    Flag("verify", bool, False, "export: load the files in a fresh process and compare their answers on images"),
+    Flag("out", str, None, "features, export: folder to write (default features/ARCH-SPLIT, export/ARCH)"),
     Flag("seed", int, 0, "seeds initialisation, order, augmentation and dropout"),
     Flag("log_every", int, 10, "steps between two progress lines and metrics.csv rows"),
     Flag("save_every", int, 0, "steps between checkpoints, beside one at each epoch's end; 0: none"),
@@ -95,6 +99,8 @@ TAKEN = {
     | {"ckpt", "crops", "scales", "snapshots"},
     "predict": {"arch", "restore", "batch_size", "precision", "crops", "scales", "snapshots"}
     | {"images", "predict_format"},
+    "features": {"arch", "dataset", "restore", "split", "batch_size", "precision", "layer", "out"},
+    "export": {"arch", "dataset", "restore", "split", "export_format", "verify", "out"},
     "summary": {"arch", "image_size", "shortcut", "stride_in", "lrn", "batch_norm", "classes", "summary_format"},
 }
 BARE = {"snapshots": "all"}  # what a text flag means when no value follows it
@@ -103,6 +109,10 @@ ONLY = {
     "crops": "test",
     "scales": "test",
     "images": "predict",
+    "layer": "features",
+    "export_format": "export",
+    "verify": "export",
+    "out": "export",
     "predict_format": "predict",
     "classes": "summary",
     "summary_format": "summary",

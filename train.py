@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import assembly
+import exporting
 import flags
 import networks
 import testing
@@ -48,7 +49,14 @@ def main(family: str | None = None, arguments: list[str] | None = None) -> None:
         if options.mode is None:
             raise UserError(f"give --mode: {', '.join(flags.MODES)}; for example: python {script} --mode train")
         start_tensorflow()
-        modes = {"train": train, "test": testing.test, "predict": testing.predict, "summary": summary}
+        modes = {
+            "train": train,
+            "test": testing.test,
+            "predict": testing.predict,
+            "features": exporting.features,
+            "export": exporting.export,
+            "summary": summary,
+        }
         modes[options.mode](options, family)
     except UserError as error:
         print(f"{script}: {error}", file=sys.stderr)
