@@ -255,6 +255,8 @@ def parse(arguments: list[str]) -> Options:
     if found["profile"] is not None:
         found["profile"] = _steps(found["profile"])
     given = frozenset(name for name in names if values[name].present)
+    if found["mode"] == "train" and found["snapshots"] not in (None, "all"):
+        raise UserError(f"--snapshots={found['snapshots']}: in training it takes no value, every cycle leaves one")
     for name in sorted(given - {"mode"}):
         taken = TAKEN.get(found["mode"])
         if name not in taken if taken is not None else name in ONLY:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -60,7 +61,7 @@ def test(options: flags.Options, family: str | None) -> None:
     trained = [dataclasses.replace(one, config=assembly.named(one.config, data)) for one in trained]
     split = assembly.test_split(data, options.split)
     _check_splits(trained, data, split)
-    batch_size = options.batch_size if "batch_size" in options.given else first.recipe.batch_size
+    batch_size = _batch_size(options, first)
     distribution.check_batch(batch_size, devices)
     members = [load(one, protocol, devices) for one in trained]
     result = prediction.predict(members, data.splits[split], devices, batch_size)
@@ -121,6 +122,13 @@ def _devices(options: flags.Options, protocol: Protocol) -> "distribution.Device
     if options.strategy not in ("auto", "one"):
         raise UserError("--crops=dense runs on one device: pictures differ in shape; leave --strategy out")
     return distribution.choose("one", options.virtual_devices)
+
+
+def _batch_size(options: flags.Options, config: "runs.RunConfig") -> int:
+    """Crops at a time: `--batch_size`, else that of the training. Raises UserError where it is less than 1."""
+    if "batch_size" not in options.given:
+        return config.recipe.batch_size
+    return dataclasses.replace(config.recipe, batch_size=options.batch_size).batch_size
 
 
 def _view(config: "runs.RunConfig", protocol: Protocol) -> "prediction.View":
@@ -279,16 +287,16 @@ def predict(options: flags.Options, family: str | None) -> None:
     files = list_images(options.images)
     protocol = Protocol(options.crops, options.scales or ())
     devices = distribution.choose("one")
-    batch_size = options.batch_size if "batch_size" in options.given else trained[0].config.recipe.batch_size
+    batch_size = _batch_size(options, trained[0].config)
     failed: dict[str, str] = {}
     members = [load(one, protocol, devices) for one in trained]
     result = prediction.predict(members, image_files(files, failed), devices, batch_size)
     classes = trained[0].config.classes
     answers = [
-        {"file": file, "error": failed[file]}
+        {"file": _printable(file), "error": failed[file]}
         if file in failed
         else {
-            "file": file,
+            "file": _printable(file),
             "predictions": [
                 {"class": classes[label], "label": int(label), "probability": float(sure)}
                 for label, sure in zip(top, probability, strict=True)
@@ -299,8 +307,12 @@ def predict(options: flags.Options, family: str | None) -> None:
     print(json.dumps(answers, indent=1, ensure_ascii=False) if options.predict_format == "json" else _table(answers))
     if failed:
         sys.stdout.flush()
-        named = "; ".join(f"{file}: {reason}" for file, reason in failed.items())
+        named = "; ".join(f"{_printable(file)}: {reason}" for file, reason in failed.items())
         raise UserError(f"{len(failed)} of {len(files)} images cannot be read: {named}", 1)
+
+
+def _printable(name: str) -> str:
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _table(answers: list[dict[str, Any]]) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -46,7 +47,7 @@ class View:
 class Member:
     """A network, in the form of `dense.convert` where its view is dense, and what it is shown."""
 
-    model: tf.keras.Model
+    model: keras.Model
     view: View
 
 
