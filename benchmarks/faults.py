@@ -30,7 +30,15 @@ sys.path.insert(0, str(ROOT))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 COMMAND = [str(ROOT / "alexnet.py"), "--mode=train", "--image_size=67", "--batch_size=64", "--learning_rate=0.002"]
-COMMAND += ["--initializer=glorot", "--schedule=cosine", "--epochs=2", "--log_every=4", "--save_every=5", "--keep=3"]
+COMMAND += [
+    "--initializer=glorot",
+    "--schedule=cosine",
+    "--ema=0",
+    "--epochs=2",
+    "--log_every=4",
+    "--save_every=5",
+    "--keep=3",
+]
 
 
 def start(folder: Path, run: str, log: Path) -> subprocess.Popen:

@@ -13,7 +13,15 @@ import tiny
 from common import distribution, reporter
 
 # No randomness that depends on the number of replicas: masks of dropout are drawn by each replica for itself.
-SETTINGS = ("--mode=train", "--dropout=0", "--epochs=3", "--batch_size=64", "--log_every=1", "--schedule=cosine")
+SETTINGS = (
+    "--mode=train",
+    "--dropout=0",
+    "--epochs=3",
+    "--batch_size=64",
+    "--ema=0",
+    "--log_every=1",
+    "--schedule=cosine",
+)
 NETWORKS = {"normalised": ("--arch=tiny", "--batch_norm=global"), "plain": ("--arch=tiny_plain",)}
 
 

@@ -53,4 +53,4 @@ def run(*arguments: str) -> None:
 
 def start(ckpt: str, *more: str) -> None:
     """`--mode train --arch tiny` for two epochs into `ckpt`."""
-    run("--mode", "train", "--arch", "tiny", "--ckpt", ckpt, "--epochs", "2", "--batch_size", "64", *more)
+    run("--mode", "train", "--arch", "tiny", "--ckpt", ckpt, "--epochs", "2", "--batch_size", "64", "--ema", "0", *more)
