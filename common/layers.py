@@ -269,7 +269,7 @@ def global_avg_pool(x, name=None):
 
 
 def lrn(x, k=2.0, n=5, alpha=1e-4, beta=0.75, name=None):
-    """Local response normalisation across channels, `tf.nn.lrn` with the 2012 paper's constants."""
+    """Local response normalisation across channels, with the 2012 paper's constants."""
     return LocalResponseNormalization(k, n, alpha, beta, name=name)(x)
 
 

@@ -1,6 +1,7 @@
 """The two normalisations of the four families: local response normalisation (2012) and batch normalisation (2015)."""
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 
@@ -8,8 +9,11 @@ import tensorflow as tf
 class LocalResponseNormalization(keras.layers.Layer):
     """b = a / (k + alpha * sum of a^2 over n neighbouring channels)^beta (Krizhevsky 2012, section 3.3).
 
-    The sum is not divided by n (Caffe's is: its alpha 1e-4 is 2e-5 here). TensorFlow has no bfloat16 kernel for it on
-    the CPU, so it always runs in float32. (N, H, W, C) -> the same.
+    The sum is not divided by n (Caffe's is: its alpha 1e-4 is 2e-5 here). (N, H, W, C) -> the same, computed in
+    float32 whatever the precision.
+
+    The values are `tf.nn.lrn`'s to rounding, at a fraction of the time: on a CPU its kernels go through the channels
+    one by one, while a sum over neighbouring channels is a product with a (C, C) matrix of ones about the diagonal.
     """
 
     def __init__(self, k=2.0, n=5, alpha=1e-4, beta=0.75, **kwargs):
@@ -20,8 +24,27 @@ class LocalResponseNormalization(keras.layers.Layer):
         return input_shape
 
     def call(self, x):
-        out = tf.nn.lrn(tf.cast(x, tf.float32), depth_radius=self.n // 2, bias=self.k, alpha=self.alpha, beta=self.beta)
-        return tf.cast(out, x.dtype)
+        channels = x.shape[-1]
+        distance = np.abs(np.subtract.outer(np.arange(channels), np.arange(channels)))
+        near = tf.constant(self.alpha * (distance <= self.n // 2), tf.float32)
+
+        def neighbours(values):
+            """alpha times the sum over the neighbouring channels."""
+            return tf.reshape(tf.matmul(tf.reshape(values, [-1, channels]), near), tf.shape(values))
+
+        @tf.custom_gradient
+        def normalise(a):
+            d = self.k + neighbours(a * a)
+            root = tf.math.rsqrt(d)
+            scale = root * tf.sqrt(root) if self.beta == 0.75 else d**-self.beta  # roots are faster than powers
+
+            def gradient(g):  # neighbourhood is mutual: da = g d^-beta - 2 beta a sum(alpha g a d^(-beta - 1))
+                scaled = g * scale
+                return scaled - 2.0 * self.beta * a * neighbours(scaled * a / d)
+
+            return a * scale, gradient
+
+        return tf.cast(normalise(tf.cast(x, tf.float32)), x.dtype)
 
     def get_config(self):
         return super().get_config() | {name: getattr(self, name) for name in ("k", "n", "alpha", "beta")}

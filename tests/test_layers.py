@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from common import layers
+from common import distribution, layers
 from common.errors import UserError
 from common.normalization import BatchNorm, LocalResponseNormalization
 
@@ -124,6 +124,40 @@ def test_local_response_normalisation_equals_the_formula(rng):
         expected[..., i] = a[..., i] / (2.0 + 1e-4 * (neighbours**2).sum(-1)) ** 0.75
 
     np.testing.assert_allclose(LocalResponseNormalization()(a), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("n", "beta"), [(5, 0.75), (3, 0.5)])
+def test_local_response_normalisation_and_its_gradient_are_tensorflows(rng, n, beta):
+    a, g = (tf.constant(rng.normal(0, 30, (2, 3, 4, 7)), tf.float32) for _ in range(2))
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(a)
+        ours = layers.lrn(a, k=1.5, n=n, alpha=1e-3, beta=beta)
+        theirs = tf.nn.lrn(a, depth_radius=n // 2, bias=1.5, alpha=1e-3, beta=beta)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-5)
+    np.testing.assert_allclose(tape.gradient(ours, a, g), tape.gradient(theirs, a, g), rtol=1e-4, atol=1e-5)
+
+
+def test_local_response_normalisation_in_bfloat16_is_float32s_rounded_once(rng):
+    a = tf.cast(rng.normal(0, 30, (2, 3, 4, 7)), tf.bfloat16)
+    with distribution.precision("mixed_bfloat16"):
+        found = layers.lrn(a, alpha=1e-3)
+    assert found.dtype == tf.bfloat16
+    np.testing.assert_array_equal(found, tf.cast(layers.lrn(tf.cast(a, tf.float32), alpha=1e-3), tf.bfloat16))
+
+
+@pytest.mark.parametrize(("size", "stride", "padding", "ceil"), [(3, 2, 0, True), (3, 2, 1, False), (3, 1, 1, False)])
+@pytest.mark.parametrize("side", [7, 8, 9, None])
+def test_max_pool_is_that_of_explicit_padding(rng, size, stride, padding, ceil, side):
+    """Values and gradients of TensorFlow's own, where the largest value of a window is one alone."""
+    image = tf.constant(rng.permutation(2 * (side or 7) * 9 * 3).reshape(2, side or 7, 9, 3), tf.float32) - 200.0
+    over = [(-(length + 2 * padding - size) % stride if ceil else 0) for length in image.shape[1:3]]
+    pads = [[0, 0], *([padding, padding + more] for more in over), [0, 0]]
+    pool = tf.function(layers.MaxPool(size, stride, padding, ceil), input_signature=[tf.TensorSpec([2, side, 9, 3])])
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(image)
+        ours, theirs = pool(image), tf.nn.max_pool2d(image, size, stride, pads)
+    np.testing.assert_array_equal(ours, theirs)
+    np.testing.assert_array_equal(tape.gradient(ours, image), tape.gradient(theirs, image))
 
 
 def test_padded_identity_keeps_every_second_place_between_zeros(rng):
