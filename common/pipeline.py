@@ -131,6 +131,7 @@ def _augment(preprocessing: Preprocessing, recipe: Recipe, info: DatasetInfo) ->
 def _options(dataset: tf.data.Dataset) -> tf.data.Dataset:
     options = tf.data.Options()
     options.deterministic = True
+    options.threading.max_intra_op_parallelism = 1  # pictures are what is done side by side, not parts of them
     options.experimental_optimization.apply_default_optimizations = True
     return dataset.with_options(options)
 

@@ -150,3 +150,24 @@ def test_resizing_is_bilinear_with_centres_at_halves(made):
     Image.fromarray(pixels).save(png, "PNG")
     got = images.read_window(tf.constant(png.getvalue()), images.centre_crop(16, 16), 16).numpy()
     np.testing.assert_allclose(got[3, :, 0], row * 30, atol=1e-3)
+
+
+def test_mean_image_and_lighting_reach_the_picture(tmp_path):
+    """--mean image subtracts the stored picture's central part; lighting shifts every pixel alike."""
+    data = prepare(tmp_path, 5)
+    mean = np.random.default_rng(1).uniform(0, 255, (10, 10, 3)).astype(np.float32)
+    np.save(tmp_path / "mean_image.npy", mean)
+    lit = {"eigenvalues": (0.2, 0.0, 0.0), "eigenvectors": ((0.6, 0.8, 0.0), (-0.8, 0.6, 0.0), (0.0, 0.0, 1.0))}
+    data = dataclasses.replace(data, info=dataclasses.replace(data.info, mean_image="mean_image.npy", **lit))
+
+    def first(**fields):
+        return take(data, 1, dataclasses.replace(PLAIN, **fields), batch_size=5)[0][0]
+
+    plain = first(mean="none")
+    np.testing.assert_allclose(first(mean="image"), plain - mean[1:9, 1:9], atol=1e-4)
+    np.testing.assert_allclose(first(mean="channel"), plain - np.float32(MEAN), atol=1e-4)
+    shift = first(mean="none", pca_lighting=0.1) - plain
+    np.testing.assert_allclose(shift, np.broadcast_to(shift[:, :1, :1], shift.shape), atol=1e-3)
+    np.testing.assert_allclose(shift[..., 0] * 0.8, shift[..., 1] * 0.6, atol=1e-3)
+    np.testing.assert_allclose(shift[..., 2], 0, atol=1e-3)
+    assert len(set(np.round(shift[:, 0, 0, 0], 2))) == 5

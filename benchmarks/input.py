@@ -1,0 +1,268 @@
+"""How fast pictures come in: the decoder alone, our pipelines, and PyTorch's DataLoader with PIL, on this machine.
+
+    python benchmarks/input.py --dataset PATH                     two minutes
+    python benchmarks/input.py --dataset PATH --crop scale --csv input.csv
+
+PATH is whatever --dataset of the program takes. The limit is `decode`: JPEG bytes that lie in memory, decoded whole
+(`tf.io.decode_jpeg`, the exact DCT), nothing else. Ours read the files as well, and crop, resize, flip, subtract the
+mean and make batches. The loader does the same work as our training on as many processes as there are cores, if PyTorch
+is there (pip install -r benchmarks/requirements.txt); it is given the bytes in memory where ours reads records.
+
+All take turns, a few seconds each, in an order that rotates from round to round: what slows the machine down meanwhile
+strikes all of them. A ratio is the median over the rounds of the ratio within a round. At the end an epoch of training
+batches is read while the memory of the process is watched.
+"""
+
+import argparse
+import csv
+import json
+import os
+import pickle
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+from benchmarks.loader_torch import turn
+
+ROOT = Path(__file__).resolve().parents[1]
+CROPS = ("random", "scale", "inception")
+DECODED = 2000  # images that the decoder and the loader are given, as far as there are
+
+Turn = Callable[[float], float]  # seconds -> images/s
+
+
+@dataclass(frozen=True)
+class Result:
+    """One contender's line: images/s (median, lowest, highest of the rounds), times `decode`, times the loader."""
+
+    contender: str
+    images_per_second: float
+    lowest: float
+    highest: float
+    of_decode: float
+    of_loader: float | None
+
+
+class Loader:
+    """The DataLoader's process. Raises RuntimeError with its last words where it ends."""
+
+    def __init__(self, sources: list[str | bytes], task: dict, folder: Path):
+        listed = folder / "sources.pickle"
+        listed.write_bytes(pickle.dumps(sources))
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115
+        command = [sys.executable, str(ROOT / "benchmarks/loader_torch.py")]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": self._errors}
+        self._process = subprocess.Popen(command, cwd=ROOT, text=True, bufsize=1, **pipes)
+        self._say(json.dumps({"sources": str(listed)} | task))
+
+    def _say(self, line: str) -> None:
+        try:
+            print(line, file=self._process.stdin)
+        except OSError as error:
+            raise RuntimeError(self._last_words()) from error
+
+    def _last_words(self) -> str:
+        self._process.wait()
+        self._errors.seek(0)
+        return (self._errors.read().strip().splitlines() or [f"exit code {self._process.returncode}"])[-1]
+
+    def turn(self, seconds: float) -> float:
+        """Images/s."""
+        self._say(str(seconds))
+        answer = self._process.stdout.readline()
+        if not answer:
+            raise RuntimeError(self._last_words())
+        return json.loads(answer)
+
+    def close(self) -> None:
+        """Ends the process."""
+        self._process.stdin.close()
+        self._process.stdout.close()
+        self._process.wait()
+        self._errors.close()
+
+
+def encoded(split, count: int) -> list[bytes]:
+    """The first JPEG files of a split, as bytes."""
+    found = split.serialized(None).take(count).map(lambda element: split.parse(element)[0])
+    return [content for content in found.as_numpy_iterator() if content.startswith(b"\xff\xd8")]
+
+
+def decoding(contents: list[bytes], batch_size: int) -> Iterator:
+    """The limit, endlessly: every element stands for `batch_size` JPEGs that were decoded."""
+    import tensorflow as tf
+
+    from common import images
+
+    def decode(content):
+        return tf.shape(tf.io.decode_jpeg(content, channels=3, dct_method=images.DCT))
+
+    listed = tf.data.Dataset.from_tensor_slices(contents).repeat()
+    decoded = listed.map(decode, tf.data.AUTOTUNE, deterministic=True).batch(batch_size, drop_remainder=True)
+    options = tf.data.Options()
+    options.threading.max_intra_op_parallelism = 1  # as ours
+    return iter(decoded.prefetch(2).with_options(options))
+
+
+def rounds(contenders: dict[str, Turn], count: int, seconds: float) -> dict[str, list[float]]:
+    """Images/s of every contender in every round. Each has a short turn before that does not count."""
+    names = list(contenders)
+    for name in names:
+        contenders[name](min(seconds, 1.0))
+    rates: dict[str, list[float]] = {name: [] for name in names}
+    for number in range(count):
+        start = number % len(names)
+        for name in names[start:] + names[:start]:
+            rates[name].append(contenders[name](seconds))
+    return rates
+
+
+def ratio(ours: list[float], theirs: list[float]) -> float:
+    """The median of the rounds' ratios."""
+    return statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
+
+
+def results(rates: dict[str, list[float]]) -> list[Result]:
+    """A line for every contender."""
+    loader = rates.get("loader")
+    return [
+        Result(
+            name,
+            statistics.median(own),
+            min(own),
+            max(own),
+            ratio(own, rates["decode"]),
+            ratio(own, loader) if loader else None,
+        )
+        for name, own in rates.items()
+    ]
+
+
+def resident() -> float:
+    """Memory of this process, MB."""
+    with open("/proc/self/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def memory(batches: Iterator, steps: int, samples: int = 10) -> list[tuple[int, float]]:
+    """(batches read, MB) at regular places of `steps` batches."""
+    found = []
+    for step in range(1, steps + 1):
+        next(batches)
+        if step * samples // steps > len(found):
+            found.append((step, resident()))
+    return found
+
+
+def table(lines: list[Result]) -> str:
+    """The results for people."""
+    rows = ["contender            images/s    lowest   highest  of decode  of loader"]
+    for line in lines:
+        times = "" if line.of_loader is None else f"{line.of_loader:9.2f}x"
+        rows.append(
+            f"{line.contender:18s} {line.images_per_second:10.0f} {line.lowest:9.0f} {line.highest:9.0f} "
+            f"{line.of_decode:9.0%} {times}".rstrip()
+        )
+    return "\n".join(rows)
+
+
+def write_csv(lines: list[Result], file: Path) -> None:
+    """A header and a line for every result, its columns the fields of Result."""
+    with open(file, "w", newline="", encoding="utf-8") as opened:
+        writer = csv.DictWriter(opened, [field.name for field in fields(Result)], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(map(asdict, lines))
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--dataset", required=True, help="prepared records, others' records or class folders")
+    parser.add_argument("--crop", choices=CROPS, default="random", help="of our training (default random)")
+    parser.add_argument("--image_size", type=int, default=224, help="in pixels (default 224)")
+    parser.add_argument("--batch_size", type=int, default=64, help="default 64")
+    parser.add_argument("--rounds", type=int, default=7, help="turns of each contender (default 7)")
+    parser.add_argument("--seconds", type=float, default=3, help="length of a turn, at least a batch (default 3)")
+    parser.add_argument("--no_loader", action="store_true", help="without PyTorch's DataLoader")
+    parser.add_argument("--csv", type=Path, help="write the results there")
+    return parser.parse_args(arguments)
+
+
+def measure(options: argparse.Namespace, folder: Path, say=print) -> list[Result]:
+    """Opens the data set, lets all take turns, and watches the memory. `folder`: for what the loader reads.
+
+    Raises UserError for a data set that cannot be opened or holds no JPEG.
+    """
+    from common import pipeline, sources
+    from common.errors import UserError
+    from common.recipe import Recipe
+
+    data, batch = sources.open_dataset(options.dataset), options.batch_size
+    split = data.splits["train"]
+    recipe = Recipe(crop=options.crop, flip=True)
+    prepared = pipeline.preprocessing(recipe, data.info, options.image_size, data.path)
+    contents = encoded(split, DECODED)
+    if not contents:
+        raise UserError(f"--dataset={options.dataset}: none of the first {DECODED} training images is a JPEG", 1)
+    size = statistics.mean(map(len, contents)) / 1024
+    say(
+        f"{data.info.name}: {split.examples:,} training images, {size:.1f} KB each, "
+        f"{options.image_size} pixels, batch {batch}, {os.cpu_count()} cores"
+    )
+
+    def training() -> Iterator:
+        return iter(pipeline.training(split, prepared, recipe, data.info, batch_size=batch, seed=0))
+
+    iterators = {
+        "decode": decoding(contents, batch),
+        f"train, {options.crop} crop": training(),
+        "test": iter(pipeline.evaluation(split, prepared, batch_size=batch).repeat()),
+    }
+    contenders = {name: lambda seconds, made=made: turn(made, batch, seconds) for name, made in iterators.items()}
+    loader = None
+    try:
+        if not options.no_loader:
+            task = {"short_side": prepared.resize, "size": options.image_size, "mean": list(prepared.mean)}
+            task |= {"batch_size": batch, "workers": os.cpu_count()}
+            loader = Loader(contents if split.records else list(split.files), task, folder)
+            try:
+                loader.turn(0.1)
+                contenders["loader"] = loader.turn
+            except RuntimeError as error:
+                say(f"loader: left out, {error}")
+        lines = results(rounds(contenders, options.rounds, options.seconds))
+    finally:
+        if loader:
+            loader.close()
+    say(table(lines))
+    iterators.clear()
+    contenders.clear()
+    for step, megabytes in memory(training(), max(1, split.examples // batch)):
+        say(f"after {step * batch:,} images of the epoch: {megabytes:.0f} MB")
+    return lines
+
+
+def main() -> None:
+    """Measures and prints."""
+    from common.errors import UserError
+
+    options = parse()
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            lines = measure(options, Path(folder))
+        if options.csv:
+            write_csv(lines, options.csv)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()
