@@ -97,7 +97,7 @@ class Reporter:
 
     def validation(self, row: dict, line: str, better: bool, news: str | None) -> None:
         """A row, a point of each curve, the first filters and a line for a validation."""
-        first = next((v for v in self.job.model.trainable_variables if len(v.shape) == 4), None)
+        first = next((v for v in self.job.model.variables if len(v.shape) == 4), None)
         with faults.writing(self.job.run):
             self.metrics.add(row)
             self.board.scalars(row["step"], "validation", {name: row[name] for name in SUMS})

@@ -25,9 +25,9 @@ ONNX_OPSET = 18
 
 def probabilities(model: keras.Model, preprocessing: Preprocessing) -> Callable[[tf.Tensor], tf.Tensor]:
     """Crops (N, S, S, 3), 0..255 -> (N, classes) float32: normalised, through the network, softmax."""
-    normalise = pipeline.normaliser(preprocessing)
 
     def compute(pictures):
+        normalise = pipeline.normaliser(preprocessing)  # here: constants of the graph, not inputs to it
         logits = evaluation.main_logits(model(normalise(tf.cast(pictures, tf.float32)), training=False))
         return tf.nn.softmax(tf.cast(logits, tf.float32))
 
