@@ -257,11 +257,12 @@ def _look_up(split: "sources.Split", places: np.ndarray) -> tuple[list[str], dic
 
     wanted = tf.constant(places, tf.int64)
 
+    @tf.autograph.experimental.do_not_convert
     def read(place, element):
         encoded, _, name = split.parse(element)
         return name, tf.where(tf.reduce_any(wanted == place), encoded, b"")
 
-    @tf.function(input_signature=[tf.TensorSpec([], tf.string)])
+    @tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
     def show(encoded):
         return crops.views(images.decode(encoded), Protocol(), SHEET, (SHEET,))[0]
 

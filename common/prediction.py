@@ -226,7 +226,7 @@ def _cropped(members, views: list[View], split: Split, devices: Devices, batch_s
         each = [of_crops(member.model, shown[views.index(member.view)], at_once) for member in members]
         return _summed_up(each, labels), labels, index
 
-    @tf.function
+    @tf.function(autograph=False)
     def step(*batch):
         parts = devices.strategy.run(replica_step, args=batch)
         return parts if replicas == 1 else tuple(devices.strategy.gather(part, axis=0) for part in parts)
@@ -255,6 +255,7 @@ def _dense(members, views: list[View], split: Split, devices: Devices, batch_siz
     pixels = batch_size * views[0].preprocessing.image_size ** 2
     at_once = max(1, pixels // (3 * max(max(view.short_sides) for view in views) ** 2))
 
+    @tf.autograph.experimental.do_not_convert
     def load(index, element):
         encoded, label, _ = split.parse(element)
         image = images.decode(encoded)
@@ -268,7 +269,7 @@ def _dense(members, views: list[View], split: Split, devices: Devices, batch_siz
     signature = [tf.TensorSpec((None, None, None, 3))] * int(starts[-1])
     signature += [tf.TensorSpec((None,), tf.int32), tf.TensorSpec((None,), tf.int64)]
 
-    @tf.function(input_signature=signature)
+    @tf.function(input_signature=signature, autograph=False)
     def step(*batch):
         *shown, labels, index = batch
         each = []

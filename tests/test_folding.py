@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 
 import networks
+import resnet34
 import tiny
 from common import folding, layers, rewriting
 from common.layers import Conv
@@ -25,20 +26,29 @@ def count(model, kind):
     return sum(isinstance(layer, kind) for layer in model.layers)
 
 
+def small(block, style):
+    """The ImageNet form with two stages of two narrow blocks."""
+    x = image = layers.image_input(33)
+    x = layers.max_pool(resnet34.conv_bn(x, style, 8, 7, stride=2, name="conv1"), 3, 2, padding=1, name="pool1")
+    x = layers.global_avg_pool(resnet34.stages(x, style, block, (8, 16), (2, 2)), name="pool5")
+    return layers.network(image, layers.logits(x, 7, name="fc"), "small")
+
+
 @pytest.mark.parametrize(
-    ("name", "size", "options"),
+    ("block", "style"),
     [
-        ("resnet18", 32, {}),
-        ("resnet50", 33, {"stride_in": "3x3"}),
-        ("resnet20", 32, {}),
-        ("resnet20", 32, {"shortcut": "C", "batch_norm": "global"}),
-        ("plain20", 32, {}),
+        (resnet34.basic, resnet34.Style("B", "1x1", "replica", "he")),
+        (resnet34.basic, resnet34.Style("A", "1x1", "global", "he")),
+        (resnet34.basic, resnet34.Style("none", "1x1", "replica", "he")),  # a plain network
+        (resnet34.bottleneck, resnet34.Style("B", "1x1", "replica", "he")),
+        (resnet34.bottleneck, resnet34.Style("C", "3x3", "replica", "he")),
+        (None, None),  # resnet20 as it is
     ],
 )
-def test_predictions_stay(name, size, options):
-    model = networks.find(name).build(classes=7, image_size=size, **options)
+def test_predictions_stay(block, style):
+    model = small(block, style) if block else networks.find("resnet20").build(classes=7, image_size=33)
     random = np.random.default_rng(1)
-    images = random.normal(0, 60, (6, size, size, 3)) + random.normal(0, 60, (6, 1, 1, 3))
+    images = random.normal(0, 60, (6, 33, 33, 3)) + random.normal(0, 60, (6, 1, 1, 3))
     images = images.astype(np.float32)
     stir(model, images)
     fc = model.get_layer("fc")
