@@ -1,0 +1,79 @@
+"""How much the features of a layer say: scikit-learn's logistic regression on them.
+
+    python resnet34.py --mode features --restore RUN --split train --layer pool --out features/train
+    python resnet34.py --mode features --restore RUN --split test --layer pool --out features/test
+    python benchmarks/linear_probe.py features/train features/test
+
+Each value is standardised by the training features; the strength of the penalty is the best of --c on a tenth of them
+that is held out, drawn from every class alike, then all are fitted. Donahue et al. 2014 (DeCAF) and Chatfield et al.
+2014 compare layers in this way.
+"""
+
+import argparse
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import top_k_accuracy_score
+from sklearn.model_selection import train_test_split
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from common.errors import UserError
+
+
+def load(folder: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(features (N, D) float32, labels (N,), class names) of `--mode features`. Raises UserError for another file."""
+    path = Path(folder) / "features.npz" if Path(folder).is_dir() else Path(folder)
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return arrays["features"], arrays["labels"], arrays["classes"]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path}: no features here ({error}); write some with --mode features", 1) from error
+
+
+def fit(features: np.ndarray, labels: np.ndarray, strengths: list[float], seed: int = 0) -> tuple[Pipeline, float]:
+    """The classifier fitted on everything, and the C it was fitted with."""
+
+    def classifier(c: float) -> Pipeline:
+        return make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=2000))
+
+    best = strengths[0]
+    if len(strengths) > 1:
+        kept = train_test_split(features, labels, test_size=0.1, random_state=seed, stratify=labels)
+        train, held, train_labels, held_labels = kept
+        scores = [classifier(c).fit(train, train_labels).score(held, held_labels) for c in strengths]
+        best = strengths[int(np.argmax(scores))]
+    return classifier(best).fit(features, labels), best
+
+
+def main(arguments: list[str]) -> None:
+    """Runs the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("train", help="folder, or .npz file, of --mode features on the training split")
+    parser.add_argument("test", help="the same of the split to measure")
+    parser.add_argument(
+        "--c", default="0.0001,0.001,0.01,0.1,1", help="inverse strengths of the penalty to choose from"
+    )
+    options = parser.parse_args(arguments)
+    (features, labels, classes), (tested, truth, others) = load(options.train), load(options.test)
+    if features.shape[1] != tested.shape[1] or list(classes) != list(others):
+        raise UserError(f"{options.test}: other features or classes than {options.train}", 1)
+    model, strength = fit(features, labels, [float(c) for c in options.c.split(",")])
+    scores = model.predict_log_proba(tested)
+    line = f"top1 {model.score(tested, truth):.4f}"
+    if len(model.classes_) > 5:
+        line += f" top5 {top_k_accuracy_score(truth, scores, k=5, labels=model.classes_):.4f}"
+    print(f"{features.shape[1]:,} values of {len(features):,} images, C {strength:g}")
+    print(f"linear probe {line} images {len(truth)}")
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except UserError as error:
+        print(f"linear_probe.py: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
