@@ -185,6 +185,8 @@ def make_job(
         steps_per_epoch=steps_per_epoch,
         identity={"arch": architecture.name, "classes": len(config.classes), "optimizer": recipe.optimizer},
         mean=pipeline.mean_picture(preprocessing),
+        std=preprocessing.std,
+        channels=preprocessing.channels,
         log_every=options.log_every,
         save_every=options.save_every,
         keep=options.keep,

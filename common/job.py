@@ -35,6 +35,7 @@ class Job:
         steps_per_epoch: full global batches in an epoch.
         identity: what a checkpoint of this run must agree with (arch, classes ...).
         mean: the picture or channel mean that was subtracted, to show inputs as they looked.
+        std, channels: of `pipeline.Preprocessing`, for the same.
         log_every: steps between two log rows.
         save_every: steps between checkpoints beside those at each epoch's end; 0: none.
         keep: how many of the newest checkpoints stay, beside the best.
@@ -62,6 +63,8 @@ class Job:
     save_every: int = 0
     keep: int = 1
     snapshots: bool = False
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    channels: str = "rgb"
     jit: bool = False
     profile: tuple[int, int] | None = None
     resume_command: str = ""

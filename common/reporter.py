@@ -59,10 +59,11 @@ class Reporter:
         self.warned = False
 
     def inputs(self, images) -> None:
-        """The first batch as the network sees it, its mean added back."""
-        first = self.job.devices.strategy.experimental_local_results(images)[0]
+        """The first batch as the network sees it, its normalisation undone."""
+        first = self.job.devices.strategy.experimental_local_results(images)[0][:16].numpy()
+        first = (first[..., ::-1] if self.job.channels == "bgr" else first) * np.float32(self.job.std)
         with faults.writing(self.job.run):
-            self.board.picture("augmented_inputs", monitor.input_sheet(first[:16].numpy(), self.job.mean), 0)
+            self.board.picture("augmented_inputs", monitor.input_sheet(first, self.job.mean), 0)
 
     def interval(self, row: dict, seconds_left: float) -> None:
         """A row, a point of each curve and a progress line for a log interval."""
