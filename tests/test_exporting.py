@@ -46,7 +46,7 @@ def network():
     return model, config
 
 
-def tested():
+def stored_pictures():
     """(encoded pictures, network inputs, labels) of the test split, in the stored order, and the class names."""
     _, config = network()
     data = assembly.open_data("digits", 0)
@@ -60,7 +60,7 @@ def tested():
 
 def test_the_saved_model_takes_files_and_pixels_and_names_classes():
     model, _ = network()
-    encoded, inputs, _, classes = tested()
+    encoded, inputs, _, classes = stored_pictures()
     wanted = tf.nn.softmax(model(inputs[:7])).numpy()
     serve = tf.saved_model.load("files/saved_model/1").signatures
     found = serve["serving_default"](image_bytes=tf.constant(encoded[:7]))
@@ -79,7 +79,7 @@ def test_batch_norm_is_folded_in_what_is_exported():
     model = keras.models.load_model("files/model.keras")
     assert not any(isinstance(layer, BatchNorm) for layer in model.layers)
     whole, _ = network()
-    _, inputs, *_ = tested()
+    _, inputs, *_ = stored_pictures()
     np.testing.assert_allclose(model(inputs[:5]), whole(inputs[:5]), rtol=1e-4, atol=1e-4)
 
 
@@ -103,7 +103,7 @@ def test_verification_tells_a_file_that_answers_otherwise(capfd):
 
 def test_features_are_the_layers_values_averaged_over_the_map():
     model, _ = network()
-    _, inputs, labels, classes = tested()
+    _, inputs, labels, classes = stored_pictures()
     with np.load("test/features.npz") as found:
         assert found["features"].dtype == np.float32
         np.testing.assert_array_equal(found["labels"], labels)
@@ -171,7 +171,7 @@ def test_onnx_where_its_converter_is_installed():
     made = serving.to_onnx(testing.for_testing(rewriting.main_path(model), Protocol()), preprocessing)
     session = runtime.InferenceSession(made, providers=["CPUExecutionProvider"])
     assert [given.name for given in session.get_inputs()] == ["image"]
-    _, inputs, *_ = tested()
+    _, inputs, *_ = stored_pictures()
     cut = inputs[:6] + np.float32(preprocessing.mean)
     found = session.run(["probabilities"], {"image": cut})[0]
     np.testing.assert_allclose(found, tf.nn.softmax(model(inputs[:6])), atol=1e-5)

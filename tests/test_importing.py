@@ -2,6 +2,7 @@ import io
 import json
 import lzma
 import os
+import types
 from pathlib import Path
 
 import h5py
@@ -18,7 +19,7 @@ import importing
 import networks
 import tiny
 import train
-from common import checkpoints, runs, weight_files, weight_layouts
+from common import checkpoints, monitor, pipeline, reporter, runs, weight_files, weight_layouts
 from common.errors import UserError
 from data import prepare
 
@@ -296,6 +297,28 @@ def test_training_on_brings_the_preprocessing_along(cifar_file):
     config = assembly.configure(own, networks.find("resnet20"), data, 0)
     assert config.preprocessing["mean"] == tuple(data.info.mean)
     assert config.preprocessing["std"] == pytest.approx((58.395, 57.12, 57.375))
+
+
+@pytest.mark.parametrize("channels", ["rgb", "bgr"])
+def test_the_sheet_of_inputs_shows_the_pictures_as_they_looked(channels):
+    pixels = np.random.default_rng(0).integers(0, 256, (16, 8, 8, 3)).astype(np.float32)
+    mean, std = (120.0, 110.0, 100.0), (50.0, 60.0, 70.0)
+    preprocessing = pipeline.Preprocessing(8, 8, mean=mean, std=std, channels=channels)
+    seen = pipeline.normaliser(preprocessing)(tf.constant(pixels))
+    shown = {}
+
+    class Board:
+        def picture(self, name, sheet, step):
+            shown[name] = sheet
+
+    one = types.SimpleNamespace(experimental_local_results=lambda images: (images,))
+    job = types.SimpleNamespace(
+        run=Path(), mean=np.float32(mean), std=std, channels=channels, devices=types.SimpleNamespace(strategy=one)
+    )
+    told = reporter.Reporter.__new__(reporter.Reporter)
+    told.job, told.board = job, Board()
+    told.inputs(seen)
+    np.testing.assert_array_equal(shown["augmented_inputs"], monitor.tile(pixels.astype(np.uint8), gap=4))
 
 
 REAL = os.environ.get("REAL_DATA_DIR")
