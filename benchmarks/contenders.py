@@ -96,18 +96,19 @@ def build_ours(task: Task):
 
 
 def ours(task: Task) -> Run:
-    """The program's own step: in training the loss, L2, gradients, optimizer and metrics."""
+    """The program's own step: training with loss, L2, gradients, optimizer and metrics; testing, batch norm folded."""
     from dataclasses import replace
 
     import numpy as np
 
-    from common import distribution, evaluation, optimizers, trainer
+    from common import distribution, evaluation, folding, optimizers, rewriting, trainer
     from common.job import Job
 
     architecture, devices, model = _architecture(task), distribution.choose("one"), build_ours(task)
     images, labels = synthetic(task)
     if task.mode == "test":
-        step = evaluation.make_eval_step(model, devices)
+        model = folding.fold(rewriting.main_path(model))
+        step = evaluation.make_eval_step(model, devices, task.compile)
         batches = iter(_endless(images, labels, np.ones(len(labels), bool), np.arange(len(labels))))
     else:
         recipe = replace(architecture.recipe, batch_size=task.batch_size)
@@ -129,6 +130,7 @@ def ours(task: Task) -> Run:
             steps_per_epoch=1,
             identity={},
             mean=None,
+            jit=task.compile,
         )
         step = trainer.make_train_step(job)
         batches = iter(_endless(images, labels))

@@ -11,7 +11,7 @@ import tensorflow as tf
 import networks
 import tiny
 from benchmarks import contenders, drawing, graph, stock_keras, throughput
-from common import layers
+from common import evaluation, layers, trainer
 
 
 def every_layer(classes=7, image_size=33):
@@ -149,6 +149,20 @@ def test_a_contender_answers_every_line(kind, monkeypatch, tmp_path):
         contenders.serve(lines, answers.append, contenders.BEGUN)
         assert len(answers) == 3
         assert all(answer["seconds"] > 0 and answer["megabytes"] > 100 for answer in answers)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_ours_compiles_only_when_asked(compiled, monkeypatch, tmp_path):
+    tiny.register(monkeypatch, tmp_path)
+    asked = []
+    monkeypatch.setattr(trainer, "make_train_step", lambda job: asked.append(job.jit))
+    monkeypatch.setattr(
+        evaluation, "make_eval_step", lambda model, devices, jit: asked.append((jit, len(model.layers)))
+    )
+    for mode in ("train", "test"):
+        contenders.ours(contenders.Task("ours", "tiny", mode, "float32", 4, 16, 10, compiled))
+    layers_without_norm = len(tiny.build().layers) - 1
+    assert asked == [compiled, (compiled, layers_without_norm)]
 
 
 def worker(name, owner, precision, seconds, steps=2):
