@@ -20,6 +20,7 @@ from benchmarks import graph as graphs
 
 BEGUN = time.time()
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as the program does; Keras' contenders have it too
 MATRIX = 2048  # side of the matrices whose product shows the machine's peak
 APPLICATIONS = {  # ours -> keras.applications'
     "vgg16": "VGG16",
