@@ -44,12 +44,37 @@ def _window_output(size: int | None, window: int, stride: int, padding: int, cei
     return (math.ceil(steps) if ceil else math.floor(steps)) + 1
 
 
+def _padded(x, size, stride, pads, value=0.0):
+    """What explicit padding would be: (x, "SAME"), or (x with `value` about it, "VALID").
+
+    TensorFlow's kernels take explicit padding, oneDNN's do not, but for the forward convolution: the rest would fall
+    back on kernels that are slower, in bfloat16 by far. XLA has no such pools at all.
+
+    Args:
+        x: (N, H, W, C); H and W need not be known.
+        size, stride: of the window.
+        pads: side -> [before, after].
+        value: to pad with.
+    """
+    sides = x.shape[1:3]
+    if stride == 1 or None not in sides:
+        known = [side or 1 for side in sides]  # with stride 1 both paddings are the same at any size
+        wanted = [pads(side) for side in known]
+        totals = [max((math.ceil(side / stride) - 1) * stride + size - side, 0) for side in known]
+        if not any(map(any, wanted)):
+            return x, "VALID"
+        if wanted == [[total // 2, total - total // 2] for total in totals]:
+            return x, "SAME"
+    sides = tf.unstack(tf.shape(x)[1:3]) if None in sides else sides
+    return tf.pad(x, [[0, 0], *map(pads, sides), [0, 0]], constant_values=value), "VALID"
+
+
 @keras.saving.register_keras_serializable("common")
 class Conv(keras.layers.Layer):
     """2-D convolution with explicit symmetric zero padding: (N, H, W, C) -> (N, H', W', filters), compute dtype.
 
-    The padding is an argument of the kernel, not a layer of its own: no copy of the input is made. Variables: `kernel`
-    (k, k, C / groups, filters) and, with `use_bias`, `bias` (filters,), which starts at zero. With `groups` > 1 each
+    Variables: `kernel` (k, k, C / groups, filters) and, with `use_bias`, `bias` (filters,), which starts at zero. No
+    copy of the input is made for the padding where TensorFlow's "SAME" pads as asked. With `groups` > 1 each
     group sees its own slice of the channels (the two towers of AlexNet 2012); the slices are convolved one by one,
     because TensorFlow's CPU kernel has no gradient for grouped filters.
     """
@@ -74,13 +99,13 @@ class Conv(keras.layers.Layer):
         return (n, height, width, self.filters)
 
     def call(self, x):
-        pads = [[0, 0], [self.padding] * 2, [self.padding] * 2, [0, 0]]
+        x, padding = _padded(x, self.size, self.stride, lambda _: [self.padding] * 2)
         kernel = tf.convert_to_tensor(self.kernel)
         if self.groups == 1:
-            x = tf.nn.conv2d(x, kernel, self.stride, pads)
+            x = tf.nn.conv2d(x, kernel, self.stride, padding)
         else:
             towers = zip(tf.split(x, self.groups, axis=-1), tf.split(kernel, self.groups, axis=-1), strict=True)
-            x = tf.concat([tf.nn.conv2d(part, weights, self.stride, pads) for part, weights in towers], axis=-1)
+            x = tf.concat([tf.nn.conv2d(part, weights, self.stride, padding) for part, weights in towers], axis=-1)
         return x if self.bias is None else tf.nn.bias_add(x, tf.convert_to_tensor(self.bias))
 
     def get_config(self):
@@ -94,8 +119,6 @@ class MaxPool(keras.layers.Layer):
     """Max pooling with explicit padding: (N, H, W, C) -> (N, H', W', C). Padded places never win.
 
     `ceil=True` lets the last window hang over the edge, as Caffe's pools do (GoogLeNet's 112-56-28-14-7).
-    `tf.nn.max_pool2d` takes explicit padding too, but oneDNN and XLA have no kernel for it: on the CPU it is four times
-    slower. So the padding is "SAME" where that pads as asked, else minus infinity, put there beforehand.
     """
 
     def __init__(self, size, stride, padding=0, ceil=False, **kwargs):
@@ -114,21 +137,9 @@ class MaxPool(keras.layers.Layer):
         over = -(side + 2 * self.padding - self.size) % self.stride if self.ceil else 0
         return [self.padding, self.padding + over]
 
-    def _is_same(self, side):
-        """Whether TensorFlow's "SAME" pads as asked along an axis of `side` places, None if not known yet."""
-        if side is None:
-            return self.stride == 1 and self.size == 2 * self.padding + 1
-        total = max((math.ceil(side / self.stride) - 1) * self.stride + self.size - side, 0)
-        return self._pads(side) == [total // 2, total - total // 2]
-
     def call(self, x):
-        sides = x.shape[1:3]
-        if (self.padding or self.ceil) and all(map(self._is_same, sides)):
-            return tf.nn.max_pool2d(x, self.size, self.stride, "SAME")
-        if self.padding or self.ceil:
-            sides = tf.unstack(tf.shape(x)[1:3]) if None in sides else sides
-            x = tf.pad(x, [[0, 0], *map(self._pads, sides), [0, 0]], constant_values=-math.inf)
-        return tf.nn.max_pool2d(x, self.size, self.stride, "VALID")
+        x, padding = _padded(x, self.size, self.stride, self._pads, -math.inf)
+        return tf.nn.max_pool2d(x, self.size, self.stride, padding)
 
     def get_config(self):
         return super().get_config() | {name: getattr(self, name) for name in ("size", "stride", "padding", "ceil")}

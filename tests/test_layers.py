@@ -145,6 +145,26 @@ def test_local_response_normalisation_in_bfloat16_is_float32s_rounded_once(rng):
     np.testing.assert_array_equal(found, tf.cast(layers.lrn(tf.cast(a, tf.float32), alpha=1e-3), tf.bfloat16))
 
 
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize(("size", "stride", "padding"), [(3, 1, 1), (3, 2, 1), (5, 1, 2), (1, 2, 0), (7, 2, 3)])
+@pytest.mark.parametrize("side", [7, 8, None])
+def test_conv_is_that_of_explicit_padding(rng, size, stride, padding, side, groups):
+    image = tf.constant(rng.normal(size=(2, side or 7, 9, 4)), tf.float32)
+    layer = layers.Conv(6, size, stride, padding, groups)
+    layer.build((2, side, 9, 4))
+    kernel, pads = tf.convert_to_tensor(layer.kernel), [[0, 0], [padding] * 2, [padding] * 2, [0, 0]]
+    conv = tf.function(layer, input_signature=[tf.TensorSpec([2, side, 9, 4])])
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(image)
+        towers = zip(tf.split(image, groups, -1), tf.split(kernel, groups, -1), strict=True)
+        theirs = tf.concat([tf.nn.conv2d(part, weights, stride, pads) for part, weights in towers], -1)
+        ours = conv(image)
+        sums = [tf.reduce_sum(y**2) for y in (ours, theirs)]
+    assert layer.compute_output_shape((2, side, 9, 4))[2:] == theirs.shape[2:]
+    np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(*(tape.gradient(total, image) for total in sums), rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize(("size", "stride", "padding", "ceil"), [(3, 2, 0, True), (3, 2, 1, False), (3, 1, 1, False)])
 @pytest.mark.parametrize("side", [7, 8, 9, None])
 def test_max_pool_is_that_of_explicit_padding(rng, size, stride, padding, ceil, side):
