@@ -63,6 +63,7 @@ def variables(run: Path) -> dict[str, np.ndarray]:
     return {name: reader.get_tensor(name) for name in names}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", ["normalised", "plain"])
 @pytest.mark.parametrize("replicas", ["2", "4", "workers"])
 def test_replicas_and_workers_do_what_one_device_does(runs, network, replicas):
@@ -75,10 +76,12 @@ def test_replicas_and_workers_do_what_one_device_does(runs, network, replicas):
         np.testing.assert_allclose(theirs[name], value, rtol=1e-5, atol=1e-4, err_msg=name)  # moving variances: 1e5
 
 
+@pytest.mark.slow
 def test_a_run_may_go_on_with_another_number_of_replicas(runs):
     np.testing.assert_allclose(losses(runs / "normalised-moved"), losses(runs / "normalised-1"), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_only_the_chief_writes(runs):
     written = {path.name for path in (runs / "plain-workers").iterdir()}
     assert written == {"config.json", "checkpoints", "tensorboard", "metrics.csv", "results.json", ".lock"}
@@ -86,6 +89,7 @@ def test_only_the_chief_writes(runs):
     assert not list((runs / "plain-workers/checkpoints").glob(".*"))
 
 
+@pytest.mark.slow
 def test_a_lost_worker_ends_the_others_with_its_name(tmp_path):
     workers = begin_workers(tmp_path, 2)
     while not workers[0].stdout.readline().startswith("epoch 1: validation"):

@@ -14,7 +14,7 @@ from common.recipe import Recipe
     [
         (["--mdoe", "train"], "--mdoe: no such flag; did you mean --mode?"),
         (["--zzz=1"], "--zzz: no such flag; see --help"),
-        (["--mode", "trian"], "--mode: 'trian' is not known; did you mean train? choose one of: summary, test, train"),
+        (["--mode", "trian"], "--mode: 'trian' is not known; did you mean train? choose one of: export, features"),
         (["--optimizer=sdg"], "did you mean sgd?"),
         (["--learning_rate=fast"], "--learning_rate=fast"),
         (["--batch_size", "1.5"], "--batch_size=1.5"),

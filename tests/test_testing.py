@@ -267,13 +267,13 @@ def test_predict_takes_files_as_prepare_would(tmp_path, capsys):
     Image.fromarray(np.rot90(picture)).save(tmp_path / "b_turned.png", exif=exif)
     opaque = np.dstack([picture, np.full((20, 28), 255, np.uint8)])
     Image.fromarray(opaque).save(tmp_path / "c_alpha.png")
-    Image.fromarray(picture).save(tmp_path / "d_other.webp", lossless=True)
+    Image.fromarray(picture).save(tmp_path / "d_other.bmp")
     found = predicted(capsys, "--restore", "leaves", "--images", str(tmp_path))
     assert [Path(answer["file"]).name for answer in found] == [
         "a_plain.png",
         "b_turned.png",
         "c_alpha.png",
-        "d_other.webp",
+        "d_other.bmp",
     ]
     for answer in found[1:]:
         assert answer["predictions"] == found[0]["predictions"]

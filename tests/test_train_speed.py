@@ -24,6 +24,7 @@ def losses(run):
     return np.array([[float(value) for value in row[4:7]] for row in rows])
 
 
+@pytest.mark.slow
 def test_a_compiled_run_trains_as_the_other_and_resumes_only_as_itself(here, capsys):
     same = ("--epochs=1", "--log_every=1", "--dropout=0")  # XLA draws other masks from the same seeds
     tiny.start("plain", *same)
@@ -72,6 +73,7 @@ def test_the_profile_has_the_steps_it_names(here):
     assert steps == {4, 5, 6}
 
 
+@pytest.mark.slow
 def test_a_profile_that_its_run_cuts_short_is_written(here):
     tiny.start("cut", "--epochs=1", "--profile=15:1000")
     assert list((here / "cut/tensorboard/plugins/profile").glob("*/*.xplane.pb"))
