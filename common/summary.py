@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+import keras
+
 from common.architecture import Architecture
 from common.measure import Row, Totals, add_up, measure, megabytes, ordered
 
@@ -55,7 +57,8 @@ def summarise(architecture: Architecture, classes: int | None, image_size: int, 
     """
     heads = {"auxiliary": True} if architecture.auxiliary_weight else {}
     outputs = {} if classes is None else {"classes": classes}
-    model = architecture.build(image_size=image_size, **outputs, **heads, **options)
+    with keras.StatelessScope(initialize_variables=False):  # shapes suffice; drawing 60 million weights takes seconds
+        model = architecture.build(image_size=image_size, **outputs, **heads, **options)
     tested = ordered(model.outputs[:1])
     names = {layer.name for layer in tested}
     every = {row.name: row for row in measure(ordered(model.outputs), image_size)}
