@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import flag_tables
 import flags
 import importing
 import networks
@@ -53,7 +54,7 @@ def build_options(
 
     Raises UserError for an option the network does not have.
     """
-    for flag in flags.ARCHITECTURE_OPTIONS:
+    for flag in flag_tables.ARCHITECTURE_OPTIONS:
         if flag in options.given and flag not in architecture.options:
             raise UserError(f"--{flag}: {architecture.name} has no such option")
     known = before.options if before and before.arch == architecture.name else {}

@@ -1,10 +1,7 @@
-"""`--mode test` and `--mode predict`: one run or several together, on a split of a data set or on image files."""
+"""`--mode test`: one run or several together, measured on a split of a data set."""
 
 import dataclasses
-import json
-import os
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +17,6 @@ from common import (
     distribution,
     evaluation,
     faults,
-    folders,
     folding,
     mistakes,
     monitor,
@@ -29,7 +25,6 @@ from common import (
     rewriting,
     runs,
     sources,
-    splits,
 )
 from common.architecture import Architecture
 from common.errors import UserError
@@ -61,7 +56,7 @@ def test(options: flags.Options, family: str | None) -> None:
     trained = [dataclasses.replace(one, config=assembly.named(one.config, data)) for one in trained]
     split = assembly.test_split(data, options.split)
     _check_splits(trained, data, split)
-    batch_size = _batch_size(options, first)
+    batch_size = batch_size_of(options, first)
     distribution.check_batch(batch_size, devices)
     members = [load(one, protocol, devices) for one in trained]
     result = prediction.predict(members, data.splits[split], devices, batch_size)
@@ -124,7 +119,7 @@ def _devices(options: flags.Options, protocol: Protocol) -> "distribution.Device
     return distribution.choose("one", options.virtual_devices)
 
 
-def _batch_size(options: flags.Options, config: "runs.RunConfig") -> int:
+def batch_size_of(options: flags.Options, config: "runs.RunConfig") -> int:
     """Crops at a time: `--batch_size`, else that of the training. Raises UserError where it is less than 1."""
     if "batch_size" not in options.given:
         return config.recipe.batch_size
@@ -274,106 +269,3 @@ def _look_up(split: "sources.Split", places: np.ndarray) -> tuple[list[str], dic
             if encoded:
                 found[place] = np.rint(show(tf.constant(encoded)).numpy()).astype(np.uint8)
     return names, found
-
-
-def predict(options: flags.Options, family: str | None) -> None:
-    """`--mode predict`: the five likeliest classes of image files.
-
-    Files that cannot be read are named, the others predicted; the exit code is 1 then.
-    """
-    for name in ("restore", "images"):
-        if not options.values[name]:
-            raise UserError(f"--mode=predict needs --{name}")
-    trained = restored(options, family)
-    files = list_images(options.images)
-    protocol = Protocol(options.crops, options.scales or ())
-    devices = distribution.choose("one")
-    batch_size = _batch_size(options, trained[0].config)
-    failed: dict[str, str] = {}
-    members = [load(one, protocol, devices) for one in trained]
-    result = prediction.predict(members, image_files(files, failed), devices, batch_size)
-    classes = trained[0].config.classes
-    answers = [
-        {"file": _printable(file), "error": failed[file]}
-        if file in failed
-        else {
-            "file": _printable(file),
-            "predictions": [
-                {"class": classes[label], "label": int(label), "probability": float(sure)}
-                for label, sure in zip(top, probability, strict=True)
-            ],
-        }
-        for file, top, probability in zip(files, result.together.top, result.together.probability, strict=True)
-    ]
-    print(json.dumps(answers, indent=1, ensure_ascii=False) if options.predict_format == "json" else _table(answers))
-    if failed:
-        sys.stdout.flush()
-        named = "; ".join(f"{_printable(file)}: {reason}" for file, reason in failed.items())
-        raise UserError(f"{len(failed)} of {len(files)} images cannot be read: {named}", 1)
-
-
-def _printable(name: str) -> str:
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
-
-
-def _table(answers: list[dict[str, Any]]) -> str:
-    """A line a file: its name and the likeliest classes, each column as wide as it needs to be."""
-    lines = [
-        [answer["file"], answer["error"]]
-        if "error" in answer
-        else [answer["file"], *(f"{one['class']} {one['probability']:.4f}" for one in answer["predictions"])]
-        for answer in answers
-    ]
-    columns = max(map(len, lines))
-    widths = [max((len(line[i]) for line in lines if len(line) > max(i, 2)), default=0) for i in range(columns)]
-    widths[0] = max(len(line[0]) for line in lines)
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=False)).rstrip() for line in lines
-    )
-
-
-def list_images(text: str) -> list[str]:
-    """The files that `--images` means: files and folders, comma-separated; of a folder all images inside, sorted.
-
-    Raises UserError for what does not exist and for a folder without images.
-    """
-    found = []
-    for part in [text] if Path(text).exists() else [part for part in text.split(",") if part]:
-        path = Path(part)
-        if not path.exists():
-            raise UserError(f"--images={part}: no such file or folder")
-        inside = folders.list_images(part) if path.is_dir() else [part]
-        if not inside:
-            raise UserError(f"--images={part}: no image in this folder")
-        found += inside
-    return found
-
-
-def image_files(files: Sequence[str], failed: dict[str, str]) -> "splits.Split":
-    """Image files as a split without labels, repaired as data/prepare.py does.
-
-    `failed` takes the reason for every file that cannot be used; a black picture stands in its place.
-    """
-    import tensorflow as tf
-
-    from data.repair import Unusable, repair
-
-    black = tf.io.encode_png(np.zeros((1, 1, 3), np.uint8)).numpy()
-
-    def usable(file: str) -> bytes:
-        try:
-            return repair(Path(file).read_bytes(), file).encoded
-        except OSError as error:
-            failed[file] = error.strerror or str(error)
-        except Unusable as error:
-            failed[file] = str(error)
-        return black
-
-    def serialized(_: Any) -> "tf.data.Dataset":
-        read: Callable[[], Iterator[bytes]] = lambda: map(usable, files)  # noqa: E731
-        return tf.data.Dataset.from_generator(read, output_signature=tf.TensorSpec([], tf.string))
-
-    def parse(encoded):
-        return encoded, tf.constant(0), tf.constant("")
-
-    return splits.Split(len(files), serialized, parse, tuple(files), records=False)

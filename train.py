@@ -14,8 +14,10 @@ from typing import Any
 
 import assembly
 import exporting
+import flag_tables
 import flags
 import networks
+import predicting
 import testing
 from common import (
     averages,
@@ -47,12 +49,12 @@ def main(family: str | None = None, arguments: list[str] | None = None) -> None:
     try:
         options = flags.parse(arguments)
         if options.mode is None:
-            raise UserError(f"give --mode: {', '.join(flags.MODES)}; for example: python {script} --mode train")
+            raise UserError(f"give --mode: {', '.join(flag_tables.MODES)}; for example: python {script} --mode train")
         start_tensorflow()
         modes = {
             "train": train,
             "test": testing.test,
-            "predict": testing.predict,
+            "predict": predicting.predict,
             "features": exporting.features,
             "export": exporting.export,
             "summary": summary,

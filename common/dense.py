@@ -8,8 +8,8 @@ network's input it sees every window of that size, a stride apart, in one pass, 
 import keras
 import numpy as np
 
-from common.layers import AveragePool, Conv
 from common.rewriting import Change, main_path, rewrite
+from common.windows import AveragePool, Conv
 
 
 def convert(model: keras.Model) -> keras.Model:

@@ -8,9 +8,9 @@ epsilon), one number a filter. So testing, predicting and exporting need not com
 import keras
 import numpy as np
 
-from common.layers import Conv
 from common.normalization import BatchNorm
 from common.rewriting import Change, rewrite
+from common.windows import Conv
 
 
 def fold(model: keras.Model) -> keras.Model:

@@ -15,9 +15,9 @@ import keras
 import numpy as np
 
 from common.errors import UserError
-from common.layers import Conv
 from common.normalization import BatchNorm
 from common.weight_files import Arrays
+from common.windows import Conv
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@ from dataclasses import fields
 
 import pytest
 
+import flag_tables
 import flags
 import networks
 from common.errors import UserError
@@ -59,14 +60,14 @@ def test_the_papers_recipe():
 
 
 def test_every_recipe_field_is_a_flag_and_every_recipe_flag_a_field():
-    named = [name for group in flags.RECIPE.values() for name in group]
+    named = [name for group in flag_tables.RECIPE.values() for name in group]
     assert sorted(named) == sorted(field.name for field in fields(Recipe))
 
 
 @pytest.mark.parametrize("family", ["alexnet", None])
 def test_help_shows_every_flag_with_its_default(family):
     text = flags.help_text("alexnet.py" if family else "train.py", family)
-    for group in flags.GROUPS.values():
+    for group in flag_tables.GROUPS.values():
         for flag in group:
             assert re.search(rf"^  --(\[no\])?{flag.name}\s", text, re.MULTILINE)
     assert max(map(len, text.splitlines())) <= 120

@@ -7,8 +7,8 @@ import networks
 import resnet34
 import tiny
 from common import folding, layers, rewriting
-from common.layers import Conv
 from common.normalization import BatchNorm
+from common.windows import Conv
 
 
 def stir(model, images):

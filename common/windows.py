@@ -1,0 +1,143 @@
+"""Layers with a window: convolution, max and average pooling, with the padding of the papers' frameworks.
+
+Padding is the number of zeros on every side; output size (W - F + 2P) / S + 1, rounded down, or up with `ceil=True` as
+Caffe's pools do.
+"""
+
+import math
+
+import keras
+import tensorflow as tf
+
+from common.errors import UserError
+
+
+def window_output(size: int | None, window: int, stride: int, padding: int, ceil: bool, layer: str) -> int | None:
+    """(W - F + 2P) / S + 1. Raises UserError where the window does not fit the input."""
+    if size is None:
+        return None
+    if size + 2 * padding < window:
+        raise UserError(f"{layer}: a {window}x{window} window does not fit a {size}x{size} map; use a larger image")
+    steps = (size + 2 * padding - window) / stride
+    return (math.ceil(steps) if ceil else math.floor(steps)) + 1
+
+
+def _padded(x, size, stride, pads, value=0.0):
+    """What explicit padding would be: (x, "SAME"), or (x with `value` about it, "VALID").
+
+    TensorFlow's kernels take explicit padding, oneDNN's do not, but for the forward convolution: the rest would fall
+    back on kernels that are slower, in bfloat16 by far. XLA has no such pools at all.
+
+    Args:
+        x: (N, H, W, C); H and W need not be known.
+        size, stride: of the window.
+        pads: side -> [before, after].
+        value: to pad with.
+    """
+    sides = x.shape[1:3]
+    if stride == 1 or None not in sides:
+        known = [side or 1 for side in sides]  # with stride 1 both paddings are the same at any size
+        wanted = [pads(side) for side in known]
+        totals = [max((math.ceil(side / stride) - 1) * stride + size - side, 0) for side in known]
+        if not any(map(any, wanted)):
+            return x, "VALID"
+        if wanted == [[total // 2, total - total // 2] for total in totals]:
+            return x, "SAME"
+    sides = tf.unstack(tf.shape(x)[1:3]) if None in sides else sides
+    return tf.pad(x, [[0, 0], *map(pads, sides), [0, 0]], constant_values=value), "VALID"
+
+
+@keras.saving.register_keras_serializable("common")
+class Conv(keras.layers.Layer):
+    """2-D convolution with explicit symmetric zero padding: (N, H, W, C) -> (N, H', W', filters), compute dtype.
+
+    Variables: `kernel` (k, k, C / groups, filters) and, with `use_bias`, `bias` (filters,), which starts at zero. No
+    copy of the input is made for the padding where TensorFlow's "SAME" pads as asked. With `groups` > 1 each
+    group sees its own slice of the channels (the two towers of AlexNet 2012); the slices are convolved one by one,
+    because TensorFlow's CPU kernel has no gradient for grouped filters.
+    """
+
+    def __init__(
+        self, filters, size, stride=1, padding=0, groups=1, use_bias=True, kernel_initializer="glorot_uniform", **kwargs
+    ):
+        super().__init__(**kwargs)
+        self.filters, self.size, self.stride, self.padding, self.groups = filters, size, stride, padding, groups
+        self.use_bias, self.kernel_initializer = use_bias, keras.initializers.get(kernel_initializer)
+
+    def build(self, input_shape):
+        shape = (self.size, self.size, input_shape[-1] // self.groups, self.filters)
+        self.kernel = self.add_weight(shape=shape, initializer=self.kernel_initializer, name="kernel")
+        self.bias = self.add_weight(shape=(self.filters,), initializer="zeros", name="bias") if self.use_bias else None
+
+    def compute_output_shape(self, input_shape):
+        n, height, width, _ = input_shape
+        height, width = (
+            window_output(side, self.size, self.stride, self.padding, False, self.name) for side in (height, width)
+        )
+        return (n, height, width, self.filters)
+
+    def call(self, x):
+        x, padding = _padded(x, self.size, self.stride, lambda _: [self.padding] * 2)
+        kernel = tf.convert_to_tensor(self.kernel)
+        if self.groups == 1:
+            x = tf.nn.conv2d(x, kernel, self.stride, padding)
+        else:
+            towers = zip(tf.split(x, self.groups, axis=-1), tf.split(kernel, self.groups, axis=-1), strict=True)
+            x = tf.concat([tf.nn.conv2d(part, weights, self.stride, padding) for part, weights in towers], axis=-1)
+        return x if self.bias is None else tf.nn.bias_add(x, tf.convert_to_tensor(self.bias))
+
+    def get_config(self):
+        own = {name: getattr(self, name) for name in ("filters", "size", "stride", "padding", "groups", "use_bias")}
+        own["kernel_initializer"] = keras.initializers.serialize(self.kernel_initializer)
+        return super().get_config() | own
+
+
+@keras.saving.register_keras_serializable("common")
+class MaxPool(keras.layers.Layer):
+    """Max pooling with explicit padding: (N, H, W, C) -> (N, H', W', C). Padded places never win.
+
+    `ceil=True` lets the last window hang over the edge, as Caffe's pools do (GoogLeNet's 112-56-28-14-7).
+    """
+
+    def __init__(self, size, stride, padding=0, ceil=False, **kwargs):
+        super().__init__(**kwargs)
+        self.size, self.stride, self.padding, self.ceil = size, stride, padding, ceil
+
+    def compute_output_shape(self, input_shape):
+        n, height, width, channels = input_shape
+        height, width = (
+            window_output(side, self.size, self.stride, self.padding, self.ceil, self.name) for side in (height, width)
+        )
+        return (n, height, width, channels)
+
+    def _pads(self, side):
+        """Rows before and after along one axis; `ceil` adds what the last, overhanging window needs."""
+        over = -(side + 2 * self.padding - self.size) % self.stride if self.ceil else 0
+        return [self.padding, self.padding + over]
+
+    def call(self, x):
+        x, padding = _padded(x, self.size, self.stride, self._pads, -math.inf)
+        return tf.nn.max_pool2d(x, self.size, self.stride, padding)
+
+    def get_config(self):
+        return super().get_config() | {name: getattr(self, name) for name in ("size", "stride", "padding", "ceil")}
+
+
+@keras.saving.register_keras_serializable("common")
+class AveragePool(keras.layers.Layer):
+    """Average pooling without padding: (N, H, W, C) -> (N, H', W', C)."""
+
+    def __init__(self, size, stride, **kwargs):
+        super().__init__(**kwargs)
+        self.size, self.stride = size, stride
+
+    def compute_output_shape(self, input_shape):
+        n, height, width, channels = input_shape
+        height, width = (window_output(side, self.size, self.stride, 0, False, self.name) for side in (height, width))
+        return (n, height, width, channels)
+
+    def call(self, x):
+        return tf.nn.avg_pool2d(x, self.size, self.stride, "VALID")
+
+    def get_config(self):
+        return super().get_config() | {"size": self.size, "stride": self.stride}
