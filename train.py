@@ -24,6 +24,7 @@ from common import (
     checkpoints,
     distribution,
     finetuning,
+    memory,
     monitor,
     optimizers,
     pipeline,
@@ -43,10 +44,10 @@ def main(family: str | None = None, arguments: list[str] | None = None) -> None:
     """Runs the command line and exits: 0, or the exit code of a user's mistake, which is said in one line."""
     arguments = sys.argv[1:] if arguments is None else arguments
     script = flags.script_name()
-    if flags.wants_help(arguments):
-        print(flags.help_text(script, family))
-        sys.exit(0)
     try:
+        if flags.wants_help(arguments):
+            print(flags.help_text(script, family), flush=True)
+            sys.exit(0)
         options = flags.parse(arguments)
         if options.mode is None:
             raise UserError(f"give --mode: {', '.join(flag_tables.MODES)}; for example: python {script} --mode train")
@@ -60,17 +61,22 @@ def main(family: str | None = None, arguments: list[str] | None = None) -> None:
             "summary": summary,
         }
         modes[options.mode](options, family)
+        sys.stdout.flush()
     except UserError as error:
         print(f"{script}: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except BrokenPipeError:  # what stands behind the pipe, say head, has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
 
 
 def start_tensorflow() -> None:
     """Imports TensorFlow without what its C++ part says before its log level counts (no GPU, and the like).
 
     oneDNN's kernels are on, which TensorFlow leaves off on x86 processors without AVX-512 VNNI or AMX; they are faster
-    there too (docs/speed.md). TF_ENABLE_ONEDNN_OPTS=0 in the environment turns them off.
+    there too (docs/speed.md). TF_ENABLE_ONEDNN_OPTS=0 in the environment turns them off. Freed memory is kept.
     """
+    memory.keep_freed()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     sys.stderr.flush()

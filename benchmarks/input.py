@@ -202,8 +202,10 @@ def measure(options: argparse.Namespace, folder: Path, say=print) -> list[Result
     """
     from common import pipeline, sources
     from common.errors import UserError
+    from common.memory import keep_freed
     from common.recipe import Recipe
 
+    keep_freed()  # as the program does; the bare decoder has it too
     data, batch = sources.open_dataset(options.dataset), options.batch_size
     split = data.splits["train"]
     recipe = Recipe(crop=options.crop, flip=True)

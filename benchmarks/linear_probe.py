@@ -36,13 +36,23 @@ def load(folder: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def fit(features: np.ndarray, labels: np.ndarray, strengths: list[float], seed: int = 0) -> tuple[Pipeline, float]:
-    """The classifier fitted on everything, and the C it was fitted with."""
+    """The classifier fitted on everything, and the C it was fitted with.
+
+    Raises UserError where a tenth cannot hold an image of every class and leave one of each.
+    """
 
     def classifier(c: float) -> Pipeline:
         return make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=2000))
 
     best = strengths[0]
     if len(strengths) > 1:
+        images = np.unique(labels, return_counts=True)[1]
+        if images.min() < 2 or len(labels) < 10 * len(images):
+            raise UserError(
+                f"{len(labels)} images of {len(images)} classes, {images.min()} of the rarest, are too few to choose "
+                "among several --c; give one",
+                1,
+            )
         kept = train_test_split(features, labels, test_size=0.1, random_state=seed, stratify=labels)
         train, held, train_labels, held_labels = kept
         scores = [classifier(c).fit(train, train_labels).score(held, held_labels) for c in strengths]

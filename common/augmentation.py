@@ -86,9 +86,13 @@ def pad_crop(image: tf.Tensor, seed: tf.Tensor, pad: int = 4) -> tf.Tensor:
     return tf.ensure_shape(tf.slice(padded, tf.pad(corner, [[0, 1]]), [height, width, 3]), (height, width, 3))
 
 
-def flip(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Left and right exchanged in half of all cases, as `tf.image.stateless_random_flip_left_right` does."""
-    return tf.raw_ops.Reverse(tensor=image, dims=_uniform([1], seed) < [-1.0, 0.5, -1.0])
+def flip(seed: tf.Tensor) -> tf.Tensor:
+    """Whether to exchange left and right, in half of all cases, as `tf.image.stateless_random_flip_left_right` does.
+
+    Returns:
+        Scalar bool.
+    """
+    return _uniform([], seed) < 0.5
 
 
 def brightness(amount: float, seed: tf.Tensor) -> tf.Tensor:

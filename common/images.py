@@ -69,7 +69,9 @@ def cut(image: tf.Tensor, window: tf.Tensor, size: int) -> tf.Tensor:
     return tf.slice(resize(image, shape), tf.pad(corner, [[0, 1]]), [size, size, 3])
 
 
-def read_window(encoded: tf.Tensor, choose: Chooser, size: int, exact: bool = False) -> tf.Tensor:
+def read_window(
+    encoded: tf.Tensor, choose: Chooser, size: int, exact: bool = False, mirror: tf.Tensor | None = None
+) -> tf.Tensor:
     """Decodes the part of a picture that a window needs and brings it to size x size.
 
     Only the window is decoded, and resized, after its edges moved to the nearest whole pixels; where it is much
@@ -81,6 +83,7 @@ def read_window(encoded: tf.Tensor, choose: Chooser, size: int, exact: bool = Fa
         choose: (height, width) of the picture, (2,) int32 -> window.
         size: of the output, in pixels.
         exact: see above; for tests and predictions.
+        mirror: scalar bool, left and right exchanged; done before resizing, where a picture is bytes.
 
     Returns:
         (size, size, 3) float32, 0..255.
@@ -114,10 +117,14 @@ def read_window(encoded: tf.Tensor, choose: Chooser, size: int, exact: bool = Fa
     decoded = tf.slice(decoded, tf.pad(corner - origin, [[0, 1]]), tf.concat([corners[1] - corner, [3]], 0))
     brought = tf.cond(
         crops,
-        lambda: cut(decoded, tf.stack([first - tf.cast(corner, tf.float32), extent]), size),
-        lambda: resize(decoded, tf.constant([size, size])),
+        lambda: _mirrored(cut(decoded, tf.stack([first - tf.cast(corner, tf.float32), extent]), size), mirror),
+        lambda: resize(_mirrored(decoded, mirror), tf.constant([size, size])),
     )
     return tf.ensure_shape(brought, (size, size, 3))
+
+
+def _mirrored(image: tf.Tensor, mirror: tf.Tensor | None) -> tf.Tensor:
+    return image if mirror is None else tf.raw_ops.Reverse(tensor=image, dims=tf.stack([False, mirror, False]))
 
 
 def _decode_part(encoded: tf.Tensor, corner: tf.Tensor, extents: tf.Tensor) -> tf.Tensor:

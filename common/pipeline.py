@@ -112,9 +112,8 @@ def _augment(preprocessing: Preprocessing, recipe: Recipe, info: DatasetInfo) ->
             choose = augmentation.inception_crop(seeds[0])
         else:
             choose = images.centre_crop(short_side, size)
-        image = images.read_window(encoded, choose, size, exact=recipe.crop in ("pad", "none"))
-        if recipe.flip and info.flip:
-            image = augmentation.flip(image, seeds[1])
+        mirror = augmentation.flip(seeds[1]) if recipe.flip and info.flip else None
+        image = images.read_window(encoded, choose, size, recipe.crop in ("pad", "none"), mirror)
         if recipe.contrast:
             image = augmentation.contrast(image, recipe.contrast, seeds[2])
         if recipe.brightness:

@@ -138,6 +138,16 @@ def test_the_linear_probe_learns_from_features(capsys):
         linear_probe.main(["train", "nowhere"])
 
 
+@pytest.mark.parametrize("labels", [[0] * 20 + [1], [0, 0, 1, 1] * 4])
+def test_a_linear_probe_of_too_few_images_wants_one_strength(labels):
+    features = np.eye(2, dtype=np.float32)[labels]
+    with pytest.raises(UserError, match="are too few to choose among several --c; give one"):
+        linear_probe.fit(features, np.array(labels), [0.1, 1.0])
+    model, strength = linear_probe.fit(features, np.array(labels), [1.0])
+    assert strength == 1.0
+    assert model.predict([[1, 0], [0, 1]]).tolist() == [0, 1]
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -1,5 +1,8 @@
 import re
+import subprocess
+import sys
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 
@@ -78,3 +81,13 @@ def test_help_shows_every_flag_with_its_default(family):
 @pytest.mark.parametrize("spelling", ["--help", "-h", "-help", "--helpfull"])
 def test_all_spellings_of_help(spelling):
     assert flags.wants_help(["--mode", "train", spelling])
+
+
+def test_help_may_be_cut_short_by_what_reads_it():
+    root = Path(flags.__file__).parent
+    with subprocess.Popen(
+        [sys.executable, "alexnet.py", "--help"], cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as program:
+        program.stdout.close()
+        assert program.stderr.read() == b""
+    assert program.returncode == 1

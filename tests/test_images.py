@@ -153,6 +153,20 @@ def test_a_small_picture_is_not_moved_to_whole_pixels():
         np.testing.assert_allclose(got, resized[corner : corner + 56, 4:60], atol=1e-2)
 
 
+@pytest.mark.parametrize("form", ["PNG", "JPEG"])
+@pytest.mark.parametrize(("place", "size"), [((3, 7, 25, 31), 24), ((3, 7, 24, 24), 24), ((0.3, 5.6, 9.2, 8.8), 40)])
+def test_a_mirrored_window_is_the_window_mirrored(form, place, size):
+    """Shrunk, untouched, and much enlarged between pixels."""
+    encoded = encode(noise(40, 50), form)
+    plain, same, mirrored = (
+        images.read_window(encoded, fixed(*place), size, mirror=mirror)
+        for mirror in (None, tf.constant(False), tf.constant(True))
+    )
+    np.testing.assert_array_equal(same, plain)
+    np.testing.assert_allclose(mirrored, plain.numpy()[:, ::-1], atol=1e-3)
+    assert np.abs(mirrored - plain).max() > 50
+
+
 def test_windows_reach_the_picture_s_last_pixel():
     encoded = encode(noise(37, 53), "JPEG")
     for size in (16, 24, 37, 50):
