@@ -5,6 +5,7 @@ import math
 import signal
 import time
 from contextlib import contextmanager, nullcontext
+from functools import cache
 from pathlib import Path
 
 import tensorflow as tf
@@ -126,6 +127,7 @@ def fit(job: Job, state: State, recipe_text: str) -> State:
     if report and state.step == 0:
         report.board.text("recipe", recipe_text)
     batches = iter(distribution.distribute(job.training(state.step), job.devices))
+    validation = cache(lambda: distribution.distribute(job.validation(), job.devices))  # built once, when first needed
 
     def seconds_left() -> float:
         per_step = (time.perf_counter() - begun) / max(state.step - begun_step, 1)
@@ -139,8 +141,7 @@ def fit(job: Job, state: State, recipe_text: str) -> State:
 
     def validate() -> None:
         with job.average.swapped() if job.average is not None else nullcontext():
-            batches = distribution.distribute(job.validation(), job.devices)
-            result = evaluation.evaluate(eval_fn, batches, job.splits["validation"])
+            result = evaluation.evaluate(eval_fn, validation(), job.splits["validation"])
         l2 = float(losses.regularisation(decayed, job.recipe.weight_decay, optimizers.l1_in_loss(job.recipe)))
         row = {"step": state.step, "epoch": state.step // job.steps_per_epoch, "split": "validation"}
         row |= {"learning_rate": rate, "data_loss": result.loss, "l2_loss": l2, "loss": result.loss + l2}

@@ -18,6 +18,7 @@ def run(monkeypatch, tmp_path):
     return tmp_path / "run"
 
 
+@pytest.mark.slow
 def test_a_run_is_like_itself_and_every_difference_is_found(run, monkeypatch, tmp_path):
     assert faults.differences(run, run) == []
     tiny.start("other", "--keep", "3", "--save_every", "10", "--epochs", "1", "--seed", "1")
@@ -28,6 +29,7 @@ def test_a_run_is_like_itself_and_every_difference_is_found(run, monkeypatch, tm
     assert "TensorBoard's curves have other steps" in faults.differences(run, tmp_path / "other")
 
 
+@pytest.mark.slow
 def test_no_damage_loads_and_the_checkpoint_stays_as_it_was(run):
     before = {path: path.read_bytes() for path in checkpoints.folders(run)[0].iterdir()}
     tried, loaded = faults.damage(run)
@@ -35,6 +37,7 @@ def test_no_damage_loads_and_the_checkpoint_stays_as_it_was(run):
     assert {path: path.read_bytes() for path in before} == before
 
 
+@pytest.mark.slow
 def test_damage_that_is_not_noticed_is_told(run, monkeypatch):
     monkeypatch.setattr(checkpoints, "_digest", lambda path: "same")
     for folder in checkpoints.folders(run):

@@ -31,6 +31,7 @@ def test_a_checkpoint_stays_for_every_cycle():
     assert [int(folder.name[-8:]) for folder in checkpoints.snapshots(Path("run"))] == ends
 
 
+@pytest.mark.slow
 def test_snapshots_survive_a_resume_that_does_not_ask_for_them(monkeypatch):
     class Killed(BaseException):
         pass

@@ -5,6 +5,8 @@ import sys
 import textwrap
 from pathlib import Path
 
+import pytest
+
 MIRRORED = """
     import numpy as np, keras, tensorflow as tf
     from common import averages, optimizers
@@ -53,6 +55,7 @@ MIRRORED = """
 """
 
 
+@pytest.mark.slow
 def test_two_replicas_step_as_one_with_and_without_clipping():
     """Each replica has its own gradient; clipped is their sum, so one replica with that sum must do the same."""
     command = [sys.executable, "-c", textwrap.dedent(MIRRORED)]

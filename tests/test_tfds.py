@@ -67,6 +67,7 @@ def test_images_are_copied_and_missing_splits_cut_off(tiny, tmp_path):
 
 
 @pytest.mark.parametrize("tiny", [None], indirect=True)
+@pytest.mark.slow
 def test_workers_read_the_same(tiny, tmp_path):
     source = tfds.open_source("tfds:tiny")
     writer.write(source, tmp_path / "here", writer.Options(shards=2))

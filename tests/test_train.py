@@ -50,7 +50,7 @@ def read_metrics(run: str) -> list[dict]:
         return list(csv.DictReader(file))
 
 
-@pytest.mark.parametrize("ema", ["0", "0.9"])
+@pytest.mark.parametrize("ema", ["0", pytest.param("0.9", marks=pytest.mark.slow)])
 def test_the_test_command_repeats_the_figure_of_the_training(capsys, ema):
     tiny.start("ckpt/tiny", "--ema", ema)
     printed = last_line(capsys)
@@ -122,7 +122,7 @@ def test_the_best_is_the_highest_top1_and_among_equals_the_lowest_loss(monkeypat
     assert json.loads(Path("run/results.json").read_text())["checkpoint"] == "run/checkpoints/step-00000057"
 
 
-@pytest.mark.parametrize("ema", ["0", "0.9"])
+@pytest.mark.parametrize("ema", ["0", pytest.param("0.9", marks=pytest.mark.slow)])
 def test_an_interrupted_run_ends_like_an_undisturbed_one(monkeypatch, ema):
     settings = ("--save_every", "5", "--log_every", "4", "--schedule", "cosine", "--ema", ema)
     tiny.start("whole", *settings)
@@ -194,6 +194,7 @@ def test_a_second_process_on_the_same_run_is_refused(capsys):
     assert error.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_run_killed_before_its_first_checkpoint_begins_again(monkeypatch):
     class Killed(BaseException):
         pass
@@ -215,7 +216,7 @@ def test_a_run_killed_before_its_first_checkpoint_begins_again(monkeypatch):
     assert len(list(Path("killed/tensorboard").glob("events.*"))) == 1
 
 
-@pytest.mark.parametrize("where", ["checkpoints.save", "MetricsFile.add"])
+@pytest.mark.parametrize("where", ["checkpoints.save", pytest.param("MetricsFile.add", marks=pytest.mark.slow)])
 def test_a_full_disk_is_one_line_and_leaves_the_last_checkpoint(monkeypatch, capsys, where):
     """TensorFlow's and Python's ways of saying ENOSPC, while the second checkpoint or row is written."""
     owner, name = {"checkpoints.save": (tf.train.Checkpoint, "write"), "MetricsFile.add": (MetricsFile, "add")}[where]

@@ -37,7 +37,7 @@ def test_a_compiled_run_trains_as_the_other_and_resumes_only_as_itself(here, cap
     assert "jit: True -> False" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arch", ["alexnet_two_towers", "googlenet"])
+@pytest.mark.parametrize("arch", ["alexnet_two_towers", pytest.param("googlenet", marks=pytest.mark.slow)])
 def test_every_layer_compiles(arch):
     """Groups, LRN, dropout, ceil pools, auxiliary heads, concatenation; tiny has batch norm."""
     architecture = networks.find(arch)
