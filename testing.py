@@ -18,6 +18,7 @@ from common import (
     evaluation,
     faults,
     folding,
+    machine,
     mistakes,
     monitor,
     pipeline,
@@ -263,7 +264,7 @@ def _look_up(split: "sources.Split", places: np.ndarray) -> tuple[list[str], dic
 
     names, found = [], {}
     with faults.named(split):
-        read_all = split.serialized(None).enumerate().map(read, num_parallel_calls=tf.data.AUTOTUNE)
+        read_all = machine.parallel_map(split.serialized(None).enumerate(), read)
         for place, (name, encoded) in enumerate(read_all.prefetch(64).as_numpy_iterator()):
             names.append(name.decode("utf-8", "surrogateescape"))
             if encoded:

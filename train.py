@@ -24,7 +24,7 @@ from common import (
     checkpoints,
     distribution,
     finetuning,
-    memory,
+    machine,
     monitor,
     optimizers,
     pipeline,
@@ -76,7 +76,7 @@ def start_tensorflow() -> None:
     oneDNN's kernels are on, which TensorFlow leaves off on x86 processors without AVX-512 VNNI or AMX; they are faster
     there too (docs/speed.md). TF_ENABLE_ONEDNN_OPTS=0 in the environment turns them off. Freed memory is kept.
     """
-    memory.keep_freed()
+    machine.keep_freed_memory()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     sys.stderr.flush()

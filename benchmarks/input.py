@@ -99,13 +99,13 @@ def decoding(contents: list[bytes], batch_size: int) -> Iterator:
     """The limit, endlessly: every element stands for `batch_size` JPEGs that were decoded."""
     import tensorflow as tf
 
-    from common import images
+    from common import images, machine
 
     def decode(content):
         return tf.shape(tf.io.decode_jpeg(content, channels=3, dct_method=images.DCT))
 
     listed = tf.data.Dataset.from_tensor_slices(contents).repeat()
-    decoded = listed.map(decode, tf.data.AUTOTUNE, deterministic=True).batch(batch_size, drop_remainder=True)
+    decoded = machine.parallel_map(listed, decode).batch(batch_size, drop_remainder=True)
     options = tf.data.Options()
     options.threading.max_intra_op_parallelism = 1  # as ours
     return iter(decoded.prefetch(2).with_options(options))
@@ -202,10 +202,10 @@ def measure(options: argparse.Namespace, folder: Path, say=print) -> list[Result
     """
     from common import pipeline, sources
     from common.errors import UserError
-    from common.memory import keep_freed
+    from common.machine import keep_freed_memory
     from common.recipe import Recipe
 
-    keep_freed()  # as the program does; the bare decoder has it too
+    keep_freed_memory()  # as the program does; the bare decoder has it too
     data, batch = sources.open_dataset(options.dataset), options.batch_size
     split = data.splits["train"]
     recipe = Recipe(crop=options.crop, flip=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from common import images
+from common import images, machine
 from common.errors import UserError
 from common.splits import Split
 
@@ -69,7 +69,7 @@ def _failure(dataset: tf.data.Dataset, check: Callable) -> tuple[int, tf.errors.
     """(number of the first element for which `check` fails, its error), None where all pass."""
     passed = 0
     try:
-        for _ in dataset.map(check, tf.data.AUTOTUNE, deterministic=True).batch(1).prefetch(2):
+        for _ in machine.parallel_map(dataset, check).batch(1).prefetch(2):
             passed += 1
     except ERRORS as error:
         return passed, error

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 import tensorflow as tf
 
-from common import colours, splits
+from common import colours, machine, splits
 from common.errors import UserError
 from common.records import DatasetInfo, Shard, SplitInfo
 from common.splits import Dataset
@@ -144,7 +144,7 @@ def _synsets(files: Files) -> tuple[tuple[str, ...], list[str]]:
         )
     }
     sampled = tf.data.TFRecordDataset(paths).take(NAMED_WITHIN).batch(64)
-    for batch in sampled.map(lambda some: tf.io.parse_example(some, fields), tf.data.AUTOTUNE).as_numpy_iterator():
+    for batch in machine.parallel_map(sampled, lambda some: tf.io.parse_example(some, fields)).as_numpy_iterator():
         for label, synset, text in zip(*(batch[name] for name in fields), strict=True):
             if synset and label not in names:
                 names[label], words[label] = synset.decode("utf-8", "replace"), text.decode("utf-8", "replace")

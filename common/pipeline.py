@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from common import augmentation, images
+from common import augmentation, images, machine
 from common.errors import UserError
 from common.recipe import Recipe
 from common.records import DatasetInfo
@@ -195,7 +195,7 @@ def training(
     numbered = order(split, batch_size=batch_size, seed=seed, start_step=start_step)
     if workers > 1:
         numbered = numbered.filter(lambda number, _: number % batch_size // share == worker)
-    batches = numbered.map(load, num_parallel_calls=tf.data.AUTOTUNE).batch(share, drop_remainder=True)
+    batches = machine.parallel_map(numbered, load).batch(share, drop_remainder=True)
     return _options(batches.prefetch(2))
 
 
@@ -219,7 +219,7 @@ def one_pass(
     batch_size: int,
     worker: int = 0,
     workers: int = 1,
-    parallel: int = tf.data.AUTOTUNE,
+    parallel: int | None = None,
 ) -> tf.data.Dataset:
     """One pass in the stored order: batches of what `show` makes, labels (B,) int32, valid (B,) bool, index (B,) int64.
 
@@ -231,7 +231,7 @@ def one_pass(
         show: encoded bytes -> tensors of static shape.
         batch_size: pictures in a global batch.
         worker, workers: which part of every global batch is wanted.
-        parallel: how many pictures are made ready at the same time.
+        parallel: how many pictures are made ready at the same time; None: one a core.
     """
     share = _share(batch_size, worker, workers)
 
@@ -246,7 +246,7 @@ def one_pass(
     batches, rest = divmod(split.examples, batch_size)
     own = batches * share + min(max(rest - worker * share, 0), share)
     missing = (batches + bool(rest)) * share - own
-    loaded = numbered.map(load, num_parallel_calls=parallel)
+    loaded = machine.parallel_map(numbered, load, parallel)
     shown = [tf.zeros(spec.shape, spec.dtype) for spec in loaded.element_spec[:-3]]
     nothing = (*shown, tf.constant(0), tf.constant(False), tf.constant(-1, tf.int64))
     filled = loaded.concatenate(tf.data.Dataset.from_tensors(nothing).repeat(missing))

@@ -4,7 +4,6 @@ Scores are averaged as probabilities: over the views of a picture, then over net
 arithmetic is done on log p (log-mean-exp), so that a loss of more than 100 nats is still a number.
 """
 
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from common import crops, faults, images, monitor, pipeline
+from common import crops, faults, images, machine, monitor, pipeline
 from common.distribution import Devices, distribute
 from common.evaluation import Metrics, main_logits
 from common.pipeline import Preprocessing
@@ -232,7 +231,7 @@ def _cropped(members, views: list[View], split: Split, devices: Devices, batch_s
         return parts if replicas == 1 else tuple(devices.strategy.gather(part, axis=0) for part in parts)
 
     # All crops of a picture are made at once: many crops, few pictures in the making.
-    parallel = max(2, min(os.cpu_count() or 2, 1024 // views[0].count))
+    parallel = max(2, min(machine.cores(), 1024 // views[0].count))
     batches = pipeline.one_pass(
         split,
         show,
@@ -278,7 +277,7 @@ def _dense(members, views: list[View], split: Split, devices: Devices, batch_siz
             each.append(of_pictures(member.model, shown[starts[number] : starts[number + 1]]))
         return _summed_up(each, labels), labels, index
 
-    loaded = split.serialized(None).enumerate().map(load, num_parallel_calls=tf.data.AUTOTUNE)
+    loaded = machine.parallel_map(split.serialized(None).enumerate(), load)
     batches = by_shape(loaded.prefetch(2 * len(sides)).as_numpy_iterator(), at_once, held=4 * at_once)
     return lambda *batch: tuple(part.numpy() for part in step(*batch)), batches
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from common import machine
 from common.errors import UserError
 
 if TYPE_CHECKING:
@@ -219,7 +220,7 @@ def _fault(path: Path, shard: Shard, counts: list[int]) -> str | None:
         return f"{path.stat().st_size} bytes long instead of {shard.bytes}"
     examples = 0
     try:
-        checked = tf.data.TFRecordDataset(str(path)).map(check, tf.data.AUTOTUNE, deterministic=True)
+        checked = machine.parallel_map(tf.data.TFRecordDataset(str(path)), check)
         for label, name, size in checked.as_numpy_iterator():
             if not 0 <= label < len(counts) or not size:
                 return f"record {examples} ({name.decode(errors='backslashreplace')}): label {label}, {size} values"

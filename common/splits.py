@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import tensorflow as tf
 
-from common import colours, images
+from common import colours, images, machine
 from common.errors import UserError
 from common.records import DatasetInfo
 
@@ -111,8 +111,9 @@ def record_split(
             return tf.data.Dataset.range(len(files)).flat_map(read)
         seed = tf.cast(seed, tf.int64)
         order = tf.argsort(tf.random.stateless_uniform([len(files)], tf.stack([seed, 0])))
+        open_files = min(OPEN_SHARDS, len(files))
         in_turns = tf.data.Dataset.from_tensor_slices(order).interleave(
-            read, cycle_length=min(OPEN_SHARDS, len(files)), block_length=4, num_parallel_calls=tf.data.AUTOTUNE
+            read, open_files, block_length=4, num_parallel_calls=min(machine.cores(), open_files)
         )
         return _shuffle(in_turns, buffer, seed)
 
@@ -186,7 +187,7 @@ def measure_colours(encoded: tf.data.Dataset) -> colours.Statistics:
         apart = tf.maximum(tf.reduce_min(tf.shape(image)[:2]) // 64, 1)
         return image[::apart, ::apart]
 
-    pixels = encoded.map(grid, tf.data.AUTOTUNE, deterministic=True).prefetch(2).ignore_errors()
+    pixels = machine.parallel_map(encoded, grid).prefetch(2).ignore_errors()
     sums = colours.total(map(colours.measure, pixels.as_numpy_iterator()))
     if not sums.pixels:
         raise UserError("none of the training images can be decoded; look at them with data/prepare.py", 1)

@@ -20,6 +20,7 @@ from pathlib import Path
 if __package__ in (None, ""):  # run as a script: sys.path begins with data/ instead of the repository's root
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
+from common import machine
 from common.errors import UserError
 
 SHOWN = 20  # of the skipped and repaired files, how many are printed
@@ -112,8 +113,7 @@ def prepare(options: argparse.Namespace) -> None:
         source = dataclasses.replace(source, flip=False)
     sizes = ", ".join(f"{split} {len(items):,}" for split, items in source.splits.items())
     print(f"{source.kind}: {source.name}, {len(source.classes):,} classes, {sizes}", flush=True)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    workers = cores if options.workers is None else options.workers
+    workers = machine.cores() if options.workers is None else options.workers
     settings = writer.Options(options.resize, options.seed, options.shards, options.mean_image)
     outcome = writer.write(source, folder, settings, workers, options.strict, quiet=False)
     for title, rows in (("repaired", outcome.repaired), ("skipped", outcome.skipped)):

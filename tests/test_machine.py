@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from common import memory
+from common import machine
 
 # 20,000 KB that are taken and freed in parts: their pages come back at no cost where the process kept them.
 CODE = """
 import resource
-from common import memory
+from common import machine
 if {keep}:
-    assert memory.keep_freed()
+    assert machine.keep_freed_memory()
 take = lambda: [b"x" * size for size in range(500_000, 500_040)]
 take()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -21,10 +21,10 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 
-@pytest.mark.skipif(not memory.keep_freed(), reason="glibc's allocator only")
+@pytest.mark.skipif(not machine.keep_freed_memory(), reason="glibc's allocator only")
 def test_freed_memory_is_kept():
     def faults(keep: bool) -> int:
-        root = Path(memory.__file__).resolve().parents[1]
+        root = Path(machine.__file__).resolve().parents[1]
         command = [sys.executable, "-c", CODE.format(keep=keep)]
         return int(subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout)
 

@@ -1,0 +1,48 @@
+"""What this process has of the machine: processors and memory."""
+
+import ctypes
+import os
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+# Parameters of glibc's mallopt(3).
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4
+
+
+def cores() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def parallel_map(dataset: "tf.data.Dataset", function: Callable, at_once: int | None = None) -> "tf.data.Dataset":
+    """`dataset.map(function)`, in order, on `at_once` elements at the same time, by default one a core.
+
+    tf.data's own tuning is off: it would find that number, and when an iterator is given up its thread may sleep on
+    for as long as a minute, and the program with it.
+    """
+    import tensorflow as tf
+
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.map(function, num_parallel_calls=at_once or cores(), deterministic=True).with_options(options)
+
+
+def keep_freed_memory() -> bool:
+    """Lets glibc keep memory that was freed, for the next picture or map, in place of giving it back to the system.
+
+    By default a tensor of more than 128 KB is a mapping of its own: every one begins with a fault for each of its pages
+    and ends with their return. A picture of 224x224x3 float32 is 150 pages, and it is made several times on its way
+    through the input pipeline (docs/speed.md has what it costs). The process holds its highest need from then on.
+
+    Returns:
+        True where it was done: on Linux with glibc.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    wanted = ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, 2**31 - 1), (_TOP_PAD, 64 * 2**20))
+    return mallopt is not None and all([mallopt(name, value) == 1 for name, value in wanted])
