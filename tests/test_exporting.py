@@ -92,6 +92,7 @@ def test_whole_numbers_are_8_bit_and_take_uint8():
         assert {t["dtype"] for t in kernels} == {np.int8 if kind is np.uint8 else np.float32}
 
 
+@pytest.mark.slow
 def test_verification_tells_a_file_that_answers_otherwise(capfd):
     model, config = network()
     model.get_layer("fc").bias.assign(np.arange(10.0)[::-1] * 3)

@@ -334,7 +334,7 @@ def test_the_published_resnet20_reaches_its_accuracy_on_cifar10():
     assert prepare.main(["--source", "cifar10.npz", "--out", "cifar10", "--workers", "0"]) == 0
     file = str(Path(REAL, "resnet20-cifar10.npz"))
     train.main("resnet34", ["--mode", "test", "--restore", file, "--dataset", "cifar10"])
-    (run,) = Path("ckpt/imported").iterdir()
+    (run,) = Path("ckpt/imported").glob("resnet20-*")
     results = json.loads((run / "results.json").read_text())
     assert results["images"] == 10_000
     assert results["top1"] == pytest.approx(0.9173, abs=0.0005)
