@@ -14,7 +14,6 @@ batches is read while the memory of the process is watched.
 """
 
 import argparse
-import csv
 import json
 import os
 import pickle
@@ -23,13 +22,14 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from benchmarks.loader_torch import turn
+from benchmarks.rounds import ratio, write_csv
 
 ROOT = Path(__file__).resolve().parents[1]
 CROPS = ("random", "scale", "inception")
@@ -124,11 +124,6 @@ def rounds(contenders: dict[str, Turn], count: int, seconds: float) -> dict[str,
     return rates
 
 
-def ratio(ours: list[float], theirs: list[float]) -> float:
-    """The median of the rounds' ratios."""
-    return statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
-
-
 def results(rates: dict[str, list[float]]) -> list[Result]:
     """A line for every contender."""
     loader = rates.get("loader")
@@ -171,14 +166,6 @@ def table(lines: list[Result]) -> str:
             f"{line.of_decode:9.0%} {times}".rstrip()
         )
     return "\n".join(rows)
-
-
-def write_csv(lines: list[Result], file: Path) -> None:
-    """A header and a line for every result, its columns the fields of Result."""
-    with open(file, "w", newline="", encoding="utf-8") as opened:
-        writer = csv.DictWriter(opened, [field.name for field in fields(Result)], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(map(asdict, lines))
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:

@@ -15,7 +15,6 @@ Peers are optional: pip install -r benchmarks/requirements.txt brings PyTorch; a
 """
 
 import argparse
-import csv
 import json
 import os
 import statistics
@@ -23,13 +22,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import graph as graphs
 from benchmarks.contenders import APPLICATIONS, MATRIX, Task, build_ours
+from benchmarks.rounds import ratio, write_csv
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 ROOT = Path(__file__).resolve().parents[1]
@@ -181,11 +181,6 @@ def run(found: list[Contender], rounds: int, seconds: float, say=print) -> list[
     return workers
 
 
-def ratio(ours: list[float], theirs: list[float]) -> float:
-    """The median of the rounds' ratios: both rates were taken within seconds of each other."""
-    return statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
-
-
 def results(workers: list[Worker], multiply_adds: int) -> list[Result]:
     """A line for every contender but the matrix products."""
     lines = []
@@ -268,14 +263,6 @@ def multiply_adds(arch: str, mode: str, classes: int, image_size: int) -> int:
 
     counted = summary.summarise(networks.find(arch), classes, image_size)
     return measure.add_up(counted.rows + (counted.heads if mode == "train" else ())).multiply_adds
-
-
-def write_csv(lines: list[Result], file: Path) -> None:
-    """A header and a line for every result, its columns the fields of Result."""
-    with open(file, "w", newline="", encoding="utf-8") as opened:
-        writer = csv.DictWriter(opened, [field.name for field in fields(Result)], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(map(asdict, lines))
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
