@@ -12,6 +12,7 @@ import tensorflow as tf
 
 DCT = "INTEGER_ACCURATE"  # TF's own default is the fast, less exact one; the same picture must give the same pixels
 MOST_ENLARGED = 1.5  # a window enlarged more than this is not moved to whole pixels: they would be seen as steps
+LARGE = (4, 8, 16)  # a window so many times the output is decoded at 1/2, 1/4, 1/8 of the picture's size
 ROUNDING = 1e-3  # of float32 arithmetic, in pixels: 10.00001 does not reach into the next one
 
 Chooser = Callable[[tf.Tensor], tf.Tensor]
@@ -75,8 +76,10 @@ def read_window(
     """Decodes the part of a picture that a window needs and brings it to size x size.
 
     Only the window is decoded, and resized, after its edges moved to the nearest whole pixels; where it is much
-    enlarged, they move outwards and the rest is cropped afterwards, to half a pixel of the output. With `exact` the
-    whole picture is decoded, resized and cropped. All three are the same where the window has the output's size.
+    enlarged, they move outwards and the rest is cropped afterwards, to half a pixel of the output. Of a window many
+    times as large as the output, as in a camera's photographs, the JPEG decoder makes a half, a quarter or an eighth
+    of the size, and no less than twice the output's. With `exact` the whole picture is decoded, resized and cropped.
+    All of these are the same where the window has the output's size.
 
     Args:
         encoded: bytes, scalar string.
@@ -94,12 +97,18 @@ def read_window(
     image, shape = tf.cond(
         jpeg, lambda: (nothing, tf.image.extract_jpeg_shape(encoded)), lambda: _with_shape(_decode_other(encoded))
     )
-    window = choose(shape[:2])
+    window, shape = choose(shape[:2]), shape[:2]
+    halvings = tf.zeros([], tf.int32)
+    if not exact:
+        large = tf.reduce_min(window[1]) >= [float(times * size) for times in LARGE]
+        halvings = tf.where(jpeg, tf.math.count_nonzero(large, dtype=tf.int32), 0)
+        reduction = tf.bitwise.left_shift(1, halvings)
+        window, shape = window / tf.cast(reduction, tf.float32), -(-shape // reduction)
     first, extent = tf.unstack(window)
     last = first + extent
     if exact:
         crops = tf.reduce_any(tf.not_equal(extent, float(size)))
-        corners = tf.where(crops, [[0, 0], shape[:2]], tf.cast(tf.round([first, last]), tf.int32))
+        corners = tf.where(crops, [[0, 0], shape], tf.cast(tf.round([first, last]), tf.int32))
     else:
         crops = tf.reduce_min(extent) * MOST_ENLARGED < size
         around = tf.stack([tf.floor(first + ROUNDING), tf.math.ceil(last - ROUNDING)])
@@ -108,11 +117,12 @@ def read_window(
     # One column more on either side: the colours of a column are interpolated with those of the next, and libjpeg
     # decodes blocks of columns as if nothing lay beside them.
     first_decoded = tf.maximum(corner - [0, 1], 0)
-    beyond = tf.minimum(corners[1] + [0, 1], shape[:2])
-    decoded, origin = tf.cond(
-        jpeg,
-        lambda: (_decode_part(encoded, first_decoded, beyond - first_decoded), first_decoded),
-        lambda: (image, tf.zeros_like(corner)),
+    beyond = tf.minimum(corners[1] + [0, 1], shape)
+    part = tf.concat([first_decoded, beyond - first_decoded], 0)
+    decoded, origin = tf.switch_case(
+        tf.where(jpeg, halvings, -1),
+        [lambda r=r: (_decode_part(encoded, part, r), first_decoded) for r in (1, 2, 4, 8)],
+        default=lambda: (image, tf.zeros_like(corner)),
     )
     decoded = tf.slice(decoded, tf.pad(corner - origin, [[0, 1]]), tf.concat([corners[1] - corner, [3]], 0))
     brought = tf.cond(
@@ -127,8 +137,8 @@ def _mirrored(image: tf.Tensor, mirror: tf.Tensor | None) -> tf.Tensor:
     return image if mirror is None else tf.raw_ops.Reverse(tensor=image, dims=tf.stack([False, mirror, False]))
 
 
-def _decode_part(encoded: tf.Tensor, corner: tf.Tensor, extents: tf.Tensor) -> tf.Tensor:
-    return tf.image.decode_and_crop_jpeg(encoded, tf.concat([corner, extents], 0), channels=3, dct_method=DCT)
+def _decode_part(encoded: tf.Tensor, part: tf.Tensor, reduction: int) -> tf.Tensor:
+    return tf.image.decode_and_crop_jpeg(encoded, part, channels=3, ratio=reduction, dct_method=DCT)
 
 
 def _with_shape(image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

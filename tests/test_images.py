@@ -127,6 +127,34 @@ def test_decoding_the_crop_alone_is_decode_crop_resize(top, left, height, width)
     np.testing.assert_allclose(got, bilinear(crop, 24, 24), atol=1e-2)
 
 
+def averaged(pixels: np.ndarray, top: int, left: int, extent: int, size: int) -> np.ndarray:
+    """Every output pixel is the mean over its share of the window, parts of pixels by their part."""
+
+    def weights(begin, old):
+        edges = begin + np.arange(size + 1) * extent / size
+        cells = np.arange(old)
+        return np.clip(np.minimum(edges[1:, None], cells + 1) - np.maximum(edges[:-1, None], cells), 0, None)
+
+    rows, columns = weights(top, pixels.shape[0]), weights(left, pixels.shape[1])
+    return np.einsum("ih,jw,hwc->ijc", rows, columns, pixels.astype(np.float64)) / (extent / size) ** 2
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG"])
+@pytest.mark.parametrize(
+    ("top", "left", "extent"), [(40, 52, 60), (41, 53, 100), (48, 56, 128), (11, 129, 213), (3, 9, 400), (0, 122, 411)]
+)
+def test_a_window_of_a_large_picture_is_averaged_at_whatever_size_it_is_decoded(form, top, left, extent):
+    """To 16 pixels, from a window in full size (the first), or at 1/2 to 1/8, in a picture no multiple of them."""
+    pixels = smooth(411, 533)
+    encoded = encode(pixels, form, **({"quality": 98, "subsampling": 0} if form == "JPEG" else {}))
+    got = images.read_window(encoded, fixed(top, left, extent, extent), 16).numpy()
+    want = averaged(pixels, top, left, extent, 16)
+    # The window moved to whole pixels of what was decoded, at least twice as many as here: by a quarter of a pixel.
+    moved = sum(np.abs(np.diff(want, axis=axis)).mean((0, 1)) for axis in (0, 1)) / 4
+    assert (np.abs((got - want).mean((0, 1))) < moved + 0.1).all()
+    assert (np.abs(got - want).max((0, 1)) < 4 * moved + 2).all()
+
+
 @pytest.mark.parametrize("form", ["PNG", "JPEG"])
 @pytest.mark.parametrize("corner", [(0, 0), (11, 3), (31, 31)])
 def test_a_crop_of_the_resized_picture_is_found_in_the_stored_one(form, corner):
