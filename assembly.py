@@ -81,13 +81,23 @@ def open_data(dataset: str, seed: int) -> "sources.Dataset":
 
 
 def resolve(options: flags.Options, architecture: Architecture, info: "records.DatasetInfo") -> Recipe:
-    """The recipe with nothing left open: the network's, under what the data set suggests, under the command line."""
+    """The recipe with nothing left open: the network's, under what the data set suggests, under the command line.
+
+    Its learning rate is in proportion to the batch where the network's is meant for a batch of its own (Goyal et al.
+    2017, "linear scaling rule") and nobody named another rate.
+    """
     recipe = flags.recipe(options, architecture)
     strange = info.suggested.keys() - {field.name for field in dataclasses.fields(Recipe)}
     if strange:
         raise UserError(f"{info.name}: dataset.json suggests {', '.join(sorted(strange))}, which no recipe has", 1)
     suggested = {name: value for name, value in info.suggested.items() if name not in options.given}
-    return dataclasses.replace(recipe, **{"epochs": recipe.epochs or FALLBACK_EPOCHS} | suggested)
+    recipe = dataclasses.replace(recipe, **{"epochs": recipe.epochs or FALLBACK_EPOCHS} | suggested)
+    batch, rate = recipe.learning_rate_batch, recipe.learning_rate
+    if "learning_rate" in options.given | suggested.keys() and "learning_rate_batch" not in options.given:
+        batch = 0
+    if batch:
+        rate *= recipe.batch_size / batch
+    return dataclasses.replace(recipe, learning_rate=rate, learning_rate_batch=batch)
 
 
 def configure(

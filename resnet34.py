@@ -20,7 +20,8 @@ Deviations
        published weights have it, for 6 % more multiply-adds in resnet50 (4,089M against 3,858M).
     6. 64,000 steps are 182.3 epochs of 45,000 images (351 steps each); the recipe says 182, the boundaries stay in
        steps. The warm-up of resnet110, until the training error is below 80 %, is its "about 400 steps" throughout.
-    7. `--batch_norm global` takes the statistics over all devices; the paper and the default, over each one's share.
+    7. On ImageNet the learning rate is in proportion to the batch, 0.1 at 256; `--learning_rate` is taken as it is.
+    8. `--batch_norm global` takes the statistics over all devices; the paper and the default, over each one's share.
 
 Slips in printed figures
     One source prints conv3_x and conv4_x of the 152-layer net wrong; the paper has 3, 8, 36, 3 blocks. The FLOPs of
@@ -196,6 +197,7 @@ LAB = Recipe(
     momentum=0.9,
     batch_size=256,
     learning_rate=0.1,
+    learning_rate_batch=256,
     schedule="plateau",
     weight_decay=0.00001,
     dropout=0.0,

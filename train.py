@@ -226,13 +226,17 @@ def heading(job: Job, config: "runs.RunConfig", data: Any) -> str:
     recipe, info = job.recipe, data.info
     parameters = sum(variable.shape.num_elements() for variable in job.model.trainable_variables)
     counts = ", ".join(f"{split.examples:,} {name}" for name, split in data.splits.items())
+    scaled = ""
+    if recipe.learning_rate_batch not in (0, recipe.batch_size):
+        original = recipe.learning_rate * recipe.learning_rate_batch / recipe.batch_size
+        scaled = f", {original:g} at batch {recipe.learning_rate_batch}"
     suggested = ", ".join(f"{name} {value}" for name, value in info.suggested.items())
     lines = {
         "model": f"{config.arch}, {parameters:,} parameters{' to train' if recipe.freeze else ''}",
         "data": f"{info.name}, {len(info.classes)} classes: {counts}{suggested and f'; suggests {suggested}'}",
         "input": f"{config.image_size}x{config.image_size}, crop {recipe.crop}, mean {recipe.mean}"
         + ("" if recipe.flip and info.flip else ", no flip"),
-        "recipe": f"{recipe.optimizer}, learning rate {recipe.learning_rate:g} ({recipe.schedule}), batch "
+        "recipe": f"{recipe.optimizer}, learning rate {recipe.learning_rate:g} ({recipe.schedule}{scaled}), batch "
         f"{recipe.batch_size}, {recipe.epochs} epochs of {job.steps_per_epoch} steps, weight decay "
         f"{recipe.weight_decay:g}, {recipe.initializer}",
         "devices": f"{job.devices.text}, {config.precision}{', XLA' if config.jit else ''}",

@@ -45,6 +45,7 @@ class Recipe:
     # optimisation
     optimizer: str = "momentum"
     learning_rate: float = 0.01
+    learning_rate_batch: int = 0  # batch that learning_rate is meant for, another's is in proportion; 0: any batch
     momentum: float = 0.9  # rho of the slides; momentum and nesterov
     gamma: float = 0.9  # RMSProp's decay of G
     rho: float = 0.95  # Adadelta's decay
@@ -129,6 +130,7 @@ class Recipe:
 _INFINITY = float("inf")
 _RANGES = (
     ("learning_rate", 0.0, _INFINITY),
+    ("learning_rate_batch", 0, _INFINITY),
     ("momentum", 0.0, 1.0),
     ("gamma", 0.0, 1.0),
     ("rho", 0.0, 1.0),

@@ -34,7 +34,7 @@ def test_counts_and_properties(folder):
     }
     assert info.classes == tuple("0123456789")
     assert not info.flip
-    assert info.suggested == {"batch_size": 64, "epochs": 14, "ema": 0.98}
+    assert info.suggested == {"batch_size": 64, "epochs": 14, "ema": 0.98, "crop": "random"}
     counts = np.bincount(load_digits().target)
     for split in info.splits.values():
         # stratified: each class has its share of the split, to one image
