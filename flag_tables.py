@@ -119,8 +119,8 @@ RECIPE = {
     "Optimisation": {
         "optimizer": "update rule",
         "learning_rate": "initial (for cyclical rules: highest) learning rate",
-        "learning_rate_batch": "batch that learning_rate is meant for: another batch takes a rate in proportion; 0, and "
-        "where --learning_rate is given: any batch",
+        "learning_rate_batch": "batch that learning_rate is for: another takes one in proportion; 0, and "
+        "with --learning_rate: any",
         "momentum": "rho, for momentum and nesterov",
         "gamma": "rmsprop: decay of the squared gradients",
         "rho": "adadelta: decay of the squared gradients",

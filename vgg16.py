@@ -16,8 +16,9 @@ Deviations
     2. The lab writes standard deviation 0.01, the paper variance 0.01, which is a standard deviation of 0.1.
     3. The lab draws the short side from [256, 480] like ResNet's; the paper from [256, 512], and shifts the colours
        along their principal components. `--recipe paper` does both.
-    4. The learning rate is in proportion to the batch, 0.01 at the lab's 256. At a batch of 64 a rate of 0.01 shrinks the
-       activations until the loss is back at ln(classes); 0.0025 trains. `--learning_rate` is taken as it is.
+    4. The learning rate is in proportion to the batch, 0.01 at the lab's 256. At a batch of 64, images of 64 pixels,
+       0.01 shrinks the activations until the loss is back at ln(classes); 0.0025 trains. `--learning_rate` is taken
+       as it is.
     5. vgg11_lrn normalises with the constants of 2012 (k 2, n 5, alpha 1e-4, beta 0.75), as the paper says.
 
 Slips in printed figures
