@@ -124,12 +124,12 @@ def test_an_unknown_name_is_refused_with_the_nearest():
     ("arch", "size", "epochs", "options"),
     [
         ("vgg16", 64, 3, ("--ema", "0")),
-        ("googlenet", 79, 6, ()),
+        ("googlenet", 79, 10, ("--ema", "0")),  # leaves ln(10) after some 150 steps
         ("resnet34", 64, 6, ()),
     ],
 )
 def test_learns_digits(monkeypatch, tmp_path, arch, size, epochs, options):
-    """A few hundred steps of batch 32 at a small image size: far above the 10 % of chance."""
+    """One to four hundred steps of batch 32 at a small image size: far above the 10 % of chance."""
     monkeypatch.chdir(tmp_path)
     architecture = networks.find(arch)
     monkeypatch.setattr("sys.argv", [f"{architecture.family}.py"])
