@@ -17,11 +17,12 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import graph as graphs
+from benchmarks import limits
+from benchmarks.limits import Run
 
 BEGUN = time.time()
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as the program does; Keras' contenders have it too
-MATRIX = 2048  # side of the matrices whose product shows the machine's peak
 APPLICATIONS = {  # ours -> keras.applications'
     "vgg16": "VGG16",
     "vgg19": "VGG19",
@@ -30,21 +31,21 @@ APPLICATIONS = {  # ours -> keras.applications'
     "resnet152": "ResNet152",
 }
 
-Run = Callable[[int], None]  # does that many steps and returns when the last one's result is there
-
 
 @dataclass(frozen=True)
 class Task:
     """What a contender is to do.
 
     Attributes:
-        kind: ours, keras (stock layers under compile and fit), applications, torch, or peak (matrix products alone).
+        kind: ours, jpegs (ours, fed by the program's input), keras (stock layers under compile and fit), applications,
+            torch, decode (JPEGs decoded, nothing else) or peak (matrix products alone).
         arch: the network's name.
         mode: train or test.
         precision: float32 or mixed_bfloat16.
         batch_size, image_size, classes: of the synthetic images.
         compile: ours: XLA; torch: torch.compile.
         graph: the network as data, for the peers.
+        dataset: where the JPEGs are, for jpegs and decode.
     """
 
     kind: str
@@ -56,6 +57,7 @@ class Task:
     classes: int
     compile: bool = False
     graph: dict[str, Any] | None = None
+    dataset: str | None = None
 
 
 def synthetic(task: Task) -> tuple:
@@ -72,6 +74,15 @@ def _endless(*tensors):
     import tensorflow as tf
 
     return tf.data.Dataset.from_tensors(tensors).repeat()
+
+
+def _pictures(task: Task, recipe):
+    """Batches of a data set's training pictures, as the program makes them."""
+    from common import pipeline, sources
+
+    data = sources.open_dataset(task.dataset)
+    prepared = pipeline.preprocessing(recipe, data.info, task.image_size, data.path)
+    return pipeline.training(data.splits["train"], prepared, recipe, data.info, batch_size=task.batch_size, seed=0)
 
 
 def _architecture(task: Task):
@@ -102,9 +113,10 @@ def ours(task: Task) -> Run:
 
     import numpy as np
 
-    from common import distribution, evaluation, folding, optimizers, rewriting, trainer
+    from common import distribution, evaluation, folding, machine, optimizers, rewriting, trainer
     from common.job import Job
 
+    machine.keep_freed_memory()  # as the program does
     architecture, devices, model = _architecture(task), distribution.choose("one"), build_ours(task)
     images, labels = synthetic(task)
     if task.mode == "test":
@@ -134,7 +146,7 @@ def ours(task: Task) -> Run:
             jit=task.compile,
         )
         step = trainer.make_train_step(job)
-        batches = iter(_endless(images, labels))
+        batches = iter(_pictures(task, recipe) if task.dataset else _endless(images, labels))
 
     def run(steps: int) -> None:
         for result in [step(*next(batches)) for _ in range(steps)]:
@@ -235,30 +247,14 @@ def torch_eager_or_compiled(task: Task) -> Run:
     return run
 
 
-def peak(task: Task) -> Run:
-    """A product of two square matrices, MATRIX wide: 2 MATRIX^3 floating-point operations a step."""
-    import tensorflow as tf
-
-    dtype = tf.bfloat16 if task.precision == "mixed_bfloat16" else tf.float32
-    a = tf.cast(tf.random.stateless_normal([MATRIX, MATRIX], [0, 1]), dtype)
-
-    @tf.function
-    def product(b):
-        return tf.matmul(a, b)
-
-    def run(steps: int) -> None:
-        for _ in range(steps):
-            product(a)
-
-    return run
-
-
 KINDS = {
     "ours": ours,
+    "jpegs": ours,
     "keras": stock_keras,
     "applications": applications,
     "torch": torch_eager_or_compiled,
-    "peak": peak,
+    "decode": lambda task: limits.decode(task.dataset, task.batch_size),
+    "peak": lambda task: limits.matrix_product(task.precision),
 }
 
 

@@ -89,10 +89,15 @@ class Loader:
         self._errors.close()
 
 
-def encoded(split, count: int) -> list[bytes]:
-    """The first JPEG files of a split, as bytes."""
-    found = split.serialized(None).take(count).map(lambda element: split.parse(element)[0])
-    return [content for content in found.as_numpy_iterator() if content.startswith(b"\xff\xd8")]
+def jpegs(split, dataset: str) -> list[bytes]:
+    """Those of a split's first files that are JPEGs, as bytes. Raises UserError, naming `dataset`, if none is."""
+    from common.errors import UserError
+
+    listed = split.serialized(None).take(DECODED).map(lambda element: split.parse(element)[0])
+    found = [content for content in listed.as_numpy_iterator() if content.startswith(b"\xff\xd8")]
+    if not found:
+        raise UserError(f"--dataset={dataset}: none of the first {DECODED} training images is a JPEG", 1)
+    return found
 
 
 def decoding(contents: list[bytes], batch_size: int) -> Iterator:
@@ -188,7 +193,6 @@ def measure(options: argparse.Namespace, folder: Path, say=print) -> list[Result
     Raises UserError for a data set that cannot be opened or holds no JPEG.
     """
     from common import pipeline, sources
-    from common.errors import UserError
     from common.machine import keep_freed_memory
     from common.recipe import Recipe
 
@@ -197,9 +201,7 @@ def measure(options: argparse.Namespace, folder: Path, say=print) -> list[Result
     split = data.splits["train"]
     recipe = Recipe(crop=options.crop, flip=True)
     prepared = pipeline.preprocessing(recipe, data.info, options.image_size, data.path)
-    contents = encoded(split, DECODED)
-    if not contents:
-        raise UserError(f"--dataset={options.dataset}: none of the first {DECODED} training images is a JPEG", 1)
+    contents = jpegs(split, options.dataset)
     size = statistics.mean(map(len, contents)) / 1024
     say(
         f"{data.info.name}: {split.examples:,} training images, {size:.1f} KB each, "

@@ -3,6 +3,7 @@
     python benchmarks/throughput.py --arch resnet20 --batch_size 32 --rounds 3      a minute
     python benchmarks/throughput.py                                                 half an hour and more on a CPU
     python benchmarks/throughput.py --peers torch --mode train --csv throughput.csv --png throughput.png
+    python benchmarks/throughput.py --arch alexnet --mode train --peers none --dataset PATH    from JPEGs too
 
 Each contender is a process of its own (benchmarks/contenders.py) on all cores, fed with one synthetic batch. They take
 turns, a few seconds each, in an order that rotates from round to round, and only one computes at a time: what slows the
@@ -11,41 +12,34 @@ in the same round. PyTorch runs eagerly and compiled; a network in bfloat16 is h
 precisions. Utilisation is 6 (testing: 2) x multiply-adds x images/s over the rate of a matrix product in the same
 precision, which takes its turn as well.
 
+With --dataset our training also takes batches of the data set's JPEGs from the program's own input, in place of the
+synthetic one, and the bare decoder takes turns too: training at t images/s and decoding at d allow 1 / (1/t + 1/d)
+together, if the cores had nothing else to do.
+
 Peers are optional: pip install -r benchmarks/requirements.txt brings PyTorch; a peer that is missing is left out.
 """
 
 import argparse
-import json
 import os
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import graph as graphs
-from benchmarks.contenders import APPLICATIONS, MATRIX, Task, build_ours
+from benchmarks.contenders import APPLICATIONS, Task, build_ours
+from benchmarks.limits import MATRIX
 from benchmarks.rounds import ratio, write_csv
+from benchmarks.turns import Contender, Worker, run
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-ROOT = Path(__file__).resolve().parents[1]
 ARCHITECTURES = "alexnet,vgg16,googlenet,resnet34,resnet50,resnet20"
 PEERS = ("keras", "applications", "torch")
 BATCHES = {"alexnet": 64, "vgg16": 16, "googlenet": 32, "resnet34": 32}  # by family
 SMALL_BATCH = 128  # of networks for images of 32 pixels
-
-
-@dataclass(frozen=True)
-class Contender:
-    """A name for people, whose it is (ours, or a peer), and its task."""
-
-    name: str
-    owner: str
-    task: Task
 
 
 @dataclass(frozen=True)
@@ -80,55 +74,6 @@ class Result:
     rounds: int
 
 
-class Worker:
-    """A contender's process. Raises RuntimeError with its last words where it ends."""
-
-    def __init__(self, contender: Contender):
-        self.contender = contender
-        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115
-        command = [sys.executable, str(ROOT / "benchmarks/contenders.py")]
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": self._errors}
-        self._process = subprocess.Popen(command, cwd=ROOT, text=True, bufsize=1, **pipes)
-        self.first = self._ask(json.dumps(asdict(contender.task)))["seconds"]
-        self.steps, self.seconds, self.megabytes = 1, [], 0.0
-
-    def settle(self, seconds: float) -> None:
-        """Warms up and decides how many steps a round has, to last about that many seconds."""
-        self._ask("1")
-        once = self._ask("1")["seconds"]
-        if once < seconds / 10:
-            once = self._ask("10")["seconds"] / 10
-        self.steps = max(1, round(seconds / once))
-
-    def round(self) -> None:
-        """Computes for a round."""
-        answer = self._ask(str(self.steps))
-        self.seconds.append(answer["seconds"])
-        self.megabytes = answer["megabytes"]
-
-    @property
-    def images_per_second(self) -> list[float]:
-        """Of each round."""
-        return [self.steps * self.contender.task.batch_size / seconds for seconds in self.seconds]
-
-    def _ask(self, line: str) -> dict:
-        try:
-            print(line, file=self._process.stdin)
-            return json.loads(self._process.stdout.readline())
-        except (OSError, ValueError):
-            self._process.wait()
-            self._errors.seek(0)
-            words = self._errors.read().strip().splitlines() or [f"exit code {self._process.returncode}"]
-            raise RuntimeError(words[-1]) from None
-
-    def close(self) -> None:
-        """Ends the process."""
-        self._process.stdin.close()
-        self._process.stdout.close()
-        self._process.wait()
-        self._errors.close()
-
-
 def contenders(arch: str, mode: str, options: argparse.Namespace) -> list[Contender]:
     """Who takes part: ours and the peak in every precision asked for, and the peers that there are."""
     import networks
@@ -136,7 +81,8 @@ def contenders(arch: str, mode: str, options: argparse.Namespace) -> list[Conten
     architecture = networks.find(arch)
     size = options.image_size or architecture.image_size
     batch = options.batch_size or (SMALL_BATCH if architecture.image_size == 32 else BATCHES[architecture.family])
-    classes = 10 if architecture.image_size == 32 else 1000
+    classes = max(10 if architecture.image_size == 32 else 1000, options.classes)
+    from_jpegs = mode == "train" and options.dataset is not None
     plain = Task("ours", arch, mode, "float32", batch, size, classes)
     graph = graphs.to_json(graphs.describe(build_ours(plain)))
     found = []
@@ -144,6 +90,7 @@ def contenders(arch: str, mode: str, options: argparse.Namespace) -> list[Conten
         # kind, name, compile
         wanted = [("peak", "matrix product", False), ("ours", "ours", False)]
         wanted += [("ours", "ours, XLA", True)] * options.jit
+        wanted += [("jpegs", "ours, JPEGs", False), ("decode", "decoder", False)] * from_jpegs
         wanted += [("keras", "stock Keras", False)] * ("keras" in options.peers)
         wanted += [("applications", "keras.applications", False)] * (
             "applications" in options.peers and arch in APPLICATIONS
@@ -151,42 +98,18 @@ def contenders(arch: str, mode: str, options: argparse.Namespace) -> list[Conten
         wanted += [("torch", "PyTorch", False), ("torch", "PyTorch, compiled", True)] * ("torch" in options.peers)
         for kind, name, compiled in wanted:
             needed = graph if kind in ("keras", "torch") else None
-            task = Task(kind, arch, mode, precision, batch, size, classes, compiled, needed)
+            dataset = options.dataset if kind in ("jpegs", "decode") else None
+            task = Task(kind, arch, mode, precision, batch, size, classes, compiled, needed, dataset)
             found.append(Contender(name, kind, task))
     return found
 
 
-def run(found: list[Contender], rounds: int, seconds: float, say=print) -> list[Worker]:
-    """Starts all, one after the other, and lets them take turns. A peer that fails is left out; ours may not."""
-    workers = []
-    try:
-        for contender in found:
-            try:
-                worker = Worker(contender)
-                workers.append(worker)
-                worker.settle(seconds)
-            except RuntimeError as error:
-                if contender.owner in ("ours", "peak"):
-                    raise
-                if workers and workers[-1].contender is contender:
-                    workers.pop().close()
-                say(f"{contender.name}, {contender.task.precision}: left out, {error}")
-        for number in range(rounds):
-            start = number % len(workers)
-            for worker in workers[start:] + workers[:start]:
-                worker.round()
-    finally:
-        for worker in workers:
-            worker.close()
-    return workers
-
-
 def results(workers: list[Worker], multiply_adds: int) -> list[Result]:
-    """A line for every contender but the matrix products."""
+    """A line for every contender that computes the network."""
     lines = []
     for worker in workers:
         task, rates = worker.contender.task, worker.images_per_second
-        if worker.contender.owner == "peak":
+        if worker.contender.owner in ("peak", "decode"):
             continue
         ours, peak = (_find(workers, owner, task.precision) for owner in ("ours", "peak"))
         products = [peak.steps / seconds for seconds in peak.seconds]
@@ -226,6 +149,8 @@ def verdicts(workers: list[Worker]) -> list[str]:
     lines = []
     for precision in dict.fromkeys(worker.contender.task.precision for worker in workers):
         ours = _find(workers, "ours", precision)
+        if any(worker.contender.owner == "jpegs" for worker in workers):
+            lines.append(_from_jpegs(ours, *(_find(workers, owner, precision) for owner in ("jpegs", "decode"))))
         allowed = {precision, "float32"}
         for owner in PEERS:
             rivals = [w for w in workers if w.contender.owner == owner and w.contender.task.precision in allowed]
@@ -238,6 +163,18 @@ def verdicts(workers: list[Worker]) -> list[str]:
                     f"({best.contender.task.precision})"
                 )
     return lines
+
+
+def _from_jpegs(ours: Worker, jpegs: Worker, decoder: Worker) -> str:
+    """`alexnet train float32: from JPEGs 14.8 images/s, 99 % of what training and decoding (4,600) allow together`."""
+    pairs = zip(ours.images_per_second, decoder.images_per_second, strict=True)
+    share = ratio(jpegs.images_per_second, [1 / (1 / trained + 1 / decoded) for trained, decoded in pairs])
+    rates = [statistics.median(worker.images_per_second) for worker in (jpegs, decoder)]
+    task = ours.contender.task
+    return (
+        f"{task.arch} {task.mode} {task.precision}: from JPEGs {rates[0]:.1f} images/s, {share:.1%} of what training "
+        f"and decoding ({rates[1]:,.0f}) allow together"
+    )
 
 
 def table(lines: list[Result]) -> str:
@@ -283,6 +220,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=7, help="turns of each contender (default 7)")
     parser.add_argument("--seconds", type=float, default=4, help="length of a turn, at least a step (default 4)")
     parser.add_argument("--jit", action="store_true", help="ours under XLA too")
+    parser.add_argument("--dataset", help="records or class folders of JPEGs: ours trains from them too")
     parser.add_argument("--csv", type=Path, help="write the results there")
     parser.add_argument("--png", type=Path, help="draw the results there")
     options = parser.parse_args(arguments)
@@ -294,9 +232,22 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     return options
 
 
-def main() -> None:
+def _classes(dataset: str) -> int:
+    """Of a data set. Ends with a line that names it where it cannot be opened."""
+    from common import sources
+    from common.errors import UserError
+
+    try:
+        return len(sources.open_dataset(dataset).info.classes)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+def main(arguments: list[str] | None = None) -> None:
     """Measures every network in every mode and prints tables and ratios."""
-    options = parse()
+    options = parse(arguments)
+    options.classes = _classes(options.dataset) if options.dataset else 0
     if options.precision == ["auto"]:
         from common import distribution
 
