@@ -73,7 +73,9 @@ def synthetic(task: Task) -> tuple:
 def _endless(*tensors):
     import tensorflow as tf
 
-    return tf.data.Dataset.from_tensors(tensors).repeat()
+    options = tf.data.Options()
+    options.autotune.enabled = False  # `fit` gives its iterator up in every turn, and would wait seconds for the tuner
+    return tf.data.Dataset.from_tensors(tensors).repeat().with_options(options)
 
 
 def _pictures(task: Task, recipe):

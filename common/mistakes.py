@@ -116,7 +116,7 @@ def write(
     else:
         (folder / "errors.png").unlink(missing_ok=True)  # of an earlier test
     for name, figure in drawn.items():
-        figure.savefig(folder / f"{name}.png", dpi=100)
+        figure.savefig(folder / f"{name}.png", dpi=100, bbox_inches="tight")
     return {name: np.asarray(Image.open(folder / f"{name}.png").convert("RGB")) for name in drawn}
 
 
