@@ -116,7 +116,7 @@ def write(
     else:
         (folder / "errors.png").unlink(missing_ok=True)  # of an earlier test
     for name, figure in drawn.items():
-        figure.savefig(folder / f"{name}.png", dpi=100, bbox_inches="tight")
+        figure.savefig(folder / f"{name}.png", dpi=100)
     return {name: np.asarray(Image.open(folder / f"{name}.png").convert("RGB")) for name in drawn}
 
 
@@ -164,7 +164,8 @@ def _draw_confusion(matrix: np.ndarray, classes: Sequence[str]) -> Figure:
     count = len(classes)
     named = count <= NAMED_CLASSES
     size = max(5.0, 0.45 * count + 2.5) if named else 10.0
-    figure = Figure(figsize=(size, size), layout="constrained")
+    # The matrix is square and the colour bar stands beside it: named, the picture is wider than high.
+    figure = Figure(figsize=(size, size - 1.2 if named else size), layout="constrained")
     axes = figure.add_subplot()
     shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
     # The square root brings out the rare mistakes beside the diagonal.
