@@ -32,11 +32,11 @@ def test_metrics_file_rewinds_to_a_step_and_drops_a_torn_row(tmp_path):
 
 def scalar_steps(folder) -> list[int]:
     steps = []
-    for path in sorted(folder.glob("events.*")):
+    for path in folder.glob("events.*"):  # their names do not sort by age: they end in a number without leading zeros
         for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
             event = tf.compat.v1.Event.FromString(record)
             steps += [event.step for value in event.summary.value if value.tag == "train/loss"]
-    return steps
+    return sorted(steps)
 
 
 def test_tensorboard_points_after_a_step_are_removed_once_rewound(tmp_path):
