@@ -1,4 +1,5 @@
 import io
+import re
 
 import numpy as np
 import pytest
@@ -30,13 +31,18 @@ def test_metrics_file_rewinds_to_a_step_and_drops_a_torn_row(tmp_path):
     assert metrics.path.read_text() == whole
 
 
+def age(path) -> list[int]:
+    """Of an event file, from the numbers in its name: seconds, process, how many that process wrote before (9, 10)."""
+    return [int(number) for number in re.findall(r"\d+", path.name)]
+
+
 def scalar_steps(folder) -> list[int]:
     steps = []
-    for path in folder.glob("events.*"):  # their names do not sort by age: they end in a number without leading zeros
+    for path in sorted(folder.glob("events.*"), key=age):
         for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
             event = tf.compat.v1.Event.FromString(record)
             steps += [event.step for value in event.summary.value if value.tag == "train/loss"]
-    return sorted(steps)
+    return steps
 
 
 def test_tensorboard_points_after_a_step_are_removed_once_rewound(tmp_path):
