@@ -23,9 +23,9 @@ Commands
 
 from functools import partial
 
-from common import layers
 from common.architecture import Architecture
 from common.errors import unknown
+from common.nn import layers
 from common.recipe import Recipe
 
 # Local response normalisation: section 3.3, and as weights trained in Caffe need it (alpha 1e-4 there, divided by n).

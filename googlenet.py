@@ -30,8 +30,8 @@ from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
-from common import layers
 from common.architecture import Architecture
+from common.nn import layers
 from common.recipe import Recipe
 
 

@@ -37,9 +37,9 @@ Commands
 from dataclasses import dataclass, replace
 from functools import partial
 
-from common import layers
 from common.architecture import Architecture
 from common.errors import UserError, unknown
+from common.nn import layers
 from common.recipe import Recipe
 
 # Table 1, depth: (block, number of blocks in conv2_x 56x56, conv3_x 28x28, conv4_x 14x14, conv5_x 7x7).

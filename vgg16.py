@@ -36,8 +36,8 @@ Commands
 from dataclasses import replace
 from functools import partial
 
-from common import layers
 from common.architecture import Architecture
+from common.nn import layers
 from common.recipe import Recipe
 
 # Table 1, column by column: conv<size>-<channels>, LRN, M for a 2x2 max pool. The comments give each row's output.

@@ -80,17 +80,17 @@ def _endless(*tensors):
 
 def _pictures(task: Task, recipe):
     """Batches of a data set's training pictures, as the program makes them."""
-    from common import pipeline, sources
+    from common.input import datasets, pipeline
 
-    data = sources.open_dataset(task.dataset)
+    data = datasets.open_dataset(task.dataset)
     prepared = pipeline.preprocessing(recipe, data.info, task.image_size, data.path)
     return pipeline.training(data.splits["train"], prepared, recipe, data.info, batch_size=task.batch_size, seed=0)
 
 
 def _architecture(task: Task):
-    import networks
+    from cli import registry
 
-    return networks.find(task.arch)
+    return registry.find(task.arch)
 
 
 def _graph(task: Task) -> graphs.Graph:
@@ -115,15 +115,17 @@ def ours(task: Task) -> Run:
 
     import numpy as np
 
-    from common import distribution, evaluation, folding, machine, optimizers, rewriting, trainer
-    from common.job import Job
+    from common import distribution, machine
+    from common.nn import batch_norm_folding, graph_rewrite
+    from common.training import optimizers, trainer, validation
+    from common.training.run_state import Job
 
     machine.keep_freed_memory()  # as the program does
     architecture, devices, model = _architecture(task), distribution.choose("one"), build_ours(task)
     images, labels = synthetic(task)
     if task.mode == "test":
-        model = folding.fold(rewriting.main_path(model))
-        step = evaluation.make_eval_step(model, devices, task.compile)
+        model = batch_norm_folding.fold(graph_rewrite.main_path(model))
+        step = validation.make_eval_step(model, devices, task.compile)
         batches = iter(_endless(images, labels, np.ones(len(labels), bool), np.arange(len(labels))))
     else:
         recipe = replace(architecture.recipe, batch_size=task.batch_size)

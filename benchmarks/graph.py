@@ -63,7 +63,10 @@ def describe(model) -> Graph:
     """The graph of one of our networks."""
     import keras
 
-    from common import layers, measure, normalization
+    from common.nn import cost, normalization
+    from common.nn.convolution import AveragePool, Conv, MaxPool
+    from common.nn.dropout import Dropout
+    from common.nn.padded_identity import PaddedIdentity
 
     operations = {
         keras.layers.InputLayer: "input",
@@ -73,16 +76,16 @@ def describe(model) -> Graph:
         keras.layers.Flatten: "flatten",
         keras.layers.GlobalAveragePooling2D: "global_avg_pool",
         keras.layers.Dense: "fc",
-        layers.Conv: "conv",
-        layers.MaxPool: "max_pool",
-        layers.AveragePool: "avg_pool",
-        layers.PaddedIdentity: "padded_identity",
-        layers.Dropout: "dropout",
+        Conv: "conv",
+        MaxPool: "max_pool",
+        AveragePool: "avg_pool",
+        PaddedIdentity: "padded_identity",
+        Dropout: "dropout",
         normalization.LocalResponseNormalization: "lrn",
         normalization.BatchNorm: "batch_norm",
     }
     nodes = []
-    for layer in measure.ordered(model.outputs):
+    for layer in cost.ordered(model.outputs):
         operation = operations[type(layer)]
         inputs = () if operation == "input" else layer._inbound_nodes[0].input_tensors
         nodes.append(

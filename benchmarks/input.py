@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from benchmarks.loader_torch import turn
-from benchmarks.rounds import ratio, write_csv
+from benchmarks.turns import ratio, write_csv
 
 ROOT = Path(__file__).resolve().parents[1]
 CROPS = ("random", "scale", "inception")
@@ -104,7 +104,8 @@ def decoding(contents: list[bytes], batch_size: int) -> Iterator:
     """The limit, endlessly: every element stands for `batch_size` JPEGs that were decoded."""
     import tensorflow as tf
 
-    from common import images, machine
+    from common import machine
+    from common.input import images
 
     def decode(content):
         return tf.shape(tf.io.decode_jpeg(content, channels=3, dct_method=images.DCT))
@@ -192,12 +193,12 @@ def measure(options: argparse.Namespace, folder: Path, say=print) -> list[Result
 
     Raises UserError for a data set that cannot be opened or holds no JPEG.
     """
-    from common import pipeline, sources
+    from common.input import datasets, pipeline
     from common.machine import keep_freed_memory
     from common.recipe import Recipe
 
     keep_freed_memory()  # as the program does; the bare decoder has it too
-    data, batch = sources.open_dataset(options.dataset), options.batch_size
+    data, batch = datasets.open_dataset(options.dataset), options.batch_size
     split = data.splits["train"]
     recipe = Recipe(crop=options.crop, flip=True)
     prepared = pipeline.preprocessing(recipe, data.info, options.image_size, data.path)

@@ -5,8 +5,8 @@
 writes bowl.png, saddle.png and ravine.png (trajectories of all optimizers and their losses), schedules.png (the
 learning-rate rules over 100 epochs) and race.gif (all optimizers on all three surfaces). About a minute on a CPU.
 
-The optimizers come from `common.optimizers.make_optimizer`, the schedules from `common.schedules.make_schedule`. Each
-optimizer has one setting for all surfaces, `SETTINGS`. The variable that is trained is the displacement from the start:
+The optimizers come from `optimizers.make_optimizer`, the schedules from `schedules.make_schedule`. Each optimizer has
+one setting for all surfaces, `SETTINGS`. The variable that is trained is the displacement from the start:
 ftrl and adagrad_da build their weights up from zero, the others do not care where zero lies. Without L1 the three rules
 in `SAME` retrace another one, and share its line.
 """
@@ -25,7 +25,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from benchmarks import drawing
 from common.recipe import OPTIMIZERS, Recipe
-from common.schedules import make_schedule
+from common.training.schedules import make_schedule
 
 STEPS = 240
 SETTINGS = {
@@ -105,7 +105,7 @@ def trajectory(surface: Surface, optimizer: str, steps: int = STEPS) -> np.ndarr
     import keras
     import tensorflow as tf
 
-    from common.optimizers import apply_gradients, make_optimizer
+    from common.training.optimizers import apply_gradients, make_optimizer
 
     rule = make_optimizer(Recipe(optimizer=optimizer, schedule="constant", **SETTINGS[optimizer]))
     moved = keras.Variable(np.zeros(2), dtype="float64", name="kernel")

@@ -43,12 +43,12 @@ class Cost:
 
 def cost(name: str) -> Cost:
     """Of the network as it trains, auxiliary classifiers included, with 1,000 classes at the paper's image size."""
-    import networks
-    from common import measure, summary
+    from cli import registry
+    from common.nn import cost, summary
 
-    architecture = networks.find(name)
+    architecture = registry.find(name)
     table = summary.summarise(architecture, None, architecture.image_size)
-    totals = measure.add_up(table.rows + table.heads)
+    totals = cost.add_up(table.rows + table.heads)
     return Cost(name, 4.0 * totals.trainable_parameters, 6.0 * totals.multiply_adds)
 
 

@@ -32,8 +32,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks import graph as graphs
 from benchmarks.contenders import APPLICATIONS, Task, build_ours
 from benchmarks.limits import MATRIX
-from benchmarks.rounds import ratio, write_csv
-from benchmarks.turns import Contender, Worker, run
+from benchmarks.turns import Contender, Worker, ratio, run, write_csv
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 ARCHITECTURES = "alexnet,vgg16,googlenet,resnet34,resnet50,resnet20"
@@ -76,9 +75,9 @@ class Result:
 
 def contenders(arch: str, mode: str, options: argparse.Namespace) -> list[Contender]:
     """Who takes part: ours and the peak in every precision asked for, and the peers that there are."""
-    import networks
+    from cli import registry
 
-    architecture = networks.find(arch)
+    architecture = registry.find(arch)
     size = options.image_size or architecture.image_size
     batch = options.batch_size or (SMALL_BATCH if architecture.image_size == 32 else BATCHES[architecture.family])
     classes = max(10 if architecture.image_size == 32 else 1000, options.classes)
@@ -195,11 +194,11 @@ def table(lines: list[Result]) -> str:
 
 def multiply_adds(arch: str, mode: str, classes: int, image_size: int) -> int:
     """Of one image, in training with the auxiliary classifiers."""
-    import networks
-    from common import measure, summary
+    from cli import registry
+    from common.nn import cost, summary
 
-    counted = summary.summarise(networks.find(arch), classes, image_size)
-    return measure.add_up(counted.rows + (counted.heads if mode == "train" else ())).multiply_adds
+    counted = summary.summarise(registry.find(arch), classes, image_size)
+    return cost.add_up(counted.rows + (counted.heads if mode == "train" else ())).multiply_adds
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -234,11 +233,11 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def _classes(dataset: str) -> int:
     """Of a data set. Ends with a line that names it where it cannot be opened."""
-    from common import sources
     from common.errors import UserError
+    from common.input import datasets
 
     try:
-        return len(sources.open_dataset(dataset).info.classes)
+        return len(datasets.open_dataset(dataset).info.classes)
     except UserError as error:
         print(error, file=sys.stderr)
         sys.exit(error.exit_code)

@@ -1,11 +1,15 @@
-"""Contenders in processes of their own that take turns: what benchmarks/throughput.py lets run."""
+"""Contenders in processes of their own that take turns, the ratio of two of them, and results as CSV."""
 
+import csv
 import json
+import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from benchmarks.contenders import Task
 
@@ -97,3 +101,17 @@ def run(found: list[Contender], rounds: int, seconds: float, say=print) -> list[
         for worker in workers:
             worker.close()
     return workers
+
+
+def ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
+    """The median of the rounds' ratios: both rates of a round were taken within seconds of each other."""
+    return statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
+
+
+def write_csv(lines: Sequence[Any], file: Path) -> None:
+    """A header and a line for every result, its columns the fields of the results' dataclass."""
+    rows = list(map(asdict, lines))
+    with open(file, "w", newline="", encoding="utf-8") as opened:
+        writer = csv.DictWriter(opened, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)

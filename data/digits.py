@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from common import records
+from common.input import records
 from data import npz, writer
 from data.source import Item, Source
 

@@ -140,7 +140,7 @@ def _print_files(title: str, rows: tuple[tuple[str, str], ...], folder: Path) ->
 
 def verify(folder: Path) -> None:
     """Checks a prepared data set. Raises UserError that names the bad shards."""
-    from common import records
+    from common.input import records
     from data.pool import import_tensorflow
     from data.progress import Progress
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from common import records
-from common.colours import Sums, measure
+from common.input import records
+from common.input.color_statistics import Sums, measure
 from data.repair import Unusable, repair
 from data.source import Item
 

@@ -57,7 +57,7 @@ class Source:
         settings: what the lists depend on beside the files, to be compared when work is resumed.
         skipped, repaired: (file, reason) pairs found while listing.
         shuffled: the items' order is a fair mixture already and cheapest to read, so it is kept.
-        flip, suggested, extra: as in `common.records.DatasetInfo`.
+        flip, suggested, extra: as in `common.input.records.DatasetInfo`.
     """
 
     kind: str

@@ -12,8 +12,8 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from common import records
 from common.errors import UserError
+from common.input import records
 from data import writer
 from data.repair import Unusable
 from data.source import Item, Shares, Source, printable

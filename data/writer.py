@@ -19,8 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
-from common import colours, records
 from common.errors import UserError
+from common.input import color_statistics, records
 from data import pool, shards
 from data.source import Source, shuffle
 
@@ -246,7 +246,7 @@ def _info(source: Source, notes: dict[str, list[shards.Note]], options: Options,
     for split, listed in notes.items():
         per_class = np.sum([note.per_class for note in listed], axis=0)
         splits[split] = records.SplitInfo(tuple(note.shard for note in listed), tuple(map(int, per_class)))
-    found = colours.summarise(colours.total(note.sums for note in notes["train"]))
+    found = color_statistics.summarise(color_statistics.total(note.sums for note in notes["train"]))
     return records.DatasetInfo(
         name=source.name,
         classes=source.classes,

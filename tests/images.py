@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from common import records
+from common.input import records
 
 
 def jpeg(seed: int, height: int = 12, width: int = 16, form: str = "JPEG") -> bytes:

@@ -10,7 +10,8 @@ import sys
 import pytest
 
 import tiny
-from common import distribution, reporter
+from common import distribution
+from common.training import logger
 
 # No randomness that depends on the number of replicas: masks of dropout are drawn by each replica for itself.
 SETTINGS = (
@@ -36,14 +37,14 @@ def subset(devices: distribution.Devices, count: int) -> distribution.Devices:
 
 def stop_after(patch: pytest.MonkeyPatch, step: int) -> None:
     """Sends this process SIGTERM once `step` steps are done."""
-    real = reporter.Interval.add
+    real = logger.Interval.add
 
     def add(self, values):
         real(self, values)
         if self.state.step == step - 1:
             signal.raise_signal(signal.SIGTERM)
 
-    patch.setattr(reporter.Interval, "add", add)
+    patch.setattr(logger.Interval, "add", add)
 
 
 def main(folder: str, which: str) -> None:

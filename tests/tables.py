@@ -2,14 +2,14 @@
 
 import functools
 
-import networks
-from common import summary
+from cli import registry
+from common.nn import summary
 
 
 @functools.cache
 def summarise(name: str, **options) -> summary.Summary:
     """The summary of a network with the paper's number of classes and image size."""
-    architecture = networks.find(name)
+    architecture = registry.find(name)
     return summary.summarise(architecture, None, architecture.image_size, **options)
 
 

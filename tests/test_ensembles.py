@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
-import flags
 import tiny
-from common import checkpoints, runs, trainer
+from cli import flags
 from common.errors import UserError
+from common.runs import checkpoints
+from common.runs import config as runs
+from common.training import trainer
 
 
 @pytest.fixture(autouse=True)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import networks
 import tables
 import train
+from cli import registry
 from common.errors import UserError
 
 # Trainable parameters of every registered network, at the paper's number of classes. The heads of GoogLeNet apart.
@@ -42,7 +42,7 @@ PARAMETERS = {
 }
 # Small enough to be quick, large enough for the arithmetic.
 SIZES = {"alexnet": 67, "alexnet_two_towers": 67, "googlenet": 79} | {
-    name: 8 for name in PARAMETERS if networks.find(name).image_size == 32
+    name: 8 for name in PARAMETERS if registry.find(name).image_size == 32
 }
 # Deeper nets than others of the same blocks: their steps are left to the slow tests, as is resnet1202 altogether.
 DEEP = {
@@ -64,7 +64,7 @@ def members(slow):
 
 
 def test_every_network_has_its_entry():
-    assert networks.ARCHITECTURES.keys() == PARAMETERS.keys()
+    assert registry.ARCHITECTURES.keys() == PARAMETERS.keys()
 
 
 @pytest.mark.parametrize("name", members(slow={"resnet1202"}))
@@ -76,7 +76,7 @@ def test_parameters(name):
 def test_forward_and_backward(name):
     """Finite, and a gradient for every variable."""
     keras.utils.set_random_seed(0)
-    architecture, size = networks.find(name), SIZES.get(name, 32)
+    architecture, size = registry.find(name), SIZES.get(name, 32)
     auxiliary = {"auxiliary": True} if architecture.auxiliary_weight else {}
     model = architecture.build(classes=7, image_size=size, **auxiliary)
     images = np.random.default_rng(0).normal(0.0, 60.0, (4, size, size, 3)).astype("float32")
@@ -99,7 +99,7 @@ def test_forward_and_backward(name):
 
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_options_and_recipe_name_what_build_defaults_to(name):
-    architecture = networks.find(name)
+    architecture = registry.find(name)
     defaults = {key: value.default for key, value in inspect.signature(architecture.build).parameters.items()}
 
     assert architecture.options.items() <= defaults.items()
@@ -109,14 +109,14 @@ def test_options_and_recipe_name_what_build_defaults_to(name):
 
 
 def test_families_hold_their_members():
-    assert list(networks.FAMILIES) == ["alexnet", "vgg16", "googlenet", "resnet34"]
-    assert all(member.family == family for family, members in networks.FAMILIES.items() for member in members)
-    assert all(family in networks.ARCHITECTURES for family in networks.FAMILIES)
+    assert list(registry.FAMILIES) == ["alexnet", "vgg16", "googlenet", "resnet34"]
+    assert all(member.family == family for family, members in registry.FAMILIES.items() for member in members)
+    assert all(family in registry.ARCHITECTURES for family in registry.FAMILIES)
 
 
 def test_an_unknown_name_is_refused_with_the_nearest():
     with pytest.raises(UserError, match=r"--arch: 'resnet43' is not known; did you mean resnet\d+\?"):
-        networks.find("resnet43")
+        registry.find("resnet43")
 
 
 @pytest.mark.slow
@@ -131,7 +131,7 @@ def test_an_unknown_name_is_refused_with_the_nearest():
 def test_learns_digits(monkeypatch, tmp_path, arch, size, epochs, options):
     """One to four hundred steps of batch 32 at a small image size: far above the 10 % of chance."""
     monkeypatch.chdir(tmp_path)
-    architecture = networks.find(arch)
+    architecture = registry.find(arch)
     monkeypatch.setattr("sys.argv", [f"{architecture.family}.py"])
     arguments = ["--mode", "train", "--arch", arch, "--image_size", str(size), "--batch_size", "32"]
 

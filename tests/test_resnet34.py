@@ -3,9 +3,9 @@ from itertools import pairwise
 import pytest
 import tensorflow as tf
 
-import networks
 import resnet34
 import tables
+from cli import registry
 from common.errors import UserError
 
 STAGES = {"conv1": "112x112", "pool1": "56x56", "conv2": "56x56", "conv3": "28x28", "conv4": "14x14", "conv5": "7x7"}
@@ -135,7 +135,7 @@ def _names(shortcut):
 
 
 def test_a_block_adds_its_input_to_what_its_convolutions_make_of_it():
-    model = networks.find("resnet20").build(classes=4, image_size=8)
+    model = registry.find("resnet20").build(classes=4, image_size=8)
     model.get_layer("conv2_1_conv2_bn").gamma.assign(tf.zeros(16))
     inner = [model.get_layer(name).output for name in ("conv1_relu", "conv2_1_relu")]
     probe = type(model)(model.input, inner)
@@ -154,7 +154,7 @@ def test_a_depth_that_is_not_6n_plus_2_is_refused(depth):
 @pytest.mark.parametrize("option", ["shortcut", "stride_in", "batch_norm"])
 def test_an_unknown_option_is_refused_by_its_flag(option):
     with pytest.raises(UserError, match=f"--{option}: 'D' is not known"):
-        networks.find("resnet50").build(classes=4, image_size=32, **{option: "D"})
+        registry.find("resnet50").build(classes=4, image_size=32, **{option: "D"})
 
 
 @pytest.mark.parametrize(
@@ -166,11 +166,11 @@ def test_an_unknown_option_is_refused_by_its_flag(option):
     ],
 )
 def test_options(name, options):
-    assert networks.find(name).options.keys() == options
+    assert registry.find(name).options.keys() == options
 
 
 def test_global_batch_norm_is_synchronised():
-    model = networks.find("resnet20").build(classes=4, image_size=8, batch_norm="global")
+    model = registry.find("resnet20").build(classes=4, image_size=8, batch_norm="global")
 
     assert {layer.synchronised for layer in model.layers if layer.name.endswith("_bn")} == {True}
 
@@ -179,13 +179,13 @@ def test_global_batch_norm_is_synchronised():
     ("name", "size"), [("resnet18", 1), ("resnet18", 33), ("resnet50", 33), ("resnet20", 1), ("resnet20", 33)]
 )
 def test_any_image_size(name, size):
-    model = networks.find(name).build(classes=4, image_size=size)
+    model = registry.find(name).build(classes=4, image_size=size)
 
     assert model(tf.ones((2, size, size, 3))).shape == (2, 4)
 
 
 def test_dropout_stands_before_the_classifier_only_where_it_is_asked_for():
-    build = networks.find("resnet20").build
+    build = registry.find("resnet20").build
 
     assert not any(hasattr(layer, "rate") for layer in build(image_size=8).layers)
     assert [layer.rate for layer in build(image_size=8, dropout=0.25).layers if hasattr(layer, "rate")] == [0.25]
@@ -201,14 +201,14 @@ def test_recipes():
     assert (cifar.batch_size, cifar.learning_rate, cifar.schedule_boundaries) == (128, 0.1, (32000, 48000))
     assert (cifar.weight_decay, cifar.crop, cifar.flip) == (1e-4, "pad", True)
     assert cifar.epochs == round(64000 / (45000 // 128))
-    warm = networks.find("resnet110").recipe
+    warm = registry.find("resnet110").recipe
     assert round(warm.warmup_epochs * (45000 // 128)) == 400
     assert warm.warmup_factor * warm.learning_rate == pytest.approx(0.01)
 
 
 def test_the_moving_statistics_fit_after_the_first_batch():
     """Initial statistics of 0 and 1 would leave their trace in every layer, and the traces multiply with depth."""
-    model = networks.find("resnet34").build(classes=4, image_size=64)
+    model = registry.find("resnet34").build(classes=4, image_size=64)
     images = tf.random.stateless_normal((16, 64, 64, 3), [3, 4]) * 60.0
 
     trained = model(images, training=True)

@@ -16,8 +16,9 @@ import pytest
 import tensorflow as tf
 
 import tiny
-from common import checkpoints, evaluation, locks, reporter, trainer
-from common.monitor import MetricsFile
+from common.runs import checkpoints, locks
+from common.training import logger, trainer, validation
+from common.training.log_writers import MetricsFile
 
 ROOT = Path(__file__).parent.parent
 
@@ -108,7 +109,7 @@ def test_the_seed_decides_everything():
 
 def test_the_best_is_the_highest_top1_and_among_equals_the_lowest_loss(monkeypatch):
     validated = iter([(0.5, 1.0), (0.75, 0.9), (0.75, 0.7), (0.75, 0.8), (0.7, 0.1)])
-    real = evaluation.evaluate
+    real = validation.evaluate
 
     def evaluate(step, batches, split):
         metrics = real(step, batches, split)
@@ -117,7 +118,7 @@ def test_the_best_is_the_highest_top1_and_among_equals_the_lowest_loss(monkeypat
         top1, loss = next(validated)
         return dataclasses.replace(metrics, top1=top1, loss=loss)
 
-    monkeypatch.setattr(evaluation, "evaluate", evaluate)
+    monkeypatch.setattr(validation, "evaluate", evaluate)
     tiny.start("run", "--epochs", "5")
     assert json.loads(Path("run/results.json").read_text())["checkpoint"] == "run/checkpoints/step-00000057"
 
@@ -153,19 +154,19 @@ def test_an_interrupted_run_ends_like_an_undisturbed_one(monkeypatch, ema):
 
 def test_a_signal_saves_at_the_next_step_and_says_how_to_go_on(monkeypatch, capsys):
     tiny.start("whole")
-    real = reporter.Interval.add
+    real = logger.Interval.add
 
     def add(self, values):
         real(self, values)
         if self.state.step == 5:
             signal.raise_signal(signal.SIGTERM)
 
-    monkeypatch.setattr(reporter.Interval, "add", add)
+    monkeypatch.setattr(logger.Interval, "add", add)
     tiny.start("stopped")
     said = last_line(capsys)
     assert said.startswith("stopped at step 6 of 38, saved; go on with: python alexnet.py")
     assert checkpoints.newest(Path("stopped")).step == 6
-    monkeypatch.setattr(reporter.Interval, "add", real)
+    monkeypatch.setattr(logger.Interval, "add", real)
     tiny.start("stopped")
     assert Path("stopped/metrics.csv").read_bytes() == Path("whole/metrics.csv").read_bytes()
     assert same_weights("stopped", "whole")
@@ -276,7 +277,7 @@ def test_a_loss_that_is_not_finite_stops_before_it_is_saved(capsys):
 
 
 def test_a_loss_at_chance_is_said_once(monkeypatch, capsys):
-    monkeypatch.setattr(reporter, "CHANCE_STEPS", 10)
+    monkeypatch.setattr(logger, "CHANCE_STEPS", 10)
     tiny.start("run", "--epochs", "1", "--learning_rate", "1e-12", "--initializer", "gaussian")
     warnings = [line for line in capsys.readouterr().out.splitlines() if line.startswith("warning")]
     assert len(warnings) == 1

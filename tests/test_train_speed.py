@@ -7,10 +7,11 @@ import pytest
 import tensorflow as tf
 from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
-import networks
 import tiny
-from common import distribution, evaluation
+from cli import registry
+from common import distribution
 from common.errors import UserError
+from common.training import validation
 
 
 @pytest.fixture
@@ -40,13 +41,13 @@ def test_a_compiled_run_trains_as_the_other_and_resumes_only_as_itself(here, cap
 @pytest.mark.parametrize("arch", ["alexnet_two_towers", pytest.param("googlenet", marks=pytest.mark.slow)])
 def test_every_layer_compiles(arch):
     """Groups, LRN, dropout, ceil pools, auxiliary heads, concatenation; tiny has batch norm."""
-    architecture = networks.find(arch)
+    architecture = registry.find(arch)
     model = architecture.build(classes=3, image_size=79, initializer="he")
     random = np.random.default_rng(0)
     images = tf.constant(random.normal(0, 1, (2, 79, 79, 3)), tf.float32)
     batch = (images, tf.constant([0, 1]), tf.constant([True, True]), tf.constant([0, 1]))
     plain, compiled = (
-        evaluation.make_eval_step(model, distribution.choose("one"), jit)(*batch) for jit in (False, True)
+        validation.make_eval_step(model, distribution.choose("one"), jit)(*batch) for jit in (False, True)
     )
     np.testing.assert_allclose(compiled, plain, rtol=1e-4)
 
@@ -81,7 +82,7 @@ def test_a_profile_that_its_run_cuts_short_is_written(here):
 
 @pytest.mark.parametrize("text", ["5", "5:3", "0:3", "a:b", "3:", "-1:4"])
 def test_a_profile_needs_two_steps(text):
-    import flags
+    from cli import flags
 
     with pytest.raises(UserError, match="give the first and the last step"):
         flags.parse(["--mode=train", f"--profile={text}"])

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-import networks
 import tables
 import vgg16
+from cli import registry
 from common.errors import UserError
 
 # name, column of Table 1, layers with weights, parameters, the paper's millions, multiply-adds in millions
@@ -29,7 +29,7 @@ def test_layers_with_weights(name, column, depth):
 
     assert convolutions + 3 == depth
     assert len(tables.outputs(name, "convolution", "fully connected")) == depth
-    assert f"Table 1, {column}" in networks.find(name).source
+    assert f"Table 1, {column}" in registry.find(name).source
 
 
 def test_every_output_and_weight_count_of_the_slide():
@@ -109,24 +109,24 @@ def test_what_the_deeper_nets_take_from_a_fits(name):
     }
     convolutions = [layer for layer in shapes["vgg11"] if layer.startswith("conv")]
 
-    assert networks.find(name).inherits == (*convolutions[:4], "fc6", "fc7", "fc8")
-    assert all(shapes[name][layer] == shapes["vgg11"][layer] for layer in networks.find(name).inherits)
+    assert registry.find(name).inherits == (*convolutions[:4], "fc6", "fc7", "fc8")
+    assert all(shapes[name][layer] == shapes["vgg11"][layer] for layer in registry.find(name).inherits)
 
 
 def _small(name):
-    return networks.find(name).build(classes=4, image_size=32)
+    return registry.find(name).build(classes=4, image_size=32)
 
 
 def test_the_smallest_image():
     assert _small("vgg19").get_layer("pool5").output.shape[1:] == (1, 1, 512)
     with pytest.raises(UserError, match="the smallest that fits is 32"):
-        networks.find("vgg19").build(classes=4, image_size=31)
+        registry.find("vgg19").build(classes=4, image_size=31)
 
 
 @pytest.mark.parametrize(("initializer", "deviation"), [("glorot", np.sqrt(2 / (9 * 64 + 9 * 64))), ("gaussian", 0.01)])
 def test_the_initializer_is_glorots_unless_the_labs_is_asked_for(initializer, deviation):
     arguments = {} if initializer == vgg16.LAB.initializer else {"initializer": initializer}
-    kernel = networks.find("vgg16").build(classes=4, image_size=32, **arguments).get_layer("conv1_2").kernel.numpy()
+    kernel = registry.find("vgg16").build(classes=4, image_size=32, **arguments).get_layer("conv1_2").kernel.numpy()
 
     assert kernel.std() == pytest.approx(deviation, rel=0.02)
 

@@ -3,11 +3,11 @@
 from functools import partial
 from pathlib import Path
 
-import networks
-import testing
 import train
-from common import layers
+from cli import registry
+from cli import test as testing
 from common.architecture import Architecture
+from common.nn import layers
 from common.recipe import Recipe
 
 RECIPE = Recipe(batch_size=64, learning_rate=0.02, initializer="he", weight_decay=0.001, resize=16, plateau_patience=3)
@@ -40,8 +40,8 @@ def register(monkeypatch, folder: Path, account: bool = False) -> None:
         Architecture("tiny_plain", "alexnet", plain, 16, RECIPE, "made for the tests"),
     )
     for network in made:
-        monkeypatch.setitem(networks.ARCHITECTURES, network.name, network)
-    monkeypatch.setitem(networks.FAMILIES, "alexnet", (*networks.FAMILIES["alexnet"], *made))
+        monkeypatch.setitem(registry.ARCHITECTURES, network.name, network)
+    monkeypatch.setitem(registry.FAMILIES, "alexnet", (*registry.FAMILIES["alexnet"], *made))
     monkeypatch.setattr("sys.argv", ["alexnet.py"])
     monkeypatch.chdir(folder)
 

@@ -1,0 +1,1 @@
+"""Testing as the papers do: crops and scales, prediction by one network or several, and the analysis of the errors."""

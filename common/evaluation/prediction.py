@@ -1,0 +1,310 @@
+"""What one network, or several together, say of every picture of a split: one pass, batches of views.
+
+Scores are averaged as probabilities: over the views of a picture, then over networks, p = mean of softmax(logits). The
+arithmetic is done on log p (log-mean-exp), so that a loss of more than 100 nats is still a number.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from common import machine
+from common.distribution import Devices, distribute
+from common.evaluation import crops
+from common.evaluation.protocol import Protocol
+from common.input import images, pipeline, read_errors
+from common.input.pipeline import Preprocessing
+from common.input.splits import Split
+from common.nn.metrics import Metrics, main_logits
+from common.training import log_writers
+
+TOP = 5
+NEWS_EVERY = 30.0  # seconds between two lines on how far a pass is
+
+
+@dataclass(frozen=True)
+class View:
+    """What a network is shown of a picture: its own preprocessing, and the protocol's crops and scales."""
+
+    preprocessing: Preprocessing
+    protocol: Protocol
+
+    @property
+    def short_sides(self) -> tuple[int, ...]:
+        """The scales in pixels. Raises UserError for one that is smaller than the network's input."""
+        return self.protocol.short_sides(self.preprocessing.image_size, self.preprocessing.resize)
+
+    @property
+    def count(self) -> int:
+        """Crops of one picture; dense: passes through the network."""
+        return self.protocol.views(len(self.short_sides))
+
+
+@dataclass(frozen=True)
+class Member:
+    """A network, in the form of `dense.convert` where its view is dense, and what it is shown."""
+
+    model: keras.Model
+    view: View
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What was said of N pictures, in their stored order.
+
+    Attributes:
+        labels: (N,) int32.
+        top: (N, k) int32, the k = min(5, classes) likeliest classes, likeliest first; of equals the lower class first.
+        probability: (N, k) float32, theirs, 0..1.
+        truth: (N,) float32, the natural logarithm of the label's probability.
+    """
+
+    labels: np.ndarray
+    top: np.ndarray
+    probability: np.ndarray
+    truth: np.ndarray
+
+    @property
+    def right(self) -> np.ndarray:
+        """(N,) bool: the likeliest class is the label."""
+        return self.top[:, 0] == self.labels
+
+    def metrics(self, seconds: float) -> Metrics:
+        """Top-1, top-5 and the mean cross-entropy in nats."""
+        top5 = (self.top == self.labels[:, None]).any(1)
+        loss = -float(np.mean(self.truth, dtype=np.float64))
+        return Metrics(float(self.right.mean()), float(top5.mean()), loss, len(self.labels), seconds)
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One pass over a split: the predictions of each member, those of all together (of one: its own), and the time.
+
+    `images_per_second` leaves out the first batch, which holds the tracing, where there is more than one.
+    """
+
+    members: tuple[Predictions, ...]
+    together: Predictions
+    seconds: float
+    images_per_second: float
+
+
+def average(log_probabilities: tf.Tensor, axis: int) -> tf.Tensor:
+    """The logarithm of the mean probability along an axis of log probabilities, float32."""
+    count = tf.cast(tf.shape(log_probabilities)[axis], tf.float32)
+    return tf.reduce_logsumexp(log_probabilities, axis) - tf.math.log(count)
+
+
+def _log_softmax(model, pictures: tf.Tensor) -> tf.Tensor:
+    """(..., classes) float32, over the classes."""
+    return tf.nn.log_softmax(tf.cast(main_logits(model(pictures, training=False)), tf.float32))
+
+
+def of_crops(model, views: tf.Tensor, at_once: int) -> tf.Tensor:
+    """log p (B, classes) of pictures given by their crops (B, V, S, S, 3), `at_once` of which fill the memory.
+
+    `at_once` divides B V.
+    """
+    count, views_each, *shape = views.shape
+    parts = tf.reshape(views, [-1, at_once, *shape])
+    if parts.shape[0] == 1:
+        each = _log_softmax(model, parts[0])
+    else:
+        each = tf.map_fn(partial(_log_softmax, model), parts, fn_output_signature=tf.float32)
+    return average(tf.reshape(each, [count, views_each, each.shape[-1]]), 1)
+
+
+def of_pictures(model, scales: Sequence[tf.Tensor]) -> tf.Tensor:
+    """log p (B, classes) of whole pictures, (B, h, w, 3) for each scale, by a network in its dense form.
+
+    The class maps of a picture and of its mirror image are averaged over all places, then over the scales.
+    """
+    found = []
+    for pictures in scales:
+        maps = [_log_softmax(model, pictures), _log_softmax(model, tf.reverse(pictures, [2]))]
+        classes = maps[0].shape[-1]
+        found.append(average(tf.concat([tf.reshape(m, [tf.shape(m)[0], -1, classes]) for m in maps], 1), 1))
+    return average(tf.stack(found), 0)
+
+
+def _summed_up(each: list[tf.Tensor], labels: tf.Tensor) -> tf.Tensor:
+    """(B, networks, 2 k + 1) float64 of log p (B, classes) of every network: classes, probabilities, truth.
+
+    Of several networks the last row is that of their average.
+    """
+    together = [average(tf.stack(each), 0)] if len(each) > 1 else []
+    rows = []
+    for scores in each + together:
+        best = tf.math.top_k(scores, min(TOP, scores.shape[-1]))
+        truth = tf.gather(scores, labels, axis=1, batch_dims=1)[:, None]
+        parts = (best.indices, tf.exp(best.values), truth)
+        rows.append(tf.concat([tf.cast(part, tf.float64) for part in parts], 1))
+    return tf.stack(rows, 1)
+
+
+def _collect(rows: np.ndarray, labels: np.ndarray) -> list[Predictions]:
+    top = (rows.shape[2] - 1) // 2
+    return [
+        Predictions(
+            labels.astype(np.int32),
+            part[:, :top].astype(np.int32),
+            part[:, top:-1].astype(np.float32),
+            part[:, -1].astype(np.float32),
+        )
+        for part in np.moveaxis(rows, 1, 0)
+    ]
+
+
+def fit(batch_size: int, views: int) -> tuple[int, int]:
+    """(pictures in a batch, crops that go through a network at once), so that those are at most `batch_size`."""
+    if views <= batch_size:
+        return batch_size // views, batch_size // views * views
+    return 1, max(part for part in range(1, batch_size + 1) if views % part == 0)
+
+
+def predict(members: Sequence[Member], split: Split, devices: Devices, batch_size: int) -> Pass:
+    """One pass over a split by all members: each picture is decoded once, each network sees its own view of it.
+
+    Args:
+        members: all of them dense, or none. Dense runs on one device.
+        split: with labels below the number of classes.
+        devices: whose strategy's scope the models were built in.
+        batch_size: crops that go through a network at once, over all devices.
+
+    Raises:
+        UserError: a scale too small for a network, or a file that cannot be read, which it names.
+    """
+    views = list(dict.fromkeys(member.view for member in members))
+    dense = views[0].protocol.crops == "dense"
+    source = _dense if dense else _cropped
+    step, batches = source(members, views, split, devices, batch_size)
+    start = time.perf_counter()
+    begun, counted, told = start, 0, start
+    found: list[tuple[np.ndarray, ...]] = []
+    progress, seen = log_writers.Progress(), 0
+    while True:
+        with read_errors.named(split):
+            batch = next(batches, None)
+        if batch is None:
+            break
+        rows, labels, index = step(*batch)
+        valid = index >= 0
+        found.append((rows[valid], labels[valid], index[valid]))
+        seen += int(valid.sum())
+        now = time.perf_counter()
+        if len(found) == 1:
+            begun, counted = now, seen
+        elif now - told > NEWS_EVERY:
+            told, speed = now, (seen - counted) / (now - begun)
+            left = log_writers.duration((split.examples - seen) / speed)
+            progress.show(f"{seen:,} of {split.examples:,} images  {speed:.1f} images/s  ETA {left}")
+    end = time.perf_counter()
+    several = len(found) > 1
+    speed = (seen - counted * several) / max(end - (begun if several else start), 1e-9)
+    rows, labels, index = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    order = np.argsort(index, kind="stable")
+    each = _collect(rows[order], labels[order])
+    return Pass(tuple(each[: len(members)]), each[-1], end - start, speed)
+
+
+def _cropped(members, views: list[View], split: Split, devices: Devices, batch_size: int) -> tuple[Callable, Iterator]:
+    """A step over batches of crops, shared out over the devices, and the batches of this worker."""
+    replicas = devices.replicas
+    pictures, at_once = fit(batch_size // replicas, views[0].count)
+    finish = [pipeline.normaliser(view.preprocessing) for view in views]
+
+    def show(encoded):
+        image = images.decode(encoded)
+        cut = [crops.views(image, view.protocol, view.preprocessing.image_size, view.short_sides) for view in views]
+        return tuple(normalise(part) for normalise, part in zip(finish, cut, strict=True))
+
+    def replica_step(*batch):
+        *shown, labels, _, index = batch
+        each = [of_crops(member.model, shown[views.index(member.view)], at_once) for member in members]
+        return _summed_up(each, labels), labels, index
+
+    @tf.function(autograph=False)
+    def step(*batch):
+        parts = devices.strategy.run(replica_step, args=batch)
+        return parts if replicas == 1 else tuple(devices.strategy.gather(part, axis=0) for part in parts)
+
+    # All crops of a picture are made at once: many crops, few pictures in the making.
+    parallel = max(2, min(machine.cores(), 1024 // views[0].count))
+    batches = pipeline.one_pass(
+        split,
+        show,
+        batch_size=pictures * replicas,
+        worker=devices.worker,
+        workers=devices.workers,
+        parallel=parallel,
+    )
+    return lambda *batch: tuple(part.numpy() for part in step(*batch)), iter(distribute(batches, devices))
+
+
+def _dense(members, views: list[View], split: Split, devices: Devices, batch_size: int) -> tuple[Callable, Iterator]:
+    """A step over whole pictures of one shape, at every scale, and batches of such pictures."""
+    if devices.replicas > 1:
+        raise ValueError("dense testing runs on one device")
+    finish = [pipeline.normaliser(view.preprocessing, any_size=True) for view in views]
+    sides = views[0].short_sides
+    starts = np.cumsum([0] + [len(view.short_sides) for view in views])
+    # A third: long sides are longer than short ones, and maps of a whole picture overlap less than its crops.
+    pixels = batch_size * views[0].preprocessing.image_size ** 2
+    at_once = max(1, pixels // (3 * max(max(view.short_sides) for view in views) ** 2))
+
+    @tf.autograph.experimental.do_not_convert
+    def load(index, element):
+        encoded, label, _ = split.parse(element)
+        image = images.decode(encoded)
+        shown = [
+            normalise(picture)
+            for view, normalise in zip(views, finish, strict=True)
+            for picture in crops.pictures(image, view.short_sides)
+        ]
+        return (*shown, label, index)
+
+    signature = [tf.TensorSpec((None, None, None, 3))] * int(starts[-1])
+    signature += [tf.TensorSpec((None,), tf.int32), tf.TensorSpec((None,), tf.int64)]
+
+    @tf.function(input_signature=signature, autograph=False)
+    def step(*batch):
+        *shown, labels, index = batch
+        each = []
+        for member in members:
+            number = views.index(member.view)
+            each.append(of_pictures(member.model, shown[starts[number] : starts[number + 1]]))
+        return _summed_up(each, labels), labels, index
+
+    loaded = machine.parallel_map(split.serialized(None).enumerate(), load)
+    batches = by_shape(loaded.prefetch(2 * len(sides)).as_numpy_iterator(), at_once, held=4 * at_once)
+    return lambda *batch: tuple(part.numpy() for part in step(*batch)), batches
+
+
+def by_shape(elements: Iterator[tuple], at_once: int, held: int) -> Iterator[tuple]:
+    """Batches of elements whose arrays agree in shape, at most `at_once` in each; at most `held` wait meanwhile.
+
+    Where more would wait, the largest group goes first. Every element comes out once.
+    """
+    groups: dict[tuple, list[tuple]] = {}
+    waiting = 0
+    for element in elements:
+        shape = tuple(np.shape(part) for part in element)
+        group = groups.setdefault(shape, [])
+        group.append(element)
+        waiting += 1
+        if len(group) == at_once or waiting > held:
+            shape = shape if len(group) == at_once else max(groups, key=lambda key: len(groups[key]))
+            ready = groups.pop(shape)
+            waiting -= len(ready)
+            yield _stacked(ready)
+    for group in groups.values():
+        yield _stacked(group)
+
+
+def _stacked(group: list[tuple]) -> tuple:
+    return tuple(np.stack(parts) for parts in zip(*group, strict=True))

@@ -1,0 +1,254 @@
+"""tf.data: from serialized examples to the batches a network sees.
+
+Order and augmentation are functions of (seed, epoch, position) alone. So a run repeats itself exactly, a resumed run
+goes on with the batch it would have had, and any number of workers share the same global batches.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from common import machine
+from common.errors import UserError
+from common.input import augmentation, images
+from common.input.datasets import Split
+from common.input.records import DatasetInfo
+from common.recipe import Recipe
+
+STREAMS = 6
+_NEVER = 2**40  # epochs: an endless run
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """All that is done to a picture outside training; saved with a run.
+
+    Attributes:
+        image_size: height and width of the network's input.
+        resize: short side before the crop.
+        mean: subtracted, RGB, 0..255.
+        std: divided by, RGB; for imported weights.
+        mean_image: .npy file (H, W, 3) float32 RGB, subtracted in place of `mean`; its central part where it is larger
+            than the input. The paper resized all pictures to 256x256, subtracted and then cropped, so each crop met the
+            matching part of the mean; here every crop meets the same central part, in training as in test.
+        channels: "rgb", or "bgr" for imported weights.
+    """
+
+    image_size: int
+    resize: int
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    mean_image: str | None = None
+    channels: str = "rgb"
+
+    def __post_init__(self):
+        for name in ("mean", "std"):  # lists, where they come from JSON
+            object.__setattr__(self, name, tuple(float(value) for value in getattr(self, name)))
+
+
+def preprocessing(recipe: Recipe, info: DatasetInfo, image_size: int, path: str) -> Preprocessing:
+    """What a recipe asks for on a data set in `path`. Raises UserError where the two do not fit."""
+    if recipe.resize is not None:
+        resize = recipe.resize
+    elif recipe.crop in ("pad", "none"):
+        resize = image_size
+    else:
+        resize = round(image_size * 256 / 224)
+    if resize < image_size:
+        raise UserError(f"--resize={resize} is smaller than the network's input of {image_size} pixels")
+    mean, mean_image = (0.0, 0.0, 0.0), None
+    if recipe.mean == "channel":
+        mean = info.mean
+    elif recipe.mean == "image":
+        if info.mean_image is None:
+            raise UserError(f"--mean=image: {path} holds no mean image; use --mean=channel")
+        mean_image = os.path.join(path, info.mean_image)
+    return Preprocessing(image_size, resize, tuple(mean), mean_image=mean_image)
+
+
+def mean_picture(preprocessing: Preprocessing) -> np.ndarray:
+    """What is subtracted, (S, S, 3) float32 RGB. Raises UserError where the mean image is missing or unfit."""
+    size = preprocessing.image_size
+    if preprocessing.mean_image is None:
+        return np.broadcast_to(np.asarray(preprocessing.mean, np.float32), (size, size, 3)).copy()
+    try:
+        picture = np.load(preprocessing.mean_image).astype(np.float32)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{preprocessing.mean_image}: no mean image here ({error})", 1) from error
+    if picture.ndim != 3 or picture.shape[2] != 3:
+        raise UserError(f"{preprocessing.mean_image}: not a picture (H, W, 3) but {picture.shape}", 1)
+    shape = tf.constant(picture.shape[:2])
+    choose = images.centre_crop(max(size, min(picture.shape[:2])), size)
+    return images.cut(tf.constant(picture), choose(shape), size).numpy()
+
+
+def normaliser(preprocessing: Preprocessing, any_size: bool = False) -> Callable[[tf.Tensor], tf.Tensor]:
+    """(..., S, S, 3) float32 RGB -> normalised, as the network takes it; with `any_size` (..., h, w, 3).
+
+    A mean image fits one size only: at any other its mean over all places is subtracted in its stead.
+    """
+    mean = tf.constant(mean_picture(preprocessing))  # a whole picture: broadcasting 3 numbers takes five times as long
+    if any_size:
+        mean = tf.reduce_mean(mean, [0, 1]) if preprocessing.mean_image else tf.constant(preprocessing.mean)
+    plain = preprocessing.std == (1.0, 1.0, 1.0)
+    std = None if plain else tf.broadcast_to(tf.constant(preprocessing.std), mean.shape)
+    return lambda image: images.normalise(image, mean, std, preprocessing.channels)
+
+
+def _augment(preprocessing: Preprocessing, recipe: Recipe, info: DatasetInfo) -> Callable:
+    """(encoded bytes, STREAMS seeds) -> (S, S, 3) float32: the recipe's training picture."""
+    size, short_side = preprocessing.image_size, preprocessing.resize
+    finish = normaliser(preprocessing)
+    scale_range = tuple(round(side * size / 224) for side in recipe.scale_range)
+
+    def picture(encoded, seeds):
+        if recipe.crop == "random":
+            choose = augmentation.random_crop(short_side, size, seeds[0])
+        elif recipe.crop == "scale":
+            choose = augmentation.scale_crop(scale_range, size, seeds[0])
+        elif recipe.crop == "inception":
+            choose = augmentation.inception_crop(seeds[0])
+        else:
+            choose = images.centre_crop(short_side, size)
+        mirror = augmentation.flip(seeds[1]) if recipe.flip and info.flip else None
+        image = images.read_window(encoded, choose, size, recipe.crop in ("pad", "none"), mirror)
+        if recipe.contrast:
+            image = augmentation.contrast(image, recipe.contrast, seeds[2])
+        if recipe.brightness:
+            image += augmentation.brightness(recipe.brightness, seeds[3])
+        if recipe.pca_lighting:
+            shift = augmentation.pca_lighting(info.eigenvalues, info.eigenvectors, recipe.pca_lighting, seeds[4])
+            image += tf.reshape(tf.tile(shift, [size]), [1, size, 3])  # as in normaliser
+        image = finish(image)
+        return augmentation.pad_crop(image, seeds[5]) if recipe.crop == "pad" else image
+
+    return picture
+
+
+def _options(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    options = tf.data.Options()
+    options.deterministic = True
+    options.threading.max_intra_op_parallelism = 1  # pictures are what is done side by side, not parts of them
+    options.experimental_optimization.apply_default_optimizations = True
+    return dataset.with_options(options)
+
+
+def _share(batch_size: int, worker: int, workers: int) -> int:
+    if batch_size % workers:
+        raise UserError(f"--batch_size={batch_size} does not divide among {workers} workers")
+    if not 0 <= worker < workers:
+        raise ValueError(f"worker {worker} of {workers}")
+    return batch_size // workers
+
+
+def order(split: Split, *, batch_size: int, seed: int, start_step: int = 0) -> tf.data.Dataset:
+    """The endless order of training: (number, element), number = global step * batch_size + place in the batch.
+
+    An epoch is examples // batch_size full batches in an order of its own; the remainder sits it out. Skipping to
+    `start_step` passes over serialized elements of one epoch, none of which is decoded.
+    """
+    steps = split.examples // batch_size
+    if not steps:
+        raise UserError(f"--batch_size={batch_size} is more than the {split.examples} training images")
+    first, done = divmod(start_step, steps)
+
+    @tf.autograph.experimental.do_not_convert
+    def epoch_order(epoch):
+        key = tf.random.stateless_uniform([], tf.stack([tf.cast(seed, tf.int64), epoch]), None, None, tf.int64)
+        chosen = split.serialized(key).take(steps * batch_size)
+        return chosen.skip(tf.where(epoch == first, tf.cast(done * batch_size, tf.int64), 0))
+
+    return tf.data.Dataset.range(first, _NEVER).flat_map(epoch_order).enumerate(start_step * batch_size)
+
+
+def training(
+    split: Split,
+    preprocessing: Preprocessing,
+    recipe: Recipe,
+    info: DatasetInfo,
+    *,
+    batch_size: int,
+    seed: int,
+    start_step: int = 0,
+    worker: int = 0,
+    workers: int = 1,
+) -> tf.data.Dataset:
+    """Endless batches: images (batch_size / workers, S, S, 3) float32, labels int32.
+
+    Worker w of W takes the w-th part of every global batch, so the global batches are the same for any W; it passes
+    over the other workers' serialized examples without decoding them.
+
+    Raises UserError where the batch is larger than the split or does not divide among the workers.
+    """
+    share = _share(batch_size, worker, workers)
+    augment = _augment(preprocessing, recipe, info)
+
+    @tf.autograph.experimental.do_not_convert
+    def load(number, element):
+        encoded, label, _ = split.parse(element)
+        # One stream of random numbers for each use; the number holds epoch and place.
+        seeds = [tf.stack([tf.constant(seed * STREAMS + stream, tf.int64), number]) for stream in range(STREAMS)]
+        return augment(encoded, seeds), label
+
+    numbered = order(split, batch_size=batch_size, seed=seed, start_step=start_step)
+    if workers > 1:
+        numbered = numbered.filter(lambda number, _: number % batch_size // share == worker)
+    batches = machine.parallel_map(numbered, load).batch(share, drop_remainder=True)
+    return _options(batches.prefetch(2))
+
+
+def evaluation(
+    split: Split, preprocessing: Preprocessing, *, batch_size: int, worker: int = 0, workers: int = 1
+) -> tf.data.Dataset:
+    """One pass in the stored order: images (B, S, S, 3) float32 of the central crop, and what `one_pass` adds."""
+    size = preprocessing.image_size
+    finish, choose = normaliser(preprocessing), images.centre_crop(preprocessing.resize, size)
+
+    def show(encoded):
+        return (finish(images.read_window(encoded, choose, size, exact=True)),)
+
+    return one_pass(split, show, batch_size=batch_size, worker=worker, workers=workers)
+
+
+def one_pass(
+    split: Split,
+    show: Callable[[tf.Tensor], tuple[tf.Tensor, ...]],
+    *,
+    batch_size: int,
+    worker: int = 0,
+    workers: int = 1,
+    parallel: int | None = None,
+) -> tf.data.Dataset:
+    """One pass in the stored order: batches of what `show` makes, labels (B,) int32, valid (B,) bool, index (B,) int64.
+
+    B = batch_size / workers. The last batch is filled up with zeros whose valid is False and whose index is -1, so that
+    shapes are static and every worker has as many batches as the others.
+
+    Args:
+        split: what to read.
+        show: encoded bytes -> tensors of static shape.
+        batch_size: pictures in a global batch.
+        worker, workers: which part of every global batch is wanted.
+        parallel: how many pictures are made ready at the same time; None: one a core.
+    """
+    share = _share(batch_size, worker, workers)
+
+    @tf.autograph.experimental.do_not_convert
+    def load(index, element):
+        encoded, label, _ = split.parse(element)
+        return (*show(encoded), label, True, index)
+
+    numbered = split.serialized(None).enumerate()
+    if workers > 1:
+        numbered = numbered.filter(lambda number, _: number % batch_size // share == worker)
+    batches, rest = divmod(split.examples, batch_size)
+    own = batches * share + min(max(rest - worker * share, 0), share)
+    missing = (batches + bool(rest)) * share - own
+    loaded = machine.parallel_map(numbered, load, parallel)
+    shown = [tf.zeros(spec.shape, spec.dtype) for spec in loaded.element_spec[:-3]]
+    nothing = (*shown, tf.constant(0), tf.constant(False), tf.constant(-1, tf.int64))
+    filled = loaded.concatenate(tf.data.Dataset.from_tensors(nothing).repeat(missing))
+    return _options(filled.batch(share, drop_remainder=True).prefetch(2))

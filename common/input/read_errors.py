@@ -1,0 +1,125 @@
+"""Which file was it? TensorFlow's errors from inside a pipeline say what went wrong, not where."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import tensorflow as tf
+
+from common import machine
+from common.errors import UserError
+from common.input import images
+from common.input.splits import Split
+
+ERRORS = (tf.errors.DataLossError, tf.errors.InvalidArgumentError, tf.errors.NotFoundError)
+
+
+def name_the_fault(split: Split, error: tf.errors.OpError) -> str:
+    """One line that names the file, and the record in it, behind an error of a pipeline over `split`.
+
+    Looks for a missing file, then reads the split through: every byte for a DataLossError, and decodes every image for
+    another one, as fast as the disk and the decoder allow. Where nothing is found, the error's own first line.
+
+    Args:
+        split: what the failed pipeline read.
+        error: one of `ERRORS`, as it came out of the pipeline.
+    """
+    for file in split.files:
+        if not os.path.exists(file):
+            return f"{_printable(file)}: missing; put it back, or prepare the data set again"
+    found = _in_records(split, error) if split.records else _in_files(split)
+    return found or f"no damaged file found in {len(split.files)}; TensorFlow says: {_first_line(error)}"
+
+
+@contextmanager
+def named(split: Split) -> Iterator[None]:
+    """Reading inside it raises UserError (exit code 1) that names the damaged or vanished file."""
+    try:
+        yield
+    except ERRORS as error:
+        raise UserError(name_the_fault(split, error), 1) from error
+
+
+@contextmanager
+def writing(run: Path) -> Iterator[None]:
+    """Writing to a run directory inside it raises UserError (exit code 1) where disk or rights do not allow it."""
+    try:
+        yield
+    except (OSError, tf.errors.OpError) as error:
+        reason = error.strerror if isinstance(error, OSError) else _first_line(error)
+        raise UserError(
+            f"{run}: writing failed ({reason}); the checkpoints before are whole: make room, or mend the directory, "
+            "and start the same command again",
+            1,
+        ) from error
+
+
+def _printable(name: str | bytes) -> str:
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def _first_line(error: tf.errors.OpError) -> str:
+    """What an error says, without the place in the graph where it was raised."""
+    lines = [line.strip() for line in error.message.splitlines() if line.strip()]
+    said = next((line for line in lines if not line.endswith(":") and "[[" not in line), error.message)
+    return said.rsplit("}} ", 1)[-1].split(" [Op:")[0].rstrip(".")
+
+
+def _failure(dataset: tf.data.Dataset, check: Callable) -> tuple[int, tf.errors.OpError] | None:
+    """(number of the first element for which `check` fails, its error), None where all pass."""
+    passed = 0
+    try:
+        for _ in machine.parallel_map(dataset, check).batch(1).prefetch(2):
+            passed += 1
+    except ERRORS as error:
+        return passed, error
+    return None
+
+
+def _decodes(split: Split) -> Callable[[tf.Tensor], tf.Tensor]:
+    """element -> its label, once its image could be decoded."""
+
+    def decode(element):
+        encoded, label, _ = split.parse(element)
+        with tf.control_dependencies([images.decode(encoded)]):
+            return tf.identity(label)
+
+    return decode
+
+
+def _in_records(split: Split, error: tf.errors.OpError) -> str | None:
+    check = tf.strings.length if isinstance(error, tf.errors.DataLossError) else _decodes(split)
+    for file in split.files:
+        stored = tf.data.TFRecordDataset(os.fsencode(file))
+        failure = _failure(stored, check)
+        if failure is None:
+            continue
+        number, cause = failure
+        if isinstance(cause, tf.errors.DataLossError):
+            return f"{_printable(file)}: damaged at record {number} ({_first_line(cause)}); fetch or prepare it again"
+        name = _image_name(stored.skip(number).take(1))
+        return f"{_printable(file)}: record {number}{name}: {_first_line(cause)}; prepare the data set again"
+    return None
+
+
+def _image_name(stored: tf.data.Dataset) -> str:
+    """The name of the image that a record holds, to be put behind the record's number."""
+    for record in stored.as_numpy_iterator():
+        try:
+            features = tf.train.Example.FromString(record).features.feature
+        except Exception:  # protobuf's DecodeError, whose module moves between versions
+            return ""
+        for key in ("image/filename", "file_name"):
+            if key in features:
+                return " (" + ", ".join(map(_printable, features[key].bytes_list.value)) + ")"
+    return ""
+
+
+def _in_files(split: Split) -> str | None:
+    failure = _failure(split.serialized(None), _decodes(split))
+    if failure is None:
+        return None
+    number, cause = failure
+    advice = "remove it, or use data/prepare.py, which repairs or leaves out such files"
+    return f"{_printable(split.files[number])}: {_first_line(cause)}; {advice}"

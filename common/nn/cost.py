@@ -1,0 +1,169 @@
+"""What each layer of a built network puts out, weighs, computes and sees: the rows behind `--mode summary`.
+
+How the figures are counted
+    parameters         trained values: kernels, biases, batch norm's gamma and beta. Batch norm's moving statistics are
+                       counted apart, as not trained; the state of a seed is no parameter.
+    multiply-adds      of one image: convolution k * k * C_in / groups * C_out * H * W, fully connected in * out.
+                       Biases, normalisation, pooling and additions are not counted, as in the papers' figures.
+    activation values  numbers a layer puts out for one image, the input included. ReLU works in place, flattening moves
+                       nothing, dropout passes everything on when tested: none of them adds any.
+    megabytes          of 1,000,000 bytes, 4 bytes a value (float32).
+    receptive field    width in pixels of what one output place sees; where paths meet, the widest. It may exceed the
+                       image: the rest is padding. A fully connected layer and an average over the map see all of it.
+    memory             testing one image: its activation values. Training: as many gradients beside them. Once, however
+                       large the batch: the parameters; in training also their gradients and the optimizer's velocities.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import prod
+
+import keras
+
+from common.nn.convolution import AveragePool, Conv, MaxPool
+from common.nn.dropout import Dropout
+from common.nn.normalization import BatchNorm, LocalResponseNormalization
+from common.nn.padded_identity import PaddedIdentity
+
+VALUE_BYTES = 4
+
+
+@dataclass(frozen=True)
+class Row:
+    """One layer.
+
+    Attributes:
+        name, kind: e.g. `conv1`, `convolution`.
+        output: (H, W, C), or (C,) where the map is gone.
+        kernel, stride, padding: of the window; None for a layer without one. `ceil` windows hang over the edge.
+        groups: of a convolution, else 1.
+        parameters, non_trainable_parameters, multiply_adds, activation_values, receptive_field: see above.
+    """
+
+    name: str
+    kind: str
+    output: tuple[int, ...]
+    kernel: int | None = None
+    stride: int | None = None
+    padding: int | None = None
+    ceil: bool = False
+    groups: int = 1
+    parameters: int = 0
+    non_trainable_parameters: int = 0
+    multiply_adds: int = 0
+    activation_values: int = 0
+    receptive_field: int = 1
+
+    @property
+    def megabytes(self) -> float:
+        """Size of the output for one image."""
+        return megabytes(self.activation_values)
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Sums over rows: see the module's docstring."""
+
+    trainable_parameters: int
+    non_trainable_parameters: int
+    multiply_adds: int
+    activation_values: int
+
+
+def add_up(rows: Iterable[Row]) -> Totals:
+    """The sums of some rows."""
+    names = ("parameters", "non_trainable_parameters", "multiply_adds", "activation_values")
+    rows = tuple(rows)
+    return Totals(*(sum(getattr(row, name) for row in rows) for name in names))
+
+
+def megabytes(values: int) -> float:
+    """Size of that many float32 values."""
+    return values * VALUE_BYTES / 1e6
+
+
+# Layers that leave no row: what they do happens in place.
+_IN_PLACE = (keras.layers.ReLU, keras.layers.Flatten)
+_KINDS = {
+    keras.layers.InputLayer: "input",
+    Conv: "convolution",
+    MaxPool: "max pool",
+    AveragePool: "average pool",
+    keras.layers.GlobalAveragePooling2D: "global average pool",
+    LocalResponseNormalization: "LRN",
+    BatchNorm: "batch norm",
+    Dropout: "dropout",
+    PaddedIdentity: "padded identity",
+    keras.layers.Dense: "fully connected",
+    keras.layers.Add: "add",
+    keras.layers.Concatenate: "concat",
+}
+
+
+def ordered(outputs: Iterable) -> list[keras.layers.Layer]:
+    """The layers that `outputs` depend on, inputs first, each branch of a module to its end before the next."""
+    found, done, waiting = [], set(), [(tensor, False) for tensor in reversed(list(outputs))]
+    while waiting:
+        tensor, ready = waiting.pop()
+        layer = tensor._keras_history.operation
+        if layer in done:
+            continue
+        if ready:
+            done.add(layer)
+            found.append(layer)
+        else:
+            waiting.append((tensor, True))
+            waiting += [(source, False) for source in reversed(_sources(layer))]
+    return found
+
+
+def _sources(layer: keras.layers.Layer) -> list:
+    """The tensors a layer takes in; none for the input."""
+    return [] if isinstance(layer, keras.layers.InputLayer) else list(layer._inbound_nodes[0].input_tensors)
+
+
+def measure(model_layers: Iterable[keras.layers.Layer], image_size: int) -> list[Row]:
+    """A row for every layer that is not in place, in the order given."""
+    rows, seen = [], {}  # seen: layer -> (receptive field, distance in pixels between two neighbouring places)
+    for layer in model_layers:
+        sources = _sources(layer)
+        field, step = max((seen[tensor._keras_history.operation] for tensor in sources), default=(1, 1))
+        size, stride = _window(layer)
+        field, step = field + (size - 1) * step, step * stride
+        output = tuple(layer.output.shape[1:])
+        if len(output) == 1:
+            field = image_size
+        seen[layer] = field, step
+        if not isinstance(layer, _IN_PLACE):
+            rows.append(_row(layer, sources, output, field))
+    return rows
+
+
+def _window(layer: keras.layers.Layer) -> tuple[int, int]:
+    """Width and stride of what a layer looks at."""
+    return getattr(layer, "size", 1), getattr(layer, "stride", 1)
+
+
+def _row(layer: keras.layers.Layer, sources: list, output: tuple[int, ...], field: int) -> Row:
+    kind = _KINDS[type(layer)]
+    windowed = kind in ("convolution", "max pool", "average pool")
+    multiply_adds = 0
+    if kind == "convolution":
+        multiply_adds = layer.size**2 * sources[0].shape[-1] // layer.groups * prod(output)
+    elif kind == "fully connected":
+        multiply_adds = sources[0].shape[-1] * output[0]
+    return Row(
+        name=layer.name,
+        kind=kind,
+        output=output,
+        kernel=layer.size if windowed else None,
+        stride=layer.stride if windowed else None,
+        padding=getattr(layer, "padding", 0) if windowed else None,
+        ceil=getattr(layer, "ceil", False),
+        groups=getattr(layer, "groups", 1),
+        parameters=sum(prod(weight.shape) for weight in layer.trainable_weights),
+        non_trainable_parameters=sum(prod(weight.shape) for weight in layer.non_trainable_weights),
+        multiply_adds=multiply_adds,
+        activation_values=0 if kind == "dropout" else prod(output),
+        receptive_field=field,
+    )

@@ -1,0 +1,138 @@
+"""The vocabulary of the slides: conv, max_pool, avg_pool, lrn, batch_norm, relu, fc, dropout.
+
+Each function takes a tensor (N, H, W, C) (fc: (N, D)) and returns one, so a network reads one layer a line. Padding is
+the number of zeros on every side, as the papers' frameworks count it; output size (W - F + 2P) / S + 1, rounded down,
+or up with `ceil=True` as Caffe's pools do.
+"""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from common.errors import UserError, unknown
+from common.lazy import lazy
+
+# The vocabulary costs nothing to import: Keras and the layers themselves come with the first call.
+keras = lazy("keras")
+convolution = lazy("common.nn.convolution")
+normalization = lazy("common.nn.normalization")
+dropout_layer = lazy("common.nn.dropout")
+shortcut = lazy("common.nn.padded_identity")
+
+
+def make_initializer(name: str) -> "keras.initializers.Initializer":
+    """A weight initializer by the name the recipes use.
+
+    gaussian: N(0, 0.01^2) (Krizhevsky 2012, section 5; the lab for AlexNet and VGG). glorot: U(+-sqrt(6/(in+out)))
+    (Glorot & Bengio 2010; VGG's footnote; Caffe's "xavier" in kind). he: N(0, 2/in) (He et al. 2015).
+    Every call returns a fresh, unseeded object: Keras draws its seed from `keras.utils.set_random_seed`.
+    """
+    makers = {
+        "gaussian": lambda: keras.initializers.RandomNormal(0.0, 0.01),
+        "glorot": keras.initializers.GlorotUniform,
+        "he": lambda: keras.initializers.VarianceScaling(2.0, "fan_in", "untruncated_normal"),
+    }
+    if name not in makers:
+        raise unknown("--initializer", name, makers)
+    return makers[name]()
+
+
+def conv(x, filters, size, stride=1, padding=0, groups=1, bias=True, relu=True, initializer="he", name=None):
+    """Convolution with a size x size window, then ReLU unless `relu=False`. `initializer` is a name (above)."""
+    x = convolution.Conv(filters, size, stride, padding, groups, bias, make_initializer(initializer), name=name)(x)
+    return keras.layers.ReLU(name=name and f"{name}_relu")(x) if relu else x
+
+
+def fc(x, units, relu=True, initializer="he", name=None):
+    """Fully connected layer (N, D) -> (N, units), then ReLU unless `relu=False`; the bias starts at zero."""
+    x = keras.layers.Dense(units, kernel_initializer=make_initializer(initializer), name=name)(x)
+    return keras.layers.ReLU(name=name and f"{name}_relu")(x) if relu else x
+
+
+def logits(x, classes, initializer="he", name=None):
+    """The classifier: a fully connected layer in float32 whatever the precision, without an activation."""
+    initial = make_initializer(initializer)
+    return keras.layers.Dense(classes, kernel_initializer=initial, dtype="float32", name=name)(x)
+
+
+def relu(x, name=None):
+    """max(0, x)."""
+    return keras.layers.ReLU(name=name)(x)
+
+
+def add(x, y, name=None):
+    """x + y, the end of a residual block."""
+    return keras.layers.Add(name=name)([x, y])
+
+
+def padded_identity(x, channels, stride, name=None):
+    """Every stride-th place of x, with zeros for the channels it does not have."""
+    return shortcut.PaddedIdentity(channels, stride, name=name)(x)
+
+
+def concat(parts, name=None):
+    """Depth concatenation of feature maps, the end of an Inception module."""
+    return keras.layers.Concatenate(name=name)(parts)
+
+
+def flatten(x, name=None):
+    """(N, H, W, C) -> (N, H * W * C)."""
+    return keras.layers.Flatten(name=name)(x)
+
+
+def max_pool(x, size, stride, padding=0, ceil=False, name=None):
+    """Largest value of each size x size window."""
+    return convolution.MaxPool(size, stride, padding, ceil, name=name)(x)
+
+
+def avg_pool(x, size, stride=1, name=None):
+    """Mean of each size x size window."""
+    return convolution.AveragePool(size, stride, name=name)(x)
+
+
+def global_avg_pool(x, name=None):
+    """Mean over the whole map: (N, H, W, C) -> (N, C)."""
+    return keras.layers.GlobalAveragePooling2D(name=name)(x)
+
+
+def lrn(x, k=2.0, n=5, alpha=1e-4, beta=0.75, name=None):
+    """Local response normalisation across channels, with the 2012 paper's constants."""
+    return normalization.LocalResponseNormalization(k, n, alpha, beta, name=name)(x)
+
+
+def batch_norm(x, momentum=0.9, epsilon=1e-5, synchronised=False, name=None):
+    """Batch normalisation over N, H and W, of each replica or (`synchronised`) of all."""
+    return normalization.BatchNorm(momentum, epsilon, synchronised, name=name)(x)
+
+
+def dropout(x, rate, name=None):
+    """Zeroes a share `rate` of the values in training and scales up the rest."""
+    return dropout_layer.Dropout(rate, name=name)(x)
+
+
+def image_input(size: int, smallest: int = 1) -> "keras.KerasTensor":
+    """The network's input, (N, size, size, 3). Raises UserError below the smallest size its arithmetic allows."""
+    if size < smallest:
+        raise UserError(f"--image_size={size} is too small for this network; the smallest that fits is {smallest}")
+    return keras.Input((size, size, 3), name="image")
+
+
+def network(inputs, outputs, name: str) -> "keras.Model":
+    """The finished model."""
+    with deep():
+        return keras.Model(inputs, outputs, name=name)
+
+
+@contextmanager
+def deep() -> Iterator[None]:
+    """Lets Keras walk a deep graph.
+
+    It does so by recursion, a call for every layer: resnet1202, 3,600 layers deep, needs more than Python's limit of
+    1,000, which is raised meanwhile.
+    """
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(limit, 20000))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(limit)

@@ -1,0 +1,148 @@
+"""The run directory: what config.json says, and which directory a `--restore` means."""
+
+import dataclasses
+import platform
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from common import recipe as recipes
+from common.errors import UserError
+from common.recipe import Recipe
+from common.runs import checkpoints
+
+RESULTS_FILE = "results.json"
+ENSEMBLE_FILE = "ensemble.json"  # in a directory of runs that `--ensemble` trained: their names
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """All that testing a run needs, and all that a resumed run must agree with.
+
+    Attributes:
+        arch: the network's name.
+        options: further arguments it was built with.
+        classes: class names by label.
+        image_size: of the network's input, in pixels.
+        preprocessing: `pipeline.Preprocessing` as a dictionary.
+        recipe: resolved.
+        dataset: what `--dataset` said; a path is absolute.
+        seed: the one seed.
+        precision: dtype policy it was trained in.
+        jit: XLA compiled the steps; it rounds differently, so a resumed run must do the same.
+        split_seed: draws the splits that the data set leaves open, where that is not `seed`: all members of an ensemble
+            share their splits, or one would have learnt what another is tested on.
+        imported: of weights from elsewhere: the file, and how it was read; their data set is unknown ("") and their
+            classes are numbers.
+    """
+
+    arch: str
+    options: dict
+    classes: tuple[str, ...]
+    image_size: int
+    preprocessing: dict
+    recipe: Recipe
+    dataset: str
+    seed: int
+    precision: str
+    jit: bool = False
+    split_seed: int | None = None
+    imported: dict | None = None
+
+    @property
+    def data_seed(self) -> int:
+        """What the data set is opened with."""
+        return self.seed if self.split_seed is None else self.split_seed
+
+
+def write(run: Path, config: RunConfig) -> None:
+    """Writes config.json, with the libraries' versions and the command beside the settings."""
+    import keras
+    import tensorflow as tf
+
+    versions = {"python": platform.python_version(), "tensorflow": tf.__version__, "keras": keras.__version__}
+    values = dataclasses.asdict(config) | {"versions": versions, "command": sys.argv}
+    checkpoints.write_json(run / checkpoints.CONFIG_FILE, values)
+
+
+def read(run: Path) -> RunConfig:
+    """Reads config.json. Raises UserError where it is missing or damaged."""
+    path = run / checkpoints.CONFIG_FILE
+    values = checkpoints.read_json(path)
+    try:
+        values = {"split_seed": None, "jit": False} | values  # older runs do not have them
+        values.setdefault("imported", None)
+        known = {field.name: values[field.name] for field in dataclasses.fields(RunConfig)}
+        known["recipe"] = recipes.from_dict(known["recipe"])
+        known["preprocessing"] = _tuples(known["preprocessing"])
+        return RunConfig(**known | {"classes": tuple(known["classes"])})
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path}: damaged, {error} is missing or wrong", 1) from error
+
+
+def _tuples(values: dict) -> dict:
+    """JSON's lists as the tuples they were."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+
+
+def differences(old: RunConfig, new: RunConfig) -> list[str]:
+    """Where two configurations differ, as `name: old -> new` lines; empty when they are equal."""
+    found = recipes.differences(old.recipe, new.recipe)
+    for field in dataclasses.fields(RunConfig):
+        before, after = getattr(old, field.name), getattr(new, field.name)
+        if field.name != "recipe" and before != after:
+            long = field.name in ("classes", "preprocessing")
+            found.append(f"{field.name} differ" if long else f"{field.name}: {before} -> {after}")
+    return found
+
+
+def members(folder: Path) -> list[str]:
+    """The names of the runs in an ensemble's directory. Raises UserError where ensemble.json is missing or damaged."""
+    values = checkpoints.read_json(folder / ENSEMBLE_FILE)
+    names = values.get("members") if isinstance(values, dict) else None
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+        raise UserError(f"{folder / ENSEMBLE_FILE}: damaged, it names no members", 1)
+    return names
+
+
+def ensemble(path: str) -> list[str]:
+    """The runs that one part of `--restore` stands for: those of an ensemble's directory, else the path itself.
+
+    A folder that holds no run but one ensemble's directory means that.
+    """
+    folder = Path(path)
+    above = sorted(folder.glob(f"*/{ENSEMBLE_FILE}"))
+    if (folder / ENSEMBLE_FILE).exists():
+        return [str(folder / name) for name in members(folder)]
+    if len(above) == 1 and not any(folder.glob(f"*/{checkpoints.CONFIG_FILE}")):
+        return ensemble(str(above[0].parent))
+    return [path]
+
+
+def find(path: str, arch: str | None, family: tuple[str, ...]) -> tuple[Path, Path | None]:
+    """What `--restore PATH` means: (run directory, one checkpoint's folder or None for the run's best).
+
+    PATH may be a run directory, one checkpoint of it, or a folder that holds runs. Among several the one of `arch` is
+    meant, or the only one of `family`. Raises UserError where nothing is found or more than one could be meant.
+    """
+    folder = Path(path)
+    if not folder.exists():
+        raise UserError(f"--restore={path}: no such directory")
+    if (folder / checkpoints.STATE_FILE).exists():
+        return folder.parent.parent, folder
+    if (folder / checkpoints.CONFIG_FILE).exists():
+        return folder, None
+    inside = {config.parent: read(config.parent) for config in sorted(folder.glob(f"*/{checkpoints.CONFIG_FILE}"))}
+    fitting = [run for run, config in inside.items() if config.arch == arch]
+    fitting = fitting or [run for run, config in inside.items() if config.arch in family]
+    if not inside:
+        raise UserError(
+            f"--restore={path}: there is no run in this directory; train one first, or name a run directory"
+        )
+    if not fitting:
+        raise UserError(
+            f"--restore={path}: no run of {arch or family[0]} here, only {', '.join(c.arch for c in inside.values())}"
+        )
+    if len(fitting) > 1:
+        raise UserError(f"--restore={path}: several runs could be meant; name one: {', '.join(map(str, fitting))}")
+    return fitting[0], None

@@ -1,0 +1,1 @@
+"""The training loop and what it consists of: optimizers, schedules, validation, moving averages, logging."""

@@ -1,0 +1,88 @@
+"""`Job`, what stays the same through a training run, and `State`, what moves."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from common.recipe import Recipe
+
+if TYPE_CHECKING:
+    import numpy as np
+    import tensorflow as tf
+
+    from common.distribution import Devices
+    from common.input.splits import Split
+
+SUMS = ("data_loss", "l2_loss", "loss", "top1", "top5")  # what a step returns, in this order
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything that stays the same through a run.
+
+    Attributes:
+        run: the run directory.
+        model, optimizer: built inside the strategy's scope; the optimizer's variables exist already.
+        average: the moving average of the weights that is evaluated in their place, or None.
+        schedule: learning-rate rule (`common.training.schedules`).
+        recipe: resolved, `epochs` is a number.
+        auxiliary_weight: weight of the loss of every auxiliary classifier.
+        devices: where to compute.
+        splits: of the data set, by name, to name the file behind a reading error.
+        training: start step -> endless data set of this worker's batches.
+        validation: () -> one pass over the validation split.
+        steps_per_epoch: full global batches in an epoch.
+        identity: what a checkpoint of this run must agree with (arch, classes ...).
+        mean: the picture or channel mean that was subtracted, to show inputs as they looked.
+        std, channels: of `pipeline.Preprocessing`, for the same.
+        log_every: steps between two log rows.
+        save_every: steps between checkpoints beside those at each epoch's end; 0: none.
+        keep: how many of the newest checkpoints stay, beside the best.
+        snapshots: keep a checkpoint at the end of each of the schedule's cycles.
+        jit: compile the steps with XLA.
+        profile: first and last step to profile, or None.
+        resume_command: how to go on, printed when the run is interrupted.
+    """
+
+    run: Path
+    model: Any
+    optimizer: Any
+    average: Any
+    schedule: Any
+    recipe: Recipe
+    auxiliary_weight: float
+    devices: "Devices"
+    splits: "dict[str, Split]"
+    training: Callable[[int], "tf.data.Dataset"]
+    validation: Callable[[], "tf.data.Dataset"]
+    steps_per_epoch: int
+    identity: dict
+    mean: "np.ndarray"
+    log_every: int = 10
+    save_every: int = 0
+    keep: int = 1
+    snapshots: bool = False
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    channels: str = "rgb"
+    jit: bool = False
+    profile: tuple[int, int] | None = None
+    resume_command: str = ""
+
+    @property
+    def total_steps(self) -> int:
+        """Steps in the whole run, if the schedule does not end it sooner."""
+        return self.steps_per_epoch * self.recipe.epochs
+
+
+@dataclass
+class State:
+    """Everything that moves, beside the variables: saved with every checkpoint, so a resumed run has it all."""
+
+    step: int = 0
+    best_top1: float = -1.0
+    best_loss: float = 0.0
+    best_step: int | None = None
+    finished: bool = False
+    sums: list[float] = field(default_factory=lambda: [0.0] * 5)  # of the log interval under way, in SUMS' order
+    summed: int = 0  # steps in `sums`

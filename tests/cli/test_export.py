@@ -1,0 +1,192 @@
+"""The modes export and features on a small trained network, and what reads their files."""
+
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tiny
+from benchmarks import linear_probe
+from cli import export as exporting
+from cli import setup, trained
+from common.errors import UserError
+from common.evaluation import crops
+from common.evaluation.protocol import Protocol
+from common.input import images, pipeline
+from common.nn import graph_rewrite
+from common.nn.normalization import BatchNorm
+from common.runs import checkpoints
+from common.runs import config as runs
+from common.weights import export as export_formats
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A directory with a run, `run`, its features and its exported files."""
+    root = tmp_path_factory.mktemp("exporting")
+    with pytest.MonkeyPatch.context() as patch:
+        tiny.register(patch, root)
+        tiny.start("run")
+        tiny.run("--mode", "features", "--restore", "run", "--split", "test", "--layer", "conv2", "--out", "test")
+        tiny.run("--mode", "features", "--restore", "run", "--split", "train", "--layer", "pool", "--out", "train")
+        formats = "saved_model,keras,tflite,tflite_int8"
+        tiny.run("--mode", "export", "--restore", "run", "--export_format", formats, "--out", "files", "--verify")
+    return root
+
+
+@pytest.fixture(autouse=True)
+def _inside(folder, monkeypatch):
+    tiny.register(monkeypatch, folder)
+
+
+def network():
+    """The run's network as it was trained, unfolded."""
+    config = runs.read(Path("run"))
+    model = setup.build_model(tiny.networks.find("tiny"), config)
+    checkpoints.restore_weights(checkpoints.best(Path("run")), model)
+    return model, config
+
+
+def stored_pictures():
+    """(encoded pictures, network inputs, labels) of the test split, in the stored order, and the class names."""
+    _, config = network()
+    data = setup.open_data("digits", 0)
+    split, preprocessing = data.splits["test"], pipeline.Preprocessing(**config.preprocessing)
+    encoded, labels = zip(
+        *((e, int(label)) for e, label, _ in split.serialized(None).map(split.parse).as_numpy_iterator()), strict=True
+    )
+    cut = [crops.views(images.decode(e), Protocol(), 16, (preprocessing.resize,))[0].numpy() for e in encoded]
+    return encoded, np.stack(cut) - np.float32(preprocessing.mean), np.array(labels), config.classes
+
+
+def test_the_saved_model_takes_files_and_pixels_and_names_classes():
+    model, _ = network()
+    encoded, inputs, _, classes = stored_pictures()
+    wanted = tf.nn.softmax(model(inputs[:7])).numpy()
+    serve = tf.saved_model.load("files/saved_model/1").signatures
+    found = serve["serving_default"](image_bytes=tf.constant(encoded[:7]))
+    np.testing.assert_allclose(found["probabilities"], wanted, atol=1e-5)
+    order = np.argsort(-wanted, 1)[:, :5]
+    assert [[name.decode() for name in row] for row in found["top_classes"].numpy()] == [
+        [classes[place] for place in row] for row in order
+    ]
+    np.testing.assert_allclose(found["top_probabilities"], np.take_along_axis(wanted, order, 1), atol=1e-5)
+    pixels = tf.stack([images.decode(tf.constant(one)) for one in encoded[:7]])
+    assert pixels.dtype == tf.uint8
+    np.testing.assert_allclose(serve["pixels"](images=pixels)["probabilities"], wanted, atol=1e-5)
+
+
+def test_batch_norm_is_folded_in_what_is_exported():
+    model = keras.models.load_model("files/model.keras")
+    assert not any(isinstance(layer, BatchNorm) for layer in model.layers)
+    whole, _ = network()
+    _, inputs, *_ = stored_pictures()
+    np.testing.assert_allclose(model(inputs[:5]), whole(inputs[:5]), rtol=1e-4, atol=1e-4)
+
+
+def test_whole_numbers_are_8_bit_and_take_uint8():
+    for name, kind in (("model.tflite", np.float32), ("model_int8.tflite", np.uint8)):
+        interpreter = tf.lite.Interpreter(f"files/{name}")
+        (given,) = interpreter.get_input_details()
+        assert (given["dtype"], list(given["shape"])) == (kind, [1, 16, 16, 3])
+        kernels = [t for t in interpreter.get_tensor_details() if list(t["shape"]) == [16, 3, 3, 8]]
+        assert {t["dtype"] for t in kernels} == {np.int8 if kind is np.uint8 else np.float32}
+
+
+@pytest.mark.slow
+def test_verification_tells_a_file_that_answers_otherwise(capfd):
+    model, config = network()
+    model.get_layer("fc").bias.assign(np.arange(10.0)[::-1] * 3)
+    preprocessing = pipeline.Preprocessing(**config.preprocessing)
+    with pytest.raises(UserError, match="does not answer as the network does"):
+        exporting.verify(Path("files"), model, preprocessing, setup.open_data("digits", 0), "test")
+    assert capfd.readouterr().out.count("TOO FAR OFF") == 4
+
+
+def test_features_are_the_layers_values_averaged_over_the_map():
+    model, _ = network()
+    _, inputs, labels, classes = stored_pictures()
+    with np.load("test/features.npz") as found:
+        assert found["features"].dtype == np.float32
+        np.testing.assert_array_equal(found["labels"], labels)
+        assert list(found["classes"]) == list(classes)
+        assert len(set(found["files"])) == 360
+        maps = tf.keras.Model(model.inputs, model.get_layer("conv2_relu").output)(inputs).numpy()
+        assert maps.shape == (360, 8, 8, 16)
+        np.testing.assert_allclose(found["features"], maps.mean((1, 2)), atol=1e-5)
+
+
+def test_the_projector_finds_its_points():
+    with np.load("test/features.npz") as found:
+        values, labels, files = found["features"], found["labels"], found["files"]
+    text = Path("test/projector_config.pbtxt").read_text()
+    assert 'metadata_path: "projector.tsv"' in text
+    reader = tf.train.load_checkpoint("test/projector.ckpt")
+    name = next(line.split('"')[1] for line in text.splitlines() if "tensor_name" in line)
+    np.testing.assert_array_equal(reader.get_tensor(name), values)
+    lines = Path("test/projector.tsv").read_text().splitlines()
+    assert lines[0] == "class\tfile"
+    assert lines[1:] == [f"{label}\t{file}" for label, file in zip(labels, files, strict=True)]
+
+
+def test_the_linear_probe_learns_from_features(capsys):
+    tiny.run("--mode", "features", "--restore", "run", "--split", "test", "--layer", "pool", "--out", "pooled")
+    capsys.readouterr()
+    linear_probe.main(["train", "pooled", "--c", "0.1"])
+    first, last = capsys.readouterr().out.splitlines()
+    assert first == "16 values of 1,257 images, C 0.1"
+    assert 0.5 < float(last.split()[3]) <= float(last.split()[5]) <= 1  # guessing: 0.1
+    with pytest.raises(UserError, match="nowhere: no features here"):
+        linear_probe.main(["train", "nowhere"])
+
+
+@pytest.mark.parametrize("labels", [[0] * 20 + [1], [0, 0, 1, 1] * 4])
+def test_a_linear_probe_of_too_few_images_wants_one_strength(labels):
+    features = np.eye(2, dtype=np.float32)[labels]
+    with pytest.raises(UserError, match="are too few to choose among several --c; give one"):
+        linear_probe.fit(features, np.array(labels), [0.1, 1.0])
+    model, strength = linear_probe.fit(features, np.array(labels), [1.0])
+    assert strength == 1.0
+    assert model.predict([[1, 0], [0, 1]]).tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--mode", "features", "--restore", "run", "--layer", "fc9"), "--layer: 'fc9' is not known; did you mean fc?"),
+        (("--mode", "features"), "--mode=features needs --restore"),
+        (("--mode", "export", "--restore", "run", "--export_format", "caffe"), "--export_format: 'caffe' is not known"),
+        (("--mode", "export", "--restore", "run", "--layer", "fc"), "--layer means nothing in --mode=export"),
+    ],
+)
+def test_mistakes_are_said_in_one_line(capsys, arguments, said):
+    with pytest.raises(SystemExit) as caught:
+        tiny.run(*arguments)
+    error = capsys.readouterr().err
+    assert caught.value.code == 2
+    assert said in error
+    assert error.count("\n") == 1
+
+
+def test_onnx_without_its_converter_is_one_line(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tf2onnx", None)
+    model, config = network()
+    with pytest.raises(UserError, match="pip install tf2onnx onnxruntime"):
+        export_formats.to_onnx(model, pipeline.Preprocessing(**config.preprocessing))
+
+
+def test_onnx_where_its_converter_is_installed():
+    pytest.importorskip("tf2onnx")
+    runtime = pytest.importorskip("onnxruntime")
+    model, config = network()
+    preprocessing = pipeline.Preprocessing(**config.preprocessing)
+    made = export_formats.to_onnx(trained.for_testing(graph_rewrite.main_path(model), Protocol()), preprocessing)
+    session = runtime.InferenceSession(made, providers=["CPUExecutionProvider"])
+    assert [given.name for given in session.get_inputs()] == ["image"]
+    _, inputs, *_ = stored_pictures()
+    cut = inputs[:6] + np.float32(preprocessing.mean)
+    found = session.run(["probabilities"], {"image": cut})[0]
+    np.testing.assert_allclose(found, tf.nn.softmax(model(inputs[:6])), atol=1e-5)

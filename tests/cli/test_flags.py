@@ -1,0 +1,91 @@
+import re
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from cli import flag_tables, flags, registry
+from common.errors import UserError
+from common.recipe import Recipe
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--mdoe", "train"], "--mdoe: no such flag; did you mean --mode?"),
+        (["--zzz=1"], "--zzz: no such flag; see --help"),
+        (["--mode", "trian"], "--mode: 'trian' is not known; did you mean train? choose one of: export, features"),
+        (["--optimizer=sdg"], "did you mean sgd?"),
+        (["--learning_rate=fast"], "--learning_rate=fast"),
+        (["--batch_size", "1.5"], "--batch_size=1.5"),
+        (["--scale_range=a,b"], "--scale_range: give whole numbers"),
+        (["--log_every=0"], "--log_every=0: the least is 1"),
+        (["train"], "'train' is not a flag"),
+        (["--mode=test", "--epochs=3"], "--epochs means nothing in --mode=test"),
+        (["--mode=train", "--split=validation"], "--split means nothing in --mode=train"),
+    ],
+)
+def test_mistakes_name_the_flag_and_what_to_do(arguments, message):
+    with pytest.raises(UserError) as caught:
+        flags.parse(arguments)
+    assert message in str(caught.value)
+    assert caught.value.exit_code == 2
+    assert "\n" not in str(caught.value)
+
+
+def test_values_arrive_with_their_types():
+    options = flags.parse(
+        ["--mode=train", "--learning_rate", "0.5", "--noflip", "--schedule_boundaries", "10,20", "--epochs=3"]
+    )
+    assert (options.mode, options.learning_rate, options.flip) == ("train", 0.5, False)
+    assert (options.schedule_boundaries, options.epochs) == ((10, 20), 3)
+    assert options.given == {"mode", "learning_rate", "flip", "schedule_boundaries", "epochs"}
+    assert (options.dataset, options.seed) == ("digits", 0)
+
+
+def test_a_flag_overrides_its_field_and_no_other():
+    alexnet = registry.find("alexnet")
+    changed = flags.recipe(flags.parse(["--weight_decay=0.25", "--schedule=cosine"]), alexnet)
+    for field in fields(Recipe):
+        wanted = {"weight_decay": 0.25, "schedule": "cosine"}.get(field.name, getattr(alexnet.recipe, field.name))
+        assert getattr(changed, field.name) == wanted
+
+
+def test_the_papers_recipe():
+    alexnet = registry.find("alexnet")
+    assert flags.recipe(flags.parse(["--recipe=paper"]), alexnet) == alexnet.paper
+    assert alexnet.paper.pca_lighting == 0.1
+    assert alexnet.recipe.pca_lighting == 0
+
+
+def test_every_recipe_field_is_a_flag_and_every_recipe_flag_a_field():
+    named = [name for group in flag_tables.RECIPE.values() for name in group]
+    assert sorted(named) == sorted(field.name for field in fields(Recipe))
+
+
+@pytest.mark.parametrize("family", ["alexnet", None])
+def test_help_shows_every_flag_with_its_default(family):
+    text = flags.help_text("alexnet.py" if family else "train.py", family)
+    for group in flag_tables.GROUPS.values():
+        for flag in group:
+            assert re.search(rf"^  --(\[no\])?{flag.name}\s", text, re.MULTILINE)
+    assert max(map(len, text.splitlines())) <= 120
+    if family:
+        assert "(default 0.0005)" in text  # AlexNet's weight decay
+
+
+@pytest.mark.parametrize("spelling", ["--help", "-h", "-help", "--helpfull"])
+def test_all_spellings_of_help(spelling):
+    assert flags.wants_help(["--mode", "train", spelling])
+
+
+def test_help_may_be_cut_short_by_what_reads_it():
+    root = Path(flags.__file__).parents[1]
+    with subprocess.Popen(
+        [sys.executable, "alexnet.py", "--help"], cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as program:
+        program.stdout.close()
+        assert program.stderr.read() == b""
+    assert program.returncode == 1

@@ -1,0 +1,328 @@
+"""The modes test and predict, run as a person runs them."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+import images as made
+import tiny
+from cli import flags, registry, setup
+from cli import test as testing
+from common.input import datasets, pipeline
+from common.nn import fully_convolutional, graph_rewrite
+from common.nn.normalization import BatchNorm
+from common.runs import checkpoints
+from common.runs import config as runs
+
+
+def put(run, *arguments, steps=(1,)):
+    """A run directory as training leaves it, but with the weights it began with, stirred at every step."""
+    options = flags.parse(["--mode=train", *arguments])
+    architecture = registry.find(options.arch or "tiny")
+    data = setup.open_data(options.dataset, options.seed)
+    config = setup.configure(options, architecture, data, options.seed)
+    Path(run).mkdir(parents=True)
+    runs.write(Path(run), config)
+    model = setup.build_model(architecture, config)
+    random = np.random.default_rng(options.seed)
+    for step in steps:
+        for variable in model.variables:
+            if variable.path.endswith(("bias", "beta", "moving_mean", "kernel")):
+                variable.assign_add(random.normal(0, 0.02, variable.shape))
+        model.get_layer("fc").kernel.assign(model.get_layer("fc").kernel / 100)  # unsure: no probability is 0 or 1
+        state = {"step": step, "best_step": step, "finished": True, "snapshot": bool(options.snapshots)}
+        checkpoints.save(Path(run), state, {"model": model.variables})
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Runs: two seeds in `all`, snapshots in `cycles`, another network in `plain`; `leaves`, `other_leaves` on a tree
+    of two classes of photographs, by different seeds."""
+    root = tmp_path_factory.mktemp("testing")
+    with pytest.MonkeyPatch.context() as patch:
+        tiny.register(patch, root)
+        put("all/seed-5", "--seed=5")
+        put("all/seed-6", "--seed=6")
+        Path("all/ensemble.json").write_text('{"members": ["seed-5", "seed-6"]}')
+        put("cycles", "--schedule=sgdr", "--snapshots", steps=(10, 19, 28, 38))
+        put("plain", "--arch=tiny_plain", "--image_size=12", "--mean=none", "--seed=3")
+        made.tree(root / "photos", {"oak": 30, "ash": 30})
+        put("leaves", "--dataset=photos")
+        put("other_leaves", "--dataset=photos", "--seed=1")
+    return root
+
+
+@pytest.fixture(autouse=True)
+def _here(folder, monkeypatch):
+    tiny.register(monkeypatch, folder)
+
+
+def test_mode(*arguments):
+    tiny.run("--mode", "test", "--arch", "tiny", *arguments)
+
+
+test_mode.__test__ = False
+
+
+def results(run):
+    return json.loads((Path(run) / "results.json").read_text())
+
+
+def refused(capsys, *arguments, code=2):
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as caught:
+        tiny.run(*arguments)
+    error = capsys.readouterr().err
+    assert caught.value.code == code
+    assert error.count("\n") == 1
+    return error
+
+
+def figures(values):
+    return {name: values[name] for name in ("top1", "top5", "loss")}
+
+
+def test_an_ensemble_prints_each_member_the_mean_and_the_gain(capsys):
+    alone = []
+    for seed in (5, 6):
+        test_mode("--restore", f"all/seed-{seed}")
+        alone.append(figures(results(f"all/seed-{seed}")))
+    capsys.readouterr()
+    test_mode("--restore", "all")
+    said, found = capsys.readouterr().out.splitlines(), results("all")
+    assert [figures(member) for member in found["members"]] == [pytest.approx(one, rel=1e-6) for one in alone]
+    for line, one, seed in zip(said, alone, (5, 6), strict=False):
+        assert line.startswith(f"all/seed-{seed}/checkpoints/step-000000")
+        assert f"top1 {one['top1']:.4f} top5 {one['top5']:.4f} loss {one['loss']:.4f} images 360" in line
+    mean, best = np.mean([one["top1"] for one in alone]), max(one["top1"] for one in alone)
+    assert found["gain"]["top1_over_mean"] == pytest.approx(found["top1"] - mean)
+    assert found["gain"]["top1_over_best"] == pytest.approx(found["top1"] - best)
+    assert f"together: top1 {found['top1']:.4f}, {found['top1'] - mean:+.4f} over the mean of the 2" in said[2]
+    assert said[-1] == f"test top1 {found['top1']:.4f} top5 {found['top5']:.4f} loss {found['loss']:.4f} images 360"
+    # By Jensen's inequality the mean of probabilities never has a higher loss than the mean of losses.
+    assert found["loss"] <= np.mean([one["loss"] for one in alone])
+
+
+def test_the_same_run_twice_is_the_run(capsys):
+    test_mode("--restore", "all/seed-5")
+    once = figures(results("all/seed-5"))
+    test_mode("--restore", "all/seed-5,all/seed-5", "--ckpt", "out")
+    assert figures(results("out")) == pytest.approx(once, rel=1e-6)
+    assert len(results("out")["members"]) == 2
+
+
+def test_networks_of_other_kinds_sizes_and_means_stand_together(capsys):
+    tiny.run("--mode", "test", "--restore", "all/seed-5,plain")
+    found = results("ckpt/ensemble")
+    tiny.run("--mode", "test", "--restore", "plain")
+    assert figures(found["members"][1]) == pytest.approx(figures(results("plain")), rel=1e-6)
+    assert len({member["loss"] for member in found["members"]}) == 2
+
+
+def test_a_folder_with_nothing_but_an_ensemble_means_it(capsys):
+    Path("parent").mkdir(exist_ok=True)
+    if not Path("parent/all").exists():
+        shutil.copytree("all", "parent/all")
+    test_mode("--restore", "parent")
+    assert len(results("parent/all")["members"]) == 2
+
+
+def test_snapshots_are_averaged_like_an_ensemble(capsys):
+    kept = [str(path) for path in checkpoints.snapshots(Path("cycles"))]
+    assert [path[-2:] for path in kept] == ["10", "19", "28", "38"]
+    test_mode("--restore", "cycles", "--snapshots", "last:2")
+    found = results("cycles")
+    assert [member["checkpoint"] for member in found["members"]] == kept[2:]
+    test_mode("--restore", ",".join(kept[2:]), "--ckpt", "out")
+    assert figures(results("out")) == figures(found)
+    test_mode("--restore", "cycles", "--snapshots")
+    assert len(results("cycles")["members"]) == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--restore", "cycles", "--snapshots", "last:9"), "--snapshots=last:9: cycles holds only 4"),
+        (("--restore", "cycles", "--snapshots", "first:2"), "give all, or last:N with a whole number, e.g. last:5"),
+        (("--restore", "cycles", "--snapshots", "last:0"), "give all, or last:N"),
+        (("--restore", "plain", "--snapshots", "all"), "plain holds none; train with --schedule sgdr --snapshots"),
+        (("--restore", "all/seed-5,nowhere"), "--restore=nowhere: no such directory"),
+        (("--restore", "all/seed-5,leaves"), "leaves was trained on other classes than all/seed-5"),
+        (("--restore", "all/seed-5", "--scales", "8"), "8 is smaller than the network's input of 16"),
+        (("--restore", "all/seed-5", "--scales", "big"), "--scales: give whole numbers"),
+        (("--restore", "plain", "--batch_size", "0"), "--batch_size=0 is out of range"),
+        (("--restore", "plain", "--crops", "12"), "--crops: '12' is not known"),
+        (("--restore", "plain", "--crops", "dense", "--strategy", "mirrored"), "--crops=dense runs on one device"),
+        (("--restore", "leaves,other_leaves"), "drew their test split by other seeds (0 and 1)"),
+    ],
+)
+def test_what_cannot_be_tested_is_said(capsys, arguments, message):
+    assert message in refused(capsys, "--mode", "test", *arguments)
+
+
+def test_protocols_are_recorded_and_said(capsys):
+    test_mode("--restore", "all/seed-5", "--crops", "10", "--scales", "18,20", "--split", "validation")
+    said, found = capsys.readouterr().out, results("all/seed-5")
+    assert (found["crops"], found["scales"], found["split"], found["images"]) == ("10", [18, 20], "validation", 180)
+    assert "note: digits is trained without mirror images, and half of these views are mirrored" in said
+    assert f"20 crops at short side 18, 20: {found['images_per_second']:.1f} images/s" in said
+
+
+def test_dense_on_pictures_of_the_networks_size_is_the_crop_and_its_mirror_image(capsys):
+    """Digits are square, so at 16 pixels there is one window: the mean of the picture's softmax and its mirror's."""
+    test_mode("--restore", "all/seed-5", "--crops", "dense")
+    found = results("all/seed-5")
+    model = rebuilt("all/seed-5")
+    images, labels = digits()
+    scores = [tf.nn.softmax(model(part)).numpy().astype(np.float64) for part in (images, images[:, :, ::-1])]
+    mean = np.mean(scores, 0)
+    assert found["top1"] == np.mean(mean.argmax(1) == labels)
+    assert found["loss"] == pytest.approx(-np.mean(np.log(mean[np.arange(360), labels])), rel=1e-5)
+
+
+def rebuilt(run):
+    """The network of a run with the weights of its best checkpoint, batch norm unfolded."""
+    config = runs.read(Path(run))
+    model = tiny.build(classes=len(config.classes))
+    checkpoints.restore_weights(checkpoints.best(Path(run)), model)
+    return model
+
+
+def digits():
+    config = runs.read(Path("all/seed-5"))
+    split = datasets.open_dataset("datasets/digits").splits["test"]
+    seen = pipeline.evaluation(split, pipeline.Preprocessing(**config.preprocessing), batch_size=360)
+    images, labels, *_ = next(iter(seen))
+    return images.numpy(), labels.numpy()
+
+
+def test_networks_are_tested_folded(monkeypatch):
+    formed = []
+    real = fully_convolutional.convert
+    monkeypatch.setattr(fully_convolutional, "convert", lambda model: formed.append(model) or real(model))
+    test_mode("--restore", "all/seed-5", "--crops", "dense")
+    assert not [layer for layer in formed[0].layers if isinstance(layer, BatchNorm)]
+    assert graph_rewrite.main_path(formed[0]) is formed[0]
+
+
+def test_the_account_lies_in_the_run_and_in_tensorboard(monkeypatch, folder, capsys):
+    monkeypatch.undo()
+    tiny.register(monkeypatch, folder, account=True)
+    test_mode("--restore", "all/seed-6")
+    names = {"predictions.csv", "per_class.csv", "confused.csv", "errors.png"}
+    names |= {f"{name}.{kind}" for name in ("confusion", "calibration") for kind in ("csv", "png")}
+    assert {path.name for path in Path("all/seed-6/test").iterdir()} == names
+    with open("all/seed-6/test/predictions.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["index"]) for row in rows] == list(range(360))
+    assert len({row["file"] for row in rows}) == 360
+    images, labels = digits()
+    wanted = tf.nn.softmax(rebuilt("all/seed-6")(images)).numpy()
+    assert [int(row["label"]) for row in rows] == labels.tolist()  # digits' class names are the digits
+    assert [int(row["class_1"]) for row in rows] == wanted.argmax(1).tolist()
+    np.testing.assert_allclose([float(row["probability_1"]) for row in rows], wanted.max(1), atol=1e-4)
+    tags = set()
+    for path in Path("all/seed-6/tensorboard/test").glob("events.*"):
+        for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+            tags |= {value.tag for value in tf.compat.v1.Event.FromString(record).summary.value}
+    assert {f"test/{name}" for name in ("confusion", "calibration", "errors", "top1", "calibration_error")} <= tags
+
+
+def predicted(capsys, *arguments):
+    capsys.readouterr()
+    tiny.run("--mode", "predict", *arguments, "--predict_format", "json")
+    return json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("crops", ["1", "10", "dense"])
+def test_predict_says_of_a_file_what_test_says(monkeypatch, capsys, crops):
+    tested = []
+    monkeypatch.setattr(testing, "_account", lambda predictions, *_: tested.append(predictions))
+    view = ("--crops", crops, "--scales", "20")
+    tiny.run("--mode", "test", "--restore", "leaves", *view)
+    data = datasets.open_dataset("photos")
+    files = data.splits["test"].files
+    assert len(files) == len(tested[0].top) == 6
+    found = predicted(capsys, "--restore", "leaves", *view, "--images", ",".join(files), "--batch_size", "3")
+    assert [answer["file"] for answer in found] == list(files)
+    for answer, top, said in zip(found, tested[0].top, tested[0].probability, strict=True):
+        assert [one["label"] for one in answer["predictions"]] == top.tolist()
+        assert [one["class"] for one in answer["predictions"]] == [("ash", "oak")[label] for label in top]
+        np.testing.assert_allclose([one["probability"] for one in answer["predictions"]], said, atol=1e-6)
+    assert len({answer["predictions"][0]["probability"] for answer in found}) == 6  # no two files are alike
+
+
+def test_predict_takes_files_as_prepare_would(tmp_path, capsys):
+    """Turned by EXIF, 16 bits, transparent, grey: each becomes the picture a person sees."""
+    random = np.random.default_rng(0)
+    picture = random.integers(0, 256, (20, 28, 3), dtype=np.uint8)
+    Image.fromarray(picture).save(tmp_path / "a_plain.png")
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned a quarter clockwise to be seen upright
+    Image.fromarray(np.rot90(picture)).save(tmp_path / "b_turned.png", exif=exif)
+    opaque = np.dstack([picture, np.full((20, 28), 255, np.uint8)])
+    Image.fromarray(opaque).save(tmp_path / "c_alpha.png")
+    Image.fromarray(picture).save(tmp_path / "d_other.bmp")
+    found = predicted(capsys, "--restore", "leaves", "--images", str(tmp_path))
+    assert [Path(answer["file"]).name for answer in found] == [
+        "a_plain.png",
+        "b_turned.png",
+        "c_alpha.png",
+        "d_other.bmp",
+    ]
+    for answer in found[1:]:
+        assert answer["predictions"] == found[0]["predictions"]
+
+
+def test_a_file_that_cannot_be_read_is_named_and_the_others_predicted(tmp_path, capsys):
+    (tmp_path / "good.jpg").write_bytes(made.jpeg(1))
+    (tmp_path / "half.jpg").write_bytes(made.jpeg(2)[:200])
+    (tmp_path / "text.jpg").write_text("no picture")
+    with pytest.raises(SystemExit) as caught:
+        tiny.run("--mode", "predict", "--restore", "leaves", "--images", str(tmp_path))
+    out, error = capsys.readouterr()
+    assert caught.value.code == 1
+    assert "2 of 3 images cannot be read" in error
+    assert f"{tmp_path}/half.jpg: truncated" in error
+    assert f"{tmp_path}/text.jpg: not an image" in error
+    assert error.count("\n") == 1
+    lines = out.splitlines()
+    assert len(lines) == 3
+    assert lines[0].split()[0] == f"{tmp_path}/good.jpg"
+    assert set(lines[0].split()[1::2]) == {"oak", "ash"}
+    assert lines[2].endswith("text.jpg  not an image")
+
+
+def test_an_ensemble_predicts_too(capsys):
+    Image.fromarray(np.full((20, 20), 90, np.uint8)).save("grey.png")
+    both = predicted(capsys, "--restore", "all", "--images", "grey.png")[0]["predictions"]
+    each = [
+        {one["class"]: one["probability"] for one in answer["predictions"]}
+        for seed in (5, 6)
+        for answer in predicted(capsys, "--restore", f"all/seed-{seed}", "--images", "grey.png")
+    ]
+    assert len(both) == 5
+    for one in both:
+        if all(one["class"] in member for member in each):
+            mean = np.mean([member[one["class"]] for member in each])
+            assert one["probability"] == pytest.approx(mean, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--images", "photos"), "--mode=predict needs --restore"),
+        (("--restore", "leaves"), "--mode=predict needs --images"),
+        (("--restore", "leaves", "--images", "nowhere.jpg"), "--images=nowhere.jpg: no such file or folder"),
+        (("--restore", "leaves", "--images", "leaves/checkpoints"), "no image in this folder"),
+        (("--restore", "leaves", "--images", "photos", "--split", "train"), "--split means nothing in --mode=predict"),
+    ],
+)
+def test_what_cannot_be_predicted_is_said(capsys, arguments, message):
+    assert message in refused(capsys, "--mode", "predict", *arguments)

@@ -1,0 +1,141 @@
+import csv
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from common import distribution
+from common.errors import UserError
+from common.runs import checkpoints
+
+TESTS = Path(__file__).parents[1]
+STEPS = 57  # three epochs of 19
+
+
+def begin(folder: Path, which: str, tf_config: dict | None = None) -> subprocess.Popen:
+    environment = os.environ | {"PYTHONPATH": f"{TESTS}:{TESTS.parent}"}
+    if tf_config:
+        environment["TF_CONFIG"] = json.dumps(tf_config)
+    command = [sys.executable, str(TESTS / "replicas.py"), str(folder), which]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def begin_workers(folder: Path, count: int) -> list[subprocess.Popen]:
+    sockets = [socket.socket() for _ in range(count)]  # all open at once, so that every port is another
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+    addresses = [f"127.0.0.1:{one.getsockname()[1]}" for one in sockets]
+    for one in sockets:
+        one.close()
+    cluster = {"worker": addresses}
+    return [
+        begin(folder, "workers", {"cluster": cluster, "task": {"type": "worker", "index": i}}) for i in range(count)
+    ]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory) -> Path:
+    """Both networks trained on 1, 2 and 4 replicas, on two workers, and on 2 then 1."""
+    folder = tmp_path_factory.mktemp("replicas")
+    for group in ([begin(folder, "1,2")], [begin(folder, "4")], begin_workers(folder, 2)):
+        for process in group:
+            output, _ = process.communicate(timeout=300)
+            assert process.returncode == 0, output
+    return folder
+
+
+def losses(run: Path) -> np.ndarray:
+    with open(run / "metrics.csv", newline="") as file:
+        return np.array([float(row["loss"]) for row in csv.DictReader(file)])
+
+
+def variables(run: Path) -> dict[str, np.ndarray]:
+    reader = tf.train.load_checkpoint(str(checkpoints.newest(run).folder / "variables"))
+    names = [name for name in reader.get_variable_to_shape_map() if name.startswith("model/") and "seed" not in name]
+    return {name: reader.get_tensor(name) for name in names}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("network", ["normalised", "plain"])
+@pytest.mark.parametrize("replicas", ["2", "4", "workers"])
+def test_replicas_and_workers_do_what_one_device_does(runs, network, replicas):
+    one, many = runs / f"{network}-1", runs / f"{network}-{replicas}"
+    assert len(losses(one)) == STEPS + 3  # and three validations
+    np.testing.assert_allclose(losses(many), losses(one), rtol=1e-5)
+    mine, theirs = variables(one), variables(many)
+    assert mine.keys() == theirs.keys()
+    for name, value in mine.items():
+        np.testing.assert_allclose(theirs[name], value, rtol=1e-5, atol=1e-4, err_msg=name)  # moving variances: 1e5
+
+
+@pytest.mark.slow
+def test_a_run_may_go_on_with_another_number_of_replicas(runs):
+    np.testing.assert_allclose(losses(runs / "normalised-moved"), losses(runs / "normalised-1"), rtol=1e-5)
+
+
+@pytest.mark.slow
+def test_only_the_chief_writes(runs):
+    written = {path.name for path in (runs / "plain-workers").iterdir()}
+    assert written == {"config.json", "checkpoints", "tensorboard", "metrics.csv", "results.json", ".lock"}
+    assert len(list((runs / "plain-workers/tensorboard").iterdir())) == 1
+    assert not list((runs / "plain-workers/checkpoints").glob(".*"))
+
+
+@pytest.mark.slow
+def test_a_lost_worker_ends_the_others_with_its_name(tmp_path):
+    workers = begin_workers(tmp_path, 2)
+    while not workers[0].stdout.readline().startswith("epoch 1: validation"):
+        assert workers[0].poll() is None
+    workers[1].kill()
+    killed = time.monotonic()
+    output = workers[0].stdout.read()
+    workers[0].wait()
+    assert time.monotonic() - killed < 60
+    workers[1].communicate()
+    assert workers[0].returncode == 1
+    last = output.splitlines()[-1]
+    assert re.match(r"alexnet.py: worker 1 \(127\.0\.0\.1:\d+\) is gone; start the same command", last), output
+    assert checkpoints.newest(tmp_path / "normalised-workers").step in (19, 38, 57)
+
+
+def test_a_batch_that_does_not_divide_is_refused():
+    devices = distribution.Devices(None, 0, 1, 4, "")
+    distribution.check_batch(8, devices)
+    with pytest.raises(UserError, match="--batch_size=6 does not divide among 4 replicas"):
+        distribution.check_batch(6, devices)
+
+
+def test_mirrored_needs_two_devices_and_multiworker_its_cluster(monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    with pytest.raises(UserError, match="two devices or more"):
+        distribution.choose("mirrored")
+    with pytest.raises(UserError, match="TF_CONFIG"):
+        distribution.choose("multiworker")
+    assert distribution.choose("one").replicas == 1
+
+
+def test_precision_holds_inside_only():
+    before = keras.config.dtype_policy().name
+    with distribution.precision("mixed_bfloat16"):
+        layer = keras.layers.Dense(2)
+    assert layer.compute_dtype == "bfloat16"
+    assert layer.variable_dtype == "float32"
+    assert keras.config.dtype_policy().name == before
+
+
+def test_auto_precision_wants_amx_on_a_cpu(monkeypatch, tmp_path):
+    monkeypatch.setattr(distribution.tf.config, "list_physical_devices", lambda kind: [])
+    for flags, wanted in (("fma avx2 amx_bf16 amx_tile", "mixed_bfloat16"), ("fma avx2", "float32")):
+        (tmp_path / "cpuinfo").write_text(f"flags : {flags}\n")
+        monkeypatch.setattr(distribution, "CPUINFO", tmp_path / "cpuinfo")
+        assert distribution.resolve_precision("auto") == wanted
+    assert distribution.resolve_precision("mixed_float16") == "mixed_float16"

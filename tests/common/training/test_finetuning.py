@@ -1,0 +1,131 @@
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tiny
+from cli import registry
+from common import recipe
+from common.errors import UserError
+from common.recipe import OPTIMIZERS, Recipe
+from common.runs import checkpoints
+from common.runs import config as runs
+from common.training import finetuning, optimizers
+
+
+def trainable(model):
+    return {variable.path for variable in model.trainable_variables}
+
+
+def test_conv_freezes_all_but_the_fully_connected_layers():
+    model = registry.find("vgg11").build(classes=3, image_size=32)
+    finetuning.freeze(model, "conv")
+    assert trainable(model) == {f"{name}/{part}" for name in ("fc6", "fc7", "fc8") for part in ("kernel", "bias")}
+    model = tiny.build()
+    finetuning.freeze(model, "conv")
+    assert trainable(model) == {"fc/kernel", "fc/bias"}
+
+
+def test_a_layers_name_freezes_it_and_what_it_depends_on():
+    model = registry.find("resnet20").build(shortcut="B")
+    finetuning.freeze(model, "conv3_1_relu")  # the first block of the second stage; its shortcut too
+    frozen = {layer.name for layer in model.layers if layer.weights and not layer.trainable}
+    convolutions = {"conv1", *(f"conv2_{block}_conv{i}" for block in (1, 2, 3) for i in (1, 2))}
+    convolutions |= {"conv3_1_conv1", "conv3_1_conv2", "conv3_1_shortcut"}
+    assert frozen == convolutions | {f"{name}_bn" for name in convolutions}
+
+
+@pytest.mark.parametrize(
+    ("layer", "said"), [("conv9", "has no such layer; did you mean conv"), ("fc", "nothing of tiny is left to train")]
+)
+def test_what_cannot_be_frozen(layer, said):
+    with pytest.raises(UserError, match=said):
+        finetuning.freeze(tiny.build(), layer)
+
+
+def moved(name: str, learning_rate: float, head: float | None, gradients) -> list[np.ndarray]:
+    """Kernels of a network of two layers, the second its classifier, after some steps of a rule; and of its head."""
+    settings = Recipe(optimizer=name, learning_rate=learning_rate, head_learning_rate=head, momentum=0.9)
+    image = keras.Input((2,))
+    hidden = keras.layers.Dense(2, use_bias=False, name="body")(image)
+    model = keras.Model(image, keras.layers.Dense(2, use_bias=False, name="head")(hidden))
+    for variable in model.trainable_variables:
+        variable.assign([[0.5, -0.25], [1.0, 2.0]])
+    optimizer = optimizers.make_optimizer(settings)
+    optimizer.build(model.trainable_variables)
+    finetuning.set_rates(optimizer, model, settings)
+    for step, gradient in enumerate(gradients):
+        optimizer.learning_rate.assign(learning_rate * (1.0 if step < 2 else 0.1))  # a drop: both rates fall
+        optimizers.apply_gradients(optimizer, [tf.constant(gradient)] * 2, model.trainable_variables)
+    return [variable.numpy() for variable in model.trainable_variables]
+
+
+GRADIENTS = np.random.default_rng(0).normal(size=(4, 2, 2)).astype(np.float32)
+
+
+def test_momentum_at_two_rates_is_the_formula():
+    body, head = moved("momentum", 0.01, 0.25, GRADIENTS)
+    for found, rate in ((body, 0.01), (head, 0.25)):
+        x, v = np.array([[0.5, -0.25], [1.0, 2.0]]), np.zeros((2, 2))
+        for step, g in enumerate(GRADIENTS.astype(np.float64)):
+            v = 0.9 * v - rate * (1.0 if step < 2 else 0.1) * g
+            x = x + v
+        np.testing.assert_allclose(found, x, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_rule_moves_each_part_as_if_alone_at_its_rate(name):
+    body, head = moved(name, 0.01, 0.08, GRADIENTS)
+    np.testing.assert_array_equal(body, moved(name, 0.01, None, GRADIENTS)[0])
+    np.testing.assert_allclose(head, moved(name, 0.08, None, GRADIENTS)[1], rtol=1e-5)
+    assert np.abs(body - head).max() > 1e-4
+
+
+def weights(run: str) -> dict[str, np.ndarray]:
+    reader = tf.train.load_checkpoint(str(checkpoints.newest(Path(run)).folder / "variables"))
+    names = [name for name in reader.get_variable_to_shape_map() if name.startswith("model/")]
+    return {
+        name.removeprefix("model/").split("/.ATTR")[0].replace(".S", "/"): reader.get_tensor(name) for name in names
+    }
+
+
+@pytest.fixture
+def pretrained(monkeypatch, tmp_path):
+    tiny.register(monkeypatch, tmp_path)
+    tiny.start("first", "--epochs", "1")
+
+
+def test_training_on_leaves_what_is_frozen_to_the_bit(pretrained, capsys):
+    tuned = ("--restore", "first", "--freeze", "norm1", "--head_learning_rate", "0.1", "--epochs", "1")
+    tiny.start("second", *tuned)
+    before, after = weights("first"), weights("second")
+    kept = {name for name in before if np.array_equal(before[name], after[name])}
+    norm = {f"norm1/{part}" for part in ("gamma", "beta", "moving_mean", "moving_variance")}
+    assert {name for name in kept if "seed" not in name} == {"conv1/kernel"} | norm
+    config = runs.read(Path("second"))
+    assert (config.recipe.freeze, config.recipe.head_learning_rate) == ("norm1", 0.1)
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        tiny.start("second", *tuned[:-3], "0.2", "--epochs", "1")
+    assert "head_learning_rate: 0.1 -> 0.2" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("setting", [("--freeze", "conv"), ("--head_learning_rate", "0.1")])
+def test_nothing_is_frozen_at_its_initial_values(monkeypatch, tmp_path, capsys, setting):
+    tiny.register(monkeypatch, tmp_path)
+    with pytest.raises(SystemExit) as caught:
+        tiny.start("run", *setting)
+    assert caught.value.code == 2
+    assert f"{setting[0]} is for training on" in capsys.readouterr().err
+    assert not Path("run").exists()
+
+
+def test_older_configurations_are_read():
+    values = json.loads(json.dumps({"learning_rate": 0.5}))
+    read = recipe.from_dict(values)
+    assert (read.freeze, read.head_learning_rate, read.learning_rate) == (None, None, 0.5)
+    with pytest.raises(UserError, match="--head_learning_rate=-1"):
+        Recipe(head_learning_rate=-1)

@@ -1,0 +1,94 @@
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tiny
+from common import distribution
+from common.nn import losses, metrics
+from common.recipe import Recipe
+from common.training import optimizers, run_state, schedules, trainer
+from data.digits import load
+
+
+def make_job(recipe: Recipe, images, labels, **more) -> run_state.Job:
+    keras.utils.set_random_seed(0)
+    model = tiny.build(initializer="he", dropout=0.0)
+    optimizer = optimizers.make_optimizer(recipe)
+    optimizer.build(model.trainable_variables)
+    data = tf.data.Dataset.from_tensors((images, labels)).repeat()
+    return run_state.Job(
+        run=Path("nowhere"),
+        model=model,
+        optimizer=optimizer,
+        average=None,
+        schedule=schedules.make_schedule(recipe, 1, 100),
+        recipe=recipe,
+        auxiliary_weight=0.0,
+        devices=distribution.choose("one"),
+        splits={},
+        training=lambda start: data.skip(start),
+        validation=lambda: data.take(1),
+        steps_per_epoch=1,
+        identity={"classes": 10},
+        mean=np.zeros(3),
+        **more,
+    )
+
+
+@pytest.fixture(scope="module")
+def digits():
+    images, labels = load()
+    images = tf.image.resize(images[:64].astype(np.float32) - 128.0, (16, 16))
+    return images, tf.constant(labels[:64], tf.int32)
+
+
+def test_one_batch_is_learnt_by_heart(digits):
+    recipe = Recipe(batch_size=64, learning_rate=0.01, weight_decay=0.0, epochs=1)
+    made = make_job(recipe, *digits)
+    step = trainer.make_train_step(made)
+    results = [step(*digits).numpy() for _ in range(120)]
+    assert results[0][0] > np.log(10) - 0.5
+    assert results[-1][0] < 0.05
+    assert results[-1][3] == 1.0  # top-1 of the batch
+
+
+def test_a_step_is_the_slides_formula(digits):
+    """v = 0.9 v + g and w -= a v with g of cross-entropy / N + lambda/2 ||W||^2."""
+    recipe = Recipe(batch_size=64, learning_rate=0.01, momentum=0.9, weight_decay=0.1, epochs=1)
+    made = make_job(recipe, *digits)
+    kernel = made.model.get_layer("fc").kernel
+    before, bias = kernel.numpy().astype(np.float64), made.model.get_layer("fc").bias.numpy().astype(np.float64)
+    inside = keras.Model(made.model.inputs, made.model.get_layer("fc").input)
+    # Training mode, so that batch norm sees the batch; its moving statistics do not enter.
+    features = inside(digits[0], training=True).numpy().astype(np.float64)
+    scores = features @ before + bias
+    shares = np.exp(scores - scores.max(1, keepdims=True))
+    shares /= shares.sum(1, keepdims=True)
+    one_hot = np.eye(10)[digits[1].numpy()]
+    gradient = features.T @ (shares - one_hot) / 64 + 0.1 * before
+    others = sum(
+        np.sum(v.numpy().astype(np.float64) ** 2) for v in made.model.trainable_variables if v.path.endswith("/kernel")
+    )
+
+    made.optimizer.learning_rate.assign(0.01)
+    data_loss, l2_loss, loss, top1, top5 = trainer.make_train_step(made)(*digits).numpy()
+
+    np.testing.assert_allclose(kernel.numpy(), before - 0.01 * gradient, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(data_loss, -np.mean(np.log(np.sum(shares * one_hot, 1))), rtol=1e-4)
+    np.testing.assert_allclose(l2_loss, 0.1 / 2 * others, rtol=1e-5)
+    np.testing.assert_allclose(loss, data_loss + l2_loss, rtol=1e-6)
+    assert top1 == np.mean(scores.argmax(1) == digits[1].numpy())
+    assert top5 == np.mean([y in s.argsort()[-5:] for y, s in zip(digits[1].numpy(), scores, strict=True)])
+
+
+def test_auxiliary_classifiers_count_with_their_weight():
+    scores = np.random.default_rng(0).normal(size=(3, 4, 10)).astype(np.float32)
+    labels = np.array([1, 2, 3, 4], np.int32)
+    each = losses.data_loss(labels, [tf.constant(part) for part in scores], auxiliary_weight=0.3).numpy()
+    log_softmax = scores - np.log(np.exp(scores).sum(-1, keepdims=True))
+    wanted = -(log_softmax[0] + 0.3 * log_softmax[1] + 0.3 * log_softmax[2])[np.arange(4), labels]
+    np.testing.assert_allclose(each, wanted, rtol=1e-5)
+    assert metrics.main_logits([1, 2, 3]) == 1

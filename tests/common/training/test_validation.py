@@ -1,0 +1,39 @@
+import numpy as np
+import tensorflow as tf
+
+from common import distribution
+from common.nn import metrics
+from common.training import validation
+
+
+def test_correct_takes_the_lower_class_in_a_tie():
+    scores = tf.constant([[1.0, 3.0, 3.0], [5.0, 0.0, 1.0]])
+    assert metrics.correct(tf.constant([1, 0]), scores, 1).numpy().tolist() == [True, True]
+    assert metrics.correct(tf.constant([2, 2]), scores, 1).numpy().tolist() == [False, False]
+    assert metrics.correct(tf.constant([2, 1]), scores, 2).numpy().tolist() == [True, False]
+    assert metrics.correct(tf.constant([0, 1]), scores, 5).numpy().tolist() == [True, True]
+
+
+def test_counts_are_exact_with_a_ragged_last_batch():
+    random = np.random.default_rng(0)
+    scores = random.normal(size=(11, 7)).astype(np.float32)
+    labels = random.integers(0, 7, 11).astype(np.int32)
+    padded_scores, padded_labels = np.zeros((12, 7), np.float32), np.zeros(12, np.int32)
+    padded_scores[:11], padded_labels[:11] = scores, labels
+    valid, index = np.arange(12) < 11, np.arange(12)
+    batches = tf.data.Dataset.from_tensor_slices((padded_scores, padded_labels, valid, index)).batch(4)
+    devices = distribution.choose("one")
+    step = validation.make_eval_step(lambda images, training: images, devices)  # the images are the logits
+    found = validation.evaluate(step, batches, split=None)
+
+    ranks = np.argsort(-scores, axis=1)
+    log_softmax = scores - np.log(np.exp(scores.astype(np.float64)).sum(1, keepdims=True))
+    assert found.images == 11
+    assert found.top1 == np.mean(ranks[:, 0] == labels)
+    assert found.top5 == np.mean([label in rank[:5] for label, rank in zip(labels, ranks, strict=True)])
+    np.testing.assert_allclose(found.loss, -np.mean(log_softmax[np.arange(11), labels]), rtol=1e-6)
+
+
+def test_the_line():
+    found = metrics.Metrics(0.99722, 1.0, 0.01234, 360, 1.5)
+    assert found.line("test") == "test top1 0.9972 top5 1.0000 loss 0.0123 images 360"

@@ -1,0 +1,236 @@
+"""data/prepare.py: the command line, real kills, and odd files in a class folder."""
+
+import csv
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from common.input import records
+from data import prepare, shards
+from tests.images import contents, jpeg, stored, tree
+
+SCRIPT = Path(__file__).parents[2] / "data" / "prepare.py"
+
+
+def run(*arguments) -> int:
+    """prepare.py in this process, writing shards in this process too."""
+    return prepare.main([*map(str, arguments), *(() if "--verify" in arguments else ("--workers", "0"))])
+
+
+@pytest.fixture(scope="module")
+def pets(tmp_path_factory):
+    return tree(tmp_path_factory.mktemp("source") / "pets", {"ant": 150, "bee": 150})
+
+
+@pytest.fixture(scope="module")
+def prepared(pets, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("prepared") / "pets"
+    assert run("--source", pets, "--out", folder, "--shards", "20") == 0
+    return folder
+
+
+def test_help_is_quick_and_needs_neither_tensorflow_nor_the_current_folder(tmp_path):
+    def without_tensorflow(*command):
+        found = subprocess.run(
+            [sys.executable, "-X", "importtime", *command], capture_output=True, text=True, cwd=tmp_path
+        )
+        assert found.returncode == 0, found.stderr
+        assert "tensorflow" not in found.stderr
+        assert "numpy" not in found.stderr
+        return found.stdout
+
+    help_text = without_tensorflow(SCRIPT, "--help")
+    for flag in ("--source", "--out", "--resize", "--strict", "--verify", "--mean_image", "--workers", "tfds:NAME"):
+        assert flag in help_text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        ([], 2, "--source and --out are needed"),
+        (["--resise", "4"], 2, "--resise"),
+        (["--resize", "small"], 2, "--resize"),
+        (["--resize", "0"], 2, "not a whole number above 0"),
+        (["--source", "digits", "--out", "x", "--test_share", "1"], 2, "1 is not in [0, 1)"),
+        (["--source", "nowhere", "--out", "x"], 2, "--source=nowhere: no such file or folder"),
+        (["--source", "file.zip", "--out", "x"], 2, "of files only .npz is read"),
+        (["--source", "tree", "--out", "tree/records"], 2, "it lies inside the source"),
+        (["--source", "tree", "--out", "tree"], 2, "it lies inside the source"),
+        (["--source", "tree", "--out", "file.zip"], 1, "this is a file"),
+        (["--source", "empty", "--out", "x"], 1, "no class folders here"),
+        (["--verify"], 2, "name the folder to check"),
+        (["--verify", "empty"], 2, "there is no prepared data set here"),
+    ],
+)
+def test_mistakes_are_one_line(arguments, code, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    tree(tmp_path / "tree", {"a": 1})
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file.zip").write_bytes(b"PK")
+    assert prepare.main([*arguments, "--workers", "0"]) == code
+    error = capsys.readouterr().err
+    assert error.startswith("prepare.py: ")
+    assert message in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "x").exists()
+
+
+def test_says_what_it_did_and_that_it_is_done(pets, prepared, tmp_path, capsys):
+    arguments = ("--source", pets, "--out", tmp_path / "out", "--shards", "20")
+    assert run(*arguments) == 0
+    said = capsys.readouterr().out
+    assert "folders: pets, 2 classes, train 240, validation 30, test 30" in said
+    assert contents(tmp_path / "out") == contents(prepared)
+    assert run(*arguments) == 0
+    assert "is finished already; nothing to do" in capsys.readouterr().out
+    assert run(*arguments, "--resize", "8") == 1
+    assert "resize None -> 8" in capsys.readouterr().err
+    assert contents(tmp_path / "out") == contents(prepared)
+
+
+def test_resize_and_no_flip(tmp_path):
+    tree(tmp_path / "in", {"a": 4})
+    assert run("--source", tmp_path / "in", "--out", tmp_path / "out", "--resize", "6", "--no_flip") == 0
+    assert not records.read_info(tmp_path / "out").flip
+    import tensorflow as tf
+
+    shapes = {tf.io.decode_jpeg(encoded).shape for _, encoded in stored(tmp_path / "out", "train").values()}
+    assert shapes == {(6, 8, 3)}  # 12x16 halved
+
+
+def test_verify_names_the_bad_shard(prepared, tmp_path, capsys):
+    shutil.copytree(prepared, tmp_path / "copy")
+    assert run("--verify", tmp_path / "copy") == 0
+    assert "300 images in 24 shards, all sound" in capsys.readouterr().out
+    bad = tmp_path / "copy" / "train-00007-of-00020.tfrecord"
+    data = bytearray(bad.read_bytes())
+    data[len(data) // 2] ^= 1
+    bad.write_bytes(bytes(data))
+    assert prepare.main(["--verify", "--out", str(tmp_path / "copy")]) == 1
+    found = capsys.readouterr()
+    assert f"{bad}: corrupted at record" in found.out
+    assert "1 bad shard(s): train-00007-of-00020.tfrecord" in found.err
+
+
+def kill_when(condition, command, folder: Path) -> bool:
+    """Starts a command in a session of its own, kills all of it at `condition(shards done)`; False: it ended first."""
+    with subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL) as process:
+        while process.poll() is None:
+            if condition(len(list((folder / shards.WORK).glob("*.tfrecord.json")))):
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+                return True
+            time.sleep(0.002)
+    return False
+
+
+def test_killed_and_started_again_gives_the_same_shards(pets, prepared, tmp_path):
+    folder = tmp_path / "out"
+    command = [sys.executable, SCRIPT, "--source", pets, "--out", folder, "--shards", "20", "--workers", "1"]
+    for least in (1, 7):
+        assert kill_when(lambda done, least=least: done >= least, command, folder)
+        assert not (folder / records.INFO_FILE).exists()
+        assert (folder / shards.WORK / "plan.json").exists()
+    assert run(*command[2:-2]) == 0
+    assert contents(folder) == contents(prepared)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("round_", range(3))
+def test_killed_at_random_moments(pets, prepared, tmp_path, round_):
+    folder, kills = tmp_path / "out", 0
+    command = [sys.executable, SCRIPT, "--source", pets, "--out", folder, "--shards", "20", "--workers", "2"]
+    for delay in (0.4, 1.5, 3.0 + 0.15 * round_, 3.5 + 0.15 * round_, 4.0 + 0.3 * round_):
+        end = time.monotonic() + delay
+        kills += kill_when(lambda done, end=end: time.monotonic() > end, command, folder)
+    assert kills
+    assert run(*command[2:-2]) == 0
+    assert contents(folder) == contents(prepared)
+
+
+def test_workers_end_when_the_parent_is_killed(pets, tmp_path):
+    folder = tmp_path / "out"
+    command = [sys.executable, SCRIPT, "--source", pets, "--out", folder, "--shards", "200", "--workers", "1"]
+    with subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL) as process:
+        while process.poll() is None and not list((folder / shards.WORK).glob("*.tfrecord.json")):
+            time.sleep(0.01)
+        process.kill()
+        process.wait()
+        end = time.monotonic() + 10
+        while _group_lives(process.pid) and time.monotonic() < end:
+            time.sleep(0.05)
+        assert not _group_lives(process.pid)
+
+
+def _group_lives(group: int) -> bool:
+    """Whether any process of the group runs; one that ended and waits to be collected does not count."""
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, pgrp = path.read_text().rpartition(")")[2].split()[:3]
+        except (OSError, ValueError):
+            continue
+        if int(pgrp) == group and state not in "ZX":
+            return True
+    return False
+
+
+def mixed_in(folder: Path, files: dict[str, bytes]) -> dict[str, dict[str, str]]:
+    """Prepares one class folder of odd files and sound ones; what repaired.csv and skipped.csv say of them."""
+    root = tree(folder / "in", {"odd": 20, "plain": 20})
+    for name, data in files.items():
+        (root / "odd" / name).write_bytes(data)
+    assert run("--source", root, "--out", folder / "out", "--test_share", "0", "--validation_share", "0") == 0
+    assert run("--verify", folder / "out") == 0
+    found = {}
+    for name in ("repaired", "skipped"):
+        with open(folder / "out" / f"{name}.csv", newline="") as file:
+            found[name] = {row[0].removeprefix("odd/"): row[1] for row in list(csv.reader(file))[1:]}
+    kept = {name.split("/")[1] for name in stored(folder / "out", "train")} - {f"{n:03d}.jpg" for n in range(20)}
+    assert kept == set(files) - set(found["skipped"])
+    return found
+
+
+def test_odd_files_in_a_class_folder_one_by_one(tmp_path):
+    files = {
+        "png.jpg": jpeg(1, form="PNG"),
+        "gif.jpg": jpeg(2, form="GIF"),
+        "webp.jpg": jpeg(3, form="WEBP"),
+        "bmp.JPEG": jpeg(4, form="BMP"),
+        "sound.png": jpeg(5, form="PNG"),
+        "cut.jpg": jpeg(6)[:-40],
+        "empty.jpg": b"",
+        "notes.txt": b"bought at the market",
+    }
+    found = mixed_in(tmp_path, files)
+    assert found["repaired"] == {
+        "png.jpg": "PNG stored as JPEG",
+        "gif.jpg": "GIF stored as JPEG; palette converted to RGB",
+        "webp.jpg": "WEBP stored as JPEG",
+        "bmp.JPEG": "BMP stored as JPEG",
+    }
+    assert found["skipped"] == {"cut.jpg": "truncated", "empty.jpg": "empty file", "notes.txt": "not an image"}
+    assert run("--source", tmp_path / "in", "--out", tmp_path / "strict", "--strict") == 1
+
+
+@pytest.mark.skipif("REAL_DATA_DIR" not in os.environ, reason="REAL_DATA_DIR names no folder with odd_images")
+def test_the_real_odd_images_one_by_one(tmp_path):
+    folder = Path(os.environ["REAL_DATA_DIR"]) / "odd_images"
+    found = mixed_in(tmp_path, {path.name: path.read_bytes() for path in folder.iterdir()})
+    assert found["repaired"] == {
+        "cmyk.jpg": "CMYK converted to RGB",
+        "exif_orientation_6.jpg": "EXIF orientation 6 applied",
+        "gif_named.jpg": "GIF stored as JPEG; palette converted to RGB",
+        "png_16bit.png": "16 bits reduced to 8; transparency laid on white",
+        "webp_named.jpg": "WEBP stored as JPEG",
+    }
+    assert found["skipped"] == {
+        "empty.jpg": "empty file",
+        "text_named.jpg": "not an image",
+        "truncated.jpg": "truncated",
+    }
