@@ -1,29 +1,12 @@
 """GoogLeNet: 22 layers with weights in nine Inception modules, the winner of ILSVRC 2014.
 
-    Paper   C. Szegedy, W. Liu, Y. Jia, P. Sermanet, S. Reed, D. Anguelov, D. Erhan, V. Vanhoucke, A. Rabinovich,
-            "Going Deeper with Convolutions", CVPR 2015.
-    Recipe  the lab's: SGD with momentum 0.9, learning rate 0.01, x0.96 every 8 epochs, weight decay 0.0002, dropout
-            0.4; auxiliary classifiers after 4a and 4d with dropout 0.7 and loss weight 0.3, in training only. Top-5
-            error on ImageNet: 10.07 % with one crop, 7.89 % with 144.
+Paper   C. Szegedy, W. Liu, Y. Jia, P. Sermanet, S. Reed, D. Anguelov, D. Erhan, V. Vanhoucke, A. Rabinovich,
+        "Going Deeper with Convolutions", CVPR 2015, https://arxiv.org/abs/1409.4842.
+Result  Top-5 error on ImageNet: 10.07 % with one crop, 7.89 % with 144.
 
-Deviations
-    1. Batch 32, as Caffe's GoogLeNet has with the same learning rate; neither the lab nor the paper names one.
-    2. Glorot initialisation, of which neither says anything either.
-    3. A plain 224x224 crop of the image at short side 256, and the flip. `--recipe paper` has the paper's crops of 8 to
-       100 % of the area and aspect 3/4 to 4/3, its changes of brightness and contrast, and its averaging of weights.
-    4. The average over the last maps is over all of them, 7x7 at 224 pixels, so that other image sizes work.
-    5. LRN with the constants of 2012 (k 2, n 5, alpha 1e-4, beta 0.75); the paper gives none.
-    6. No batch normalisation: that is a later design. The 5x5 branches are 5x5.
-
-Slips in printed figures
-    Table 1, ops: conv1 is 118M (printed 34M), 5a is 51M (printed 54M); every other row agrees to rounding.
-    Table 1, params: without biases and in units of 1,024; 1 to 8 % off in 4a, 4c, 4d, 4e, 5a and 5b, and conv1 has 9.2K
-    (printed 2.7K). The lab's list for the auxiliary heads names FC 1024 twice; the paper has one, then the classifier.
-
-Commands
-    python googlenet.py --mode train
-    python googlenet.py --mode test --restore ckpt/
-    python googlenet.py --mode summary
+python googlenet.py --mode train
+python googlenet.py --mode test --restore ckpt/
+python googlenet.py --mode summary
 """
 
 from dataclasses import replace
@@ -32,6 +15,7 @@ from typing import NamedTuple
 
 from common.architecture import Architecture
 from common.nn import layers
+from common.nn.style import styled
 from common.recipe import Recipe
 
 
@@ -59,12 +43,21 @@ TABLE = {
     "5b": Inception(384, 192, 384, 48, 128, 128),  # 7x7x1024
 }
 AUXILIARY_DROPOUT = 0.7
+# Errata
+#   Table 1, ops: conv1 is 118M (printed 34M), 5a is 51M (printed 54M); every other row agrees to rounding.
+#   Table 1, params: without biases and in units of 1,024; 1 to 8 % off in 4a, 4c, 4d, 4e, 5a and 5b, and conv1 has 9.2K
+#   (printed 2.7K). The lab's list for the auxiliary heads names FC 1024 twice; the paper has one, then the classifier.
+#
+# Deviations
+#   1. LRN with the constants of 2012 (k 2, n 5, alpha 1e-4, beta 0.75); the paper gives none.
+#   2. No batch normalisation: that is a later design (`--norm batch` adds it). The 5x5 branches are 5x5.
+#   3. The average over the last maps is over all of them, 7x7 at 224 pixels, so that other image sizes work.
 
 
-def inception(x, module: str, initializer: str):
+def inception(x, module: str):
     """Figure 2b: four branches side by side, stacked in depth. (N, H, W, C) -> (N, H, W, C')."""
     row, name = TABLE[module], f"inception_{module}"
-    conv = partial(layers.conv, initializer=initializer)
+    conv = layers.conv
 
     a = conv(x, row.conv1, 1, name=f"{name}_1x1")
     b = conv(x, row.reduce3, 1, name=f"{name}_3x3_reduce")
@@ -76,58 +69,50 @@ def inception(x, module: str, initializer: str):
     return layers.concat([a, b, c, d], name=name)
 
 
-def auxiliary_head(x, classes: int, initializer: str, name: str):
+def auxiliary_head(x, classes: int, name: str):
     """Section 5's side classifier: (N, H, W, C) -> logits (N, classes) float32. The comments hold at 14x14."""
     x = layers.avg_pool(x, 5, 3, name=f"{name}_pool")  # 4x4x512 or 528
-    x = layers.conv(x, 128, 1, initializer=initializer, name=f"{name}_conv")  # 4x4x128
+    x = layers.conv(x, 128, 1, name=f"{name}_conv")  # 4x4x128
     x = layers.flatten(x, name=f"{name}_flatten")  # 2048
-    x = layers.fc(x, 1024, initializer=initializer, name=f"{name}_fc")  # 1024
+    x = layers.fc(x, 1024, name=f"{name}_fc")  # 1024
     x = layers.dropout(x, AUXILIARY_DROPOUT, name=f"{name}_dropout")
-    return layers.logits(x, classes, initializer, name=f"{name}_logits")  # 1000
+    return layers.logits(x, classes, name=f"{name}_logits")  # 1000
 
 
-def build(
-    classes: int = 1000,
-    image_size: int = 224,
-    initializer: str = "glorot",
-    dropout: float = 0.4,
-    auxiliary: bool = False,
-):
+@styled(initializer="glorot")
+def build(classes: int = 1000, image_size: int = 224, dropout: float = 0.4, auxiliary: bool = False):
     """GoogLeNet: images (N, 224, 224, 3) float32, mean subtracted -> logits (N, classes) float32.
 
     With `auxiliary`, as it is trained, the outputs are a list of three such logits: the main ones, those after 4a and
     those after 4d. The main path and its variables are the same either way. The comments give the output sizes at 224
     pixels. The smallest image is 47 pixels wide, with the auxiliary classifiers 79.
     """
-    conv = partial(layers.conv, initializer=initializer)
     pool = partial(layers.max_pool, size=3, stride=2, ceil=True)
-    module = partial(inception, initializer=initializer)
 
     x = image = layers.image_input(image_size, smallest=79 if auxiliary else 47)  # 224x224x3
-    x = conv(x, 64, 7, stride=2, padding=3, name="conv1")  # 112x112x64
+    x = layers.conv(x, 64, 7, stride=2, padding=3, name="conv1")  # 112x112x64
     x = pool(x, name="pool1")  # 56x56x64
     x = layers.lrn(x, name="norm1")
-    x = conv(x, 64, 1, name="conv2_reduce")  # 56x56x64
-    x = conv(x, 192, 3, padding=1, name="conv2")  # 56x56x192
+    x = layers.conv(x, 64, 1, name="conv2_reduce")  # 56x56x64
+    x = layers.conv(x, 192, 3, padding=1, name="conv2")  # 56x56x192
     x = layers.lrn(x, name="norm2")
     x = pool(x, name="pool2")  # 28x28x192
-    x = module(x, "3a")  # 28x28x256
-    x = module(x, "3b")  # 28x28x480
+    x = inception(x, "3a")  # 28x28x256
+    x = inception(x, "3b")  # 28x28x480
     x = pool(x, name="pool3")  # 14x14x480
-    x = after_4a = module(x, "4a")  # 14x14x512
-    x = module(x, "4b")  # 14x14x512
-    x = module(x, "4c")  # 14x14x512
-    x = after_4d = module(x, "4d")  # 14x14x528
-    x = module(x, "4e")  # 14x14x832
+    x = after_4a = inception(x, "4a")  # 14x14x512
+    x = inception(x, "4b")  # 14x14x512
+    x = inception(x, "4c")  # 14x14x512
+    x = after_4d = inception(x, "4d")  # 14x14x528
+    x = inception(x, "4e")  # 14x14x832
     x = pool(x, name="pool4")  # 7x7x832
-    x = module(x, "5a")  # 7x7x832
-    x = module(x, "5b")  # 7x7x1024
+    x = inception(x, "5a")  # 7x7x832
+    x = inception(x, "5b")  # 7x7x1024
     x = layers.global_avg_pool(x, name="pool5")  # 1024
     x = layers.dropout(x, dropout, name="dropout")
-    x = layers.logits(x, classes, initializer, name="fc")  # 1000
+    x = layers.logits(x, classes, name="fc")  # 1000
     if auxiliary:
-        head = partial(auxiliary_head, classes=classes, initializer=initializer)
-        x = [x, head(after_4a, name="aux_4a"), head(after_4d, name="aux_4d")]
+        x = [x, auxiliary_head(after_4a, classes, name="aux_4a"), auxiliary_head(after_4d, classes, name="aux_4d")]
     return layers.network(image, x, name="googlenet")
 
 
@@ -146,6 +131,12 @@ LAB = Recipe(
     flip=True,
 )
 PAPER = replace(LAB, crop="inception", brightness=0.1, contrast=0.1, ema=0.9999)
+# Deviations
+#   4. Batch 32, as Caffe's GoogLeNet has with the same learning rate; neither the lab nor the paper names one.
+#   5. Glorot initialisation, of which neither says anything either.
+#   6. A plain 224x224 crop of the image at short side 256, and the flip. `--recipe paper` has the paper's crops of 8 to
+#      100 % of the area and aspect 3/4 to 4/3, its changes of brightness and contrast, and its averaging of weights.
+#   The auxiliary classifiers, after 4a and 4d, have loss weight 0.3 and exist in training only.
 
 ARCHITECTURES = (
     Architecture("googlenet", "googlenet", build, 224, LAB, "Szegedy 2015, Table 1", paper=PAPER, auxiliary_weight=0.3),

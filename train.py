@@ -8,7 +8,7 @@ import importlib
 import os
 import sys
 
-from cli import flag_tables, flags
+from cli import flags
 from common import machine
 from common.errors import UserError
 
@@ -22,10 +22,9 @@ def main(family: str | None = None, arguments: list[str] | None = None) -> None:
             print(flags.help_text(script, family), flush=True)
             sys.exit(0)
         options = flags.parse(arguments)
-        if options.mode is None:
-            raise UserError(f"give --mode: {', '.join(flag_tables.MODES)}; for example: python {script} --mode train")
+        mode = flags.choose_mode(options, script)
         start_tensorflow()
-        importlib.import_module(f"cli.{options.mode}").run(options, family)
+        importlib.import_module(f"cli.{mode}").run(options, family)
         sys.stdout.flush()
     except UserError as error:
         print(f"{script}: {error}", file=sys.stderr)

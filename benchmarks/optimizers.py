@@ -24,7 +24,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from benchmarks import drawing
-from common.recipe import OPTIMIZERS, Recipe
+from common.recipe import Recipe
+from common.training.optimizers import OPTIMIZERS
 from common.training.schedules import make_schedule
 
 STEPS = 240

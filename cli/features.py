@@ -25,7 +25,7 @@ def run(options: flags.Options, family: str | None) -> None:
     split = data.splits[split_name]
     config = trained.config
     model = trained_networks.build(trained)
-    layer = find_layer(model, options.layer)
+    layer = find_layer(model, options.layer or "fc7")
     cut = layers.network(model.inputs[0], layer.output, "features")
 
     @tf.function

@@ -1,6 +1,8 @@
 """The command line: parsing, `--help` without TensorFlow, one clear line for a mistake. The flags: flag_tables.py."""
 
 import difflib
+import glob
+import os
 import shutil
 import sys
 import textwrap
@@ -10,10 +12,24 @@ from typing import Any
 from absl import flags as absl_flags
 
 from cli import registry
-from cli.flag_tables import BARE, CHOICES, GROUPS, ONLY, TAKEN
+from cli.flag_tables import DEVICES, GROUPS, MODES, RUN, Flag
 from common.architecture import Architecture
 from common.errors import UserError, unknown
 from common.recipe import Recipe
+
+_DEFINE = {
+    str: absl_flags.DEFINE_string,
+    int: absl_flags.DEFINE_integer,
+    float: absl_flags.DEFINE_float,
+    bool: absl_flags.DEFINE_boolean,
+    list: absl_flags.DEFINE_list,
+    tuple: absl_flags.DEFINE_list,
+}
+_WANTED = {
+    int: "must be a whole number",
+    float: "must be a number",
+    bool: "takes no value; use --{name} or --no{name}",
+}
 
 
 @dataclass(frozen=True)
@@ -32,59 +48,90 @@ class Options:
 
 def parse(arguments: list[str]) -> Options:
     """Parses the arguments after the program's name. Raises UserError for a flag or value that is not known."""
+    known = {flag.name: flag for group in GROUPS.values() for flag in group}
     values = absl_flags.FlagValues()
-    for flag in (flag for group in GROUPS.values() for flag in group):
-        define = {
-            str: absl_flags.DEFINE_string,
-            int: absl_flags.DEFINE_integer,
-            float: absl_flags.DEFINE_float,
-            bool: absl_flags.DEFINE_boolean,
-            list: absl_flags.DEFINE_list,
-        }[flag.kind]
-        define(flag.name, flag.default, flag.help, flag_values=values)
-    names = list(values)
+    for flag in known.values():
+        _DEFINE[flag.kind](flag.name, flag.default, flag.setting.help, flag_values=values)
+    arguments, images = _image_files(arguments)
     try:
-        rest = values(["program", *_with_values(arguments)])[1:]
+        rest = values(["program", *_with_values(arguments, known)])[1:]
     except absl_flags.UnrecognizedFlagError as error:
-        near = difflib.get_close_matches(error.flagname, names, n=1)
+        near = difflib.get_close_matches(error.flagname, known, n=1)
         raise UserError(
             f"--{error.flagname}: no such flag" + (f"; did you mean --{near[0]}?" if near else "; see --help")
         ) from error
+    except absl_flags.IllegalFlagValueError as error:
+        raise UserError(_wrong_kind(str(error), known)) from error
     except absl_flags.Error as error:
         raise UserError(str(error).replace("flag --", "--")) from error
     if rest:
-        raise UserError(f"{rest[0]!r} is not a flag; flags begin with --, see --help")
-    found = {name: values[name].value for name in names}
-    for name, allowed in CHOICES.items():
-        if found[name] is not None and found[name] not in allowed:
-            raise unknown(f"--{name}", found[name], allowed)
-    for name in ("schedule_boundaries", "scale_range", "scales"):
-        if found[name] is not None:
-            try:
-                found[name] = tuple(int(part) for part in found[name])
-            except ValueError as error:
-                raise UserError(f"--{name}: give whole numbers, comma-separated") from error
-    for name, least in (
-        ("log_every", 1),
-        ("save_every", 0),
-        ("keep", 1),
-        ("ensemble", 1),
-        ("virtual_devices", 0),
-        ("image_size", 1),
-        ("classes", 1),
-    ):
-        if found[name] is not None and found[name] < least:
-            raise UserError(f"--{name}={found[name]}: the least is {least}")
+        raise UserError(_stray(rest[0], arguments, known))
+    found = {name: _value(flag, values[name].value) for name, flag in known.items()}
+    given = frozenset(name for name in known if values[name].present)
+    if images is not None:
+        found["images"], given = images, given | {"images"}
+    for name in given:
+        known[name].setting.check(name, found[name])
     if found["profile"] is not None:
         found["profile"] = _steps(found["profile"])
-    given = frozenset(name for name in names if values[name].present)
-    if found["mode"] == "train" and found["snapshots"] not in (None, "all"):
-        raise UserError(f"--snapshots={found['snapshots']}: in training it takes no value, every cycle leaves one")
-    for name in sorted(given - {"mode"}):
-        taken = TAKEN.get(found["mode"])
-        if name not in taken if taken is not None else name in ONLY:
-            raise UserError(f"--{name} means nothing in --mode={found['mode']}")
+    _check_modes(found, given, known)
     return Options(found, given)
+
+
+def _image_files(arguments: list[str]) -> tuple[list[str], list[str] | None]:
+    """The arguments without `--images`, and the names behind it: files, folders, patterns, between spaces or commas.
+
+    A pattern that the shell left alone, as one in quotes, is filled in here; a name with a comma in it may be a file.
+    """
+    rest, named, taking = [], None, False
+    for argument in arguments:
+        flag, equals, value = argument.lstrip("-").partition("=")
+        if argument.startswith("-") and flag == "images":
+            taking, named = True, [*(named or []), *([value] if equals else [])]
+        elif argument.startswith("-") and len(argument) > 1:
+            taking = False
+            rest.append(argument)
+        elif taking:
+            named.append(argument)
+        else:
+            rest.append(argument)
+    if named is None:
+        return rest, None
+    parts = [part for name in named for part in ([name] if os.path.exists(name) else name.split(","))]
+    if not parts or not all(parts):
+        raise UserError("--images: a name is empty; give image files, folders or patterns")
+    return rest, [
+        file
+        for part in parts
+        for file in (sorted(glob.glob(part, recursive=True)) if not os.path.exists(part) else []) or [part]
+    ]
+
+
+def _wrong_kind(message: str, known: dict[str, Flag]) -> str:
+    """What absl says of a value of the wrong kind, said for people."""
+    name, _, value = message.removeprefix("flag --").partition(": ")[0].partition("=")
+    wanted = _WANTED[known[name].kind].format(name=name)
+    return f"--{name} {wanted}" if known[name].kind is bool else f"--{name}={value}: {wanted}"
+
+
+def _stray(word: str, arguments: list[str], known: dict[str, Flag]) -> str:
+    """What to say of a word that is no flag."""
+    before = arguments[max(arguments.index(word) - 1, 0)].lstrip("-") if word in arguments else ""
+    if before in known and known[before].kind is bool:
+        return f"--{before} {_WANTED[bool].format(name=before)}"
+    return f"{word!r} is not a flag; flags begin with --, see --help"
+
+
+def _value(flag: Flag, value: Any) -> Any:
+    """A flag's value in its type. Raises UserError for an empty one, as from an unset shell variable."""
+    if value == "" or (flag.kind is list and value is not None and (not value or not all(value))):
+        raise UserError(f"--{flag.name} is empty; leave it out or give it a value")
+    if flag.kind is tuple and value is not None:
+        try:
+            return tuple(int(part) for part in value)
+        except ValueError as error:
+            raise UserError(f"--{flag.name}: give whole numbers, comma-separated") from error
+    return value
 
 
 def _steps(text: str) -> tuple[int, int]:
@@ -95,14 +142,24 @@ def _steps(text: str) -> tuple[int, int]:
     return int(first), int(last)
 
 
-def _with_values(arguments: list[str]) -> list[str]:
-    """The arguments with a value for each flag of `BARE` that stands alone."""
+def _with_values(arguments: list[str], known: dict[str, Flag]) -> list[str]:
+    """The arguments with a value for each text flag that may stand alone and does."""
     following = [*arguments[1:], "--"]
-    alone = {f"{dashes}{name}": value for name, value in BARE.items() for dashes in ("-", "--")}
+    alone = {f"{dashes}{flag.name}": flag.alone for flag in known.values() if flag.alone for dashes in ("-", "--")}
     return [
         f"{argument}={alone[argument]}" if argument in alone and after.startswith("-") else argument
-        for argument, after in zip(arguments, following, strict=True)
+        for argument, after in zip(arguments, following, strict=bool(arguments))
     ]
+
+
+def _check_modes(found: dict[str, Any], given: frozenset[str], known: dict[str, Flag]) -> None:
+    """Raises UserError for a flag that the mode does not use."""
+    mode = found["mode"]
+    if mode == "train" and found["snapshots"] not in (None, "all"):
+        raise UserError(f"--snapshots={found['snapshots']}: in training it takes no value, every cycle leaves one")
+    for name in sorted(given):
+        if mode is not None and mode not in known[name].modes:
+            raise UserError(f"--{name} means nothing in --mode={mode}")
 
 
 def recipe(options: Options, architecture: Architecture) -> Recipe:
@@ -125,26 +182,30 @@ def help_text(script: str, family: str | None) -> str:
         "",
         *textwrap.wrap(f"networks (--arch): {', '.join(member.name for member in members)}", width),
     ]
+    absent = registry.OPTIONS - {option.name for member in members for option in member.options}
     for title, group in GROUPS.items():
         lines += ["", f"{title}:"]
         for flag in group:
-            notes = flag.help
-            if flag.name in CHOICES and flag.name not in ("warmup", "crop"):
-                notes += (
-                    f": {', '.join(CHOICES[flag.name])}" if ":" not in notes else f" [{', '.join(CHOICES[flag.name])}]"
-                )
-            value = getattr(default.recipe, flag.name, flag.default) if default else flag.default
-            if value is not None and value != ():
-                shown = ",".join(map(str, value)) if isinstance(value, tuple) else value
-                notes += f" (default {shown})"
-            head = f"  --{'[no]' if flag.kind is bool else ''}{flag.name}"
-            indent = 28
-            wrapped = textwrap.wrap(notes, width - indent) or [""]
-            lines.append(
-                head.ljust(indent) + wrapped[0] if len(head) < indent else head + "\n" + " " * indent + wrapped[0]
-            )
-            lines += [" " * indent + line for line in wrapped[1:]]
+            lines += _help_of(flag, default, width) if flag.name not in absent else []
     return "\n".join(lines)
+
+
+def _help_of(flag: Flag, network: Architecture | None, width: int, indent: int = 28) -> list[str]:
+    """A flag's lines in --help: its name, what it means, its choices or range, its default."""
+    notes = flag.setting.help
+    if flag in (*RUN, *DEVICES) and flag.name != "mode" and len(flag.modes) < len(MODES) - 1:
+        notes = f"{', '.join(flag.modes)}: {notes}"
+    if flag.setting.names:
+        notes += f" [{', '.join(flag.setting.names)}]"
+    value = flag.default
+    if network:
+        value = getattr(network.recipe, flag.name, network.defaults.get(flag.name, value))
+    if value is not None and value != ():
+        notes += f" (default {','.join(map(str, value)) if isinstance(value, tuple) else value})"
+    head = f"  --{'[no]' if flag.kind is bool else ''}{flag.name}"
+    first, *more = textwrap.wrap(notes, width - indent) or [""]
+    top = [head.ljust(indent) + first] if len(head) < indent else [head, " " * indent + first]
+    return [*top, *(" " * indent + line for line in more)]
 
 
 def wants_help(arguments: list[str]) -> bool:
@@ -155,3 +216,15 @@ def wants_help(arguments: list[str]) -> bool:
 def script_name() -> str:
     """The program as the user called it, without its folder."""
     return sys.argv[0].rsplit("/", 1)[-1] or "train.py"
+
+
+def choose_mode(options: Options, script: str) -> str:
+    """The mode. Raises UserError that says what to type, in two lines, where none is given."""
+    if options.mode is None:
+        raise UserError(
+            f"give --mode, one of {', '.join(MODES)}; for example\n"
+            f"python {script} --mode train        (python {script} --help lists every flag)"
+        )
+    if options.mode not in MODES:
+        raise unknown("--mode", options.mode, MODES)
+    return options.mode

@@ -114,7 +114,7 @@ def _configuration(found: Foreign, architecture: Architecture, source: dict) -> 
     preprocessing = {"image_size": size, "resize": resize} | found.preprocessing
     return runs.RunConfig(
         arch=architecture.name,
-        options=architecture.options | found.options,
+        options=architecture.defaults | found.options,
         classes=tuple(map(str, range(found.classes))),
         image_size=size,
         preprocessing=dataclasses.asdict(pipeline.Preprocessing(**preprocessing)),

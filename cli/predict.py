@@ -74,13 +74,13 @@ def _table(answers: list[dict[str, Any]]) -> str:
     )
 
 
-def list_images(text: str) -> list[str]:
-    """The files that `--images` means: files and folders, comma-separated; of a folder all images inside, sorted.
+def list_images(named: Sequence[str]) -> list[str]:
+    """The files that `--images` means: files and folders; of a folder all images inside, sorted.
 
     Raises UserError for what does not exist and for a folder without images.
     """
     found = []
-    for part in [text] if Path(text).exists() else [part for part in text.split(",") if part]:
+    for part in named:
         path = Path(part)
         if not path.exists():
             raise UserError(f"--images={part}: no such file or folder")

@@ -9,6 +9,7 @@ from common.errors import unknown
 
 FAMILIES = {module.__name__: module.ARCHITECTURES for module in (alexnet, vgg16, googlenet, resnet34)}
 ARCHITECTURES = {member.name: member for members in FAMILIES.values() for member in members}
+OPTIONS = {option.name for network in ARCHITECTURES.values() for option in network.options}
 
 
 def find(name: str) -> Architecture:

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from cli import flag_tables, flags, import_weights, registry
+from cli import flags, import_weights, registry
 from common import distribution
 from common.architecture import Architecture
 from common.errors import UserError
@@ -45,11 +45,14 @@ def build_options(
 
     Raises UserError for an option the network does not have.
     """
-    for flag in flag_tables.ARCHITECTURE_OPTIONS:
-        if flag in options.given and flag not in architecture.options:
-            raise UserError(f"--{flag}: {architecture.name} has no such option")
+    for option in registry.OPTIONS:
+        if option in options.given and option not in architecture.defaults:
+            raise UserError(f"--{option}: {architecture.name} has no such option")
     known = before.options if before and before.arch == architecture.name else {}
-    return {name: options.values.get(name) or known.get(name, value) for name, value in architecture.options.items()}
+    return {
+        name: options.values[name] if name in options.given else known.get(name, value)
+        for name, value in architecture.defaults.items()
+    }
 
 
 def open_data(dataset: str, seed: int) -> "datasets.Dataset":
@@ -139,6 +142,7 @@ def build_model(architecture: Architecture, config: "runs.RunConfig") -> Any:
             classes=len(config.classes),
             image_size=config.image_size,
             initializer=config.recipe.initializer,
+            classifier_initializer=config.recipe.classifier_initializer,
             **arguments,
         )
     if config.recipe.freeze:

@@ -147,13 +147,12 @@ def _torch_resnet(arrays: "Arrays", where: str) -> Foreign | None:
 
 def _vgg_layers(column: str) -> dict[str, int]:
     """Convolution here -> its place in torchvision's `features`, where ReLUs and pools are counted too."""
-    places, row, number, place = {}, 1, 1, 0
-    for entry in vgg16.COLUMNS[column]:
-        if entry == "M":
-            row, number, place = row + 1, 1, place + 1
-        else:
-            places[f"conv{row}_{number}"] = place
-            number, place = number + 1, place + 2
+    places, place = {}, 0
+    for block, channels in enumerate(vgg16.COLUMNS[column], start=1):
+        for number in range(1, len(channels) + 1):
+            places[f"conv{block}_{number}"] = place
+            place += 2  # the convolution and its ReLU
+        place += 1  # the pool
     return places
 
 

@@ -1,10 +1,22 @@
 """`Architecture`: what the program has to know of a network to build, train, test and print it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
+from common.nn.style import SETTINGS, Style
 from common.recipe import Recipe
+from common.settings import Setting
+
+
+@dataclass(frozen=True)
+class Option:
+    """A further keyword of a network's `build`: a flag for the networks that have it."""
+
+    name: str
+    default: Any
+    setting: Setting
 
 
 @dataclass(frozen=True)
@@ -14,14 +26,15 @@ class Architecture:
     Attributes:
         name: what `--arch` takes, e.g. `resnet50`.
         family: the script it lives in, without `.py`.
-        build: `build(classes, image_size, initializer, dropout, **options)` -> `keras.Model` from images
-            (N, image_size, image_size, 3), mean subtracted, to logits (N, classes) float32. A network with auxiliary
-            classifiers returns a list of logits, the main one first; they exist only when `auxiliary=True` is passed.
+        build: `build(classes=, image_size=, dropout=, **options)` -> `keras.Model` from images
+            (N, image_size, image_size, 3), mean subtracted, to logits (N, classes) float32; `styled`, so that it takes
+            the fields of `Style` too. A network with auxiliary classifiers returns a list of logits, the main one
+            first; they exist only when `auxiliary=True` is passed.
         image_size: the paper's input in pixels, square.
         recipe: the lab's recipe, the default.
-        paper: the paper's recipe where it differs (`--recipe paper`), else the lab's.
         source: paper and section or table.
-        options: further keyword arguments of `build` with their defaults (e.g. `shortcut`), each one a flag.
+        paper: the paper's recipe where it differs (`--recipe paper`), else the lab's.
+        own_options: what only this network's `build` takes.
         auxiliary_weight: weight of each auxiliary classifier's loss; 0 for a network without.
         inherits: layers that may start from another network's weights (`--restore` in train mode); all of them where
             the other network is the same one.
@@ -34,6 +47,26 @@ class Architecture:
     recipe: Recipe
     source: str
     paper: Recipe | None = None
-    options: dict[str, Any] = field(default_factory=dict)
+    own_options: tuple[Option, ...] = ()
     auxiliary_weight: float = 0.0
     inherits: tuple[str, ...] = ()
+
+    @property
+    def style(self) -> Style:
+        """The style that `build` has by default."""
+        build: Any = self.build
+        keywords: dict[str, Any] = {}
+        while isinstance(build, partial):
+            build, keywords = build.func, build.keywords | keywords
+        return replace(build.style, **{name: value for name, value in keywords.items() if name in SETTINGS})
+
+    @property
+    def options(self) -> tuple[Option, ...]:
+        """The network's own options and those of its style."""
+        shared = tuple(Option(name, getattr(self.style, name), setting) for name, setting in SETTINGS.items())
+        return (*self.own_options, *shared)
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """Every option with its default."""
+        return {option.name: option.default for option in self.options}

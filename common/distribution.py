@@ -1,5 +1,7 @@
 """Devices, strategy and precision: chosen here, invisible elsewhere."""
 
+from __future__ import annotations
+
 import json
 import os
 import re
@@ -8,10 +10,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import keras
-import tensorflow as tf
-
 from common.errors import UserError, unknown
+from common.lazy import lazy
+
+# --help lists the names below: TensorFlow waits until a device is chosen.
+keras = lazy("keras")
+tf = lazy("tensorflow")
 
 STRATEGIES = ("auto", "one", "mirrored", "multiworker")
 CPUINFO = Path("/proc/cpuinfo")
@@ -161,15 +165,18 @@ def check_shared(run: Path, step: int, devices: Devices) -> None:
         )
 
 
-LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.DeadlineExceededError)
-
-
 @contextmanager
 def peers_named(devices: Devices) -> Iterator[None]:
     """Losing another worker inside it raises UserError (exit code 1) that names the worker, where TensorFlow does."""
+    lost = (
+        tf.errors.UnavailableError,
+        tf.errors.AbortedError,
+        tf.errors.CancelledError,
+        tf.errors.DeadlineExceededError,
+    )
     try:
         yield
-    except LOST as error:
+    except lost as error:
         if devices.workers == 1:
             raise
         others = [int(task) for task in re.findall(r"/task:(\d+)", error.message) if int(task) != devices.worker]

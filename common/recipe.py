@@ -1,119 +1,97 @@
-"""`Recipe`: every hyper-parameter of a training run, validated once, written to config.json, compared on resume."""
+"""`Recipe`: every hyper-parameter of a training run, declared once; written to config.json, compared on resume."""
 
-from dataclasses import dataclass, fields, replace
+import dataclasses
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 from common.errors import UserError, unknown
+from common.settings import Setting
 
-OPTIMIZERS = (
-    "sgd",
-    "momentum",
-    "nesterov",
-    "adagrad",
-    "rmsprop",
-    "adam",
-    "adadelta",
-    "ftrl",
-    "adagrad_da",
-    "proximal_gradient_descent",
-    "proximal_adagrad",
-)
-SCHEDULES = (
-    "plateau",
-    "step",
-    "exponential",
-    "inverse_time",
-    "cosine",
-    "sgdr",
-    "cyclical",
-    "constant",
-    "piecewise",
-)
-INITIALIZERS = ("gaussian", "glorot", "he")
-MEANS = ("channel", "image", "none")
-CROPS = ("random", "scale", "inception", "pad", "none")
-WARMUPS = ("none", "constant", "gradual")
+GROUPS = ("Optimisation", "Schedule", "Regularisation and initialisation", "Fine-tuning (--restore)", "Input")
+
+
+def _field(group: int, default: Any, help: str, **limits: Any) -> Any:
+    """A field with its group in --help and its `Setting`."""
+    return field(default=default, metadata={"group": GROUPS[group], "setting": Setting(help, **limits)})
 
 
 @dataclass(frozen=True)
 class Recipe:
     """Hyper-parameters of one run. Rates are per step of one global batch; lengths are in epochs unless named steps.
 
-    Every field is a flag of the same name. `None` means: the network's or data set's own value, filled in by
-    `train.py` before the run starts, so a saved recipe holds no `None` that training depends on.
+    Every field is a flag of the same name. `None` means: the network's or data set's own value, filled in before the
+    run starts, so a saved recipe holds no `None` that training depends on. Raises UserError where a value is not
+    allowed.
     """
 
-    # optimisation
-    optimizer: str = "momentum"
-    learning_rate: float = 0.01
-    learning_rate_batch: int = 0  # batch that learning_rate is meant for, another's is in proportion; 0: any batch
-    momentum: float = 0.9  # rho of the slides; momentum and nesterov
-    gamma: float = 0.9  # RMSProp's decay of G
-    rho: float = 0.95  # Adadelta's decay
-    beta_1: float = 0.9  # Adam
-    beta_2: float = 0.999  # Adam
-    epsilon: float | None = None  # None: the optimizer's own
-    batch_size: int = 128  # global: over all replicas
-    epochs: int | None = None  # None: the data set's own suggestion
+    # fmt: off
+    optimizer: str = _field(0, "momentum", "the optimizer", choices="common.training.optimizers:OPTIMIZERS")
+    learning_rate: float = _field(0, 0.01, "initial (cyclical schedules: highest) learning rate", above=0)
+    learning_rate_batch: int = _field(0, 0, "batch that learning_rate is for: another takes one in proportion; 0, and "
+                                            "with --learning_rate: any", least=0)
+    momentum: float = _field(0, 0.9, "rho of momentum and nesterov", least=0, below=1)
+    gamma: float = _field(0, 0.9, "rmsprop: decay of the squared gradients", least=0, below=1)
+    rho: float = _field(0, 0.95, "adadelta: decay of the squared gradients", least=0, below=1)
+    beta_1: float = _field(0, 0.9, "adam: decay of the mean", least=0, below=1)
+    beta_2: float = _field(0, 0.999, "adam: decay of the squares", least=0, below=1)
+    epsilon: float | None = _field(0, None, "term that keeps a division finite (default: the optimizer's own)", least=0)
+    batch_size: int = _field(0, 128, "global batch, over all devices", least=1)
+    epochs: int | None = _field(0, None, "passes over the training split (default: what the data set suggests, else "
+                                         "the recipe's)", least=1)
+    clip_norm: float = _field(0, 0.0, "clip gradients to this global norm, summed over replicas; 0: off", least=0)
+    ema: float = _field(0, 0.0, "decay of a moving average of the weights, used in evaluation; 0: off",
+                        least=0, below=1)
 
-    # learning-rate rule
-    schedule: str = "plateau"
-    schedule_factor: float = 0.1  # plateau, step, piecewise: multiply by this
-    schedule_every: float = 8.0  # step: epochs between drops; sgdr, cyclical: epochs of the first cycle
-    schedule_rate: float = 0.1  # exponential, inverse_time: k per epoch
-    schedule_boundaries: tuple[int, ...] = ()  # piecewise: global steps
-    plateau_patience: int = 5  # validations without improvement before a drop
-    plateau_delta: float = 0.001  # the least gain in top-1 that counts
-    plateau_drops: int = 3  # the run ends when one more would be due
-    cycle_multiplier: float = 1.0  # sgdr: each period is this many times the last
-    minimum_learning_rate: float = 0.0  # cosine, sgdr, cyclical: the lower end
-    warmup: str = "none"
-    warmup_epochs: float = 0.0
-    warmup_factor: float = 0.1  # constant: share of learning_rate meanwhile; gradual: the share it begins with
+    schedule: str = _field(1, "plateau", "how the learning rate changes", choices="common.training.schedules:SCHEDULES")
+    schedule_factor: float = _field(1, 0.1, "plateau, step, piecewise: multiply by this", least=0, most=1)
+    schedule_every: float = _field(1, 8.0, "step: epochs between drops; sgdr, cyclical: epochs of the first cycle",
+                                   above=0)
+    schedule_rate: float = _field(1, 0.1, "exponential, inverse_time: k, per epoch", least=0)
+    schedule_boundaries: tuple[int, ...] = _field(1, (), "piecewise: global steps, comma-separated", least=1)
+    plateau_patience: int = _field(1, 5, "plateau: validations without improvement before a drop", least=1)
+    plateau_delta: float = _field(1, 0.001, "plateau: the least gain in validation top-1 that counts", least=0, most=1)
+    plateau_drops: int = _field(1, 3, "plateau: the run ends when one more drop would be due", least=0)
+    cycle_multiplier: float = _field(1, 1.0, "sgdr: each period is this many times the last", least=1)
+    minimum_learning_rate: float = _field(1, 0.0, "cosine, sgdr, cyclical: the lower end", least=0)
+    warmup: str = _field(1, "none", "in front of the schedule", choices=("none", "constant", "gradual"))
+    warmup_epochs: float = _field(1, 0.0, "length of the warm-up", least=0)
+    warmup_factor: float = _field(1, 0.1, "constant: share of the learning rate meanwhile; gradual: the share it "
+                                          "begins with", least=0, most=1)
 
-    # regularisation
-    weight_decay: float = 0.0005  # lambda of lambda/2 ||W||^2
-    l1: float = 0.0  # weight of ||W||_1; with weight_decay: elastic net
-    decay_biases_and_norms: bool = False
-    dropout: float | None = None  # None: the network's own
-    label_smoothing: float = 0.0
-    clip_norm: float = 0.0  # 0: off; global norm after the sum over replicas
-    ema: float = 0.0  # 0: off; decay of the moving average of weights used in evaluation
+    weight_decay: float = _field(2, 0.0005, "lambda of lambda/2 ||W||^2, added to the loss", least=0)
+    l1: float = _field(2, 0.0, "weight of ||W||_1; with weight_decay: elastic net", least=0)
+    decay_biases_and_norms: bool = _field(2, False, "count biases and batch norm's gamma and beta as weights too")
+    dropout: float | None = _field(2, None, "share of values dropped (default: the network's own)", least=0, below=1)
+    label_smoothing: float = _field(2, 0.0, "share of the target spread over all classes", least=0, below=1)
+    initializer: str = _field(2, "gaussian", "distribution of the initial weights",
+                              choices="common.nn.layers:INITIALIZERS")
+    classifier_initializer: str | None = _field(2, None, "the same of the classifier (default: as initializer)",
+                                                choices="common.nn.layers:INITIALIZERS")
 
-    # from other weights (--restore)
-    freeze: str | None = None  # "conv", or the last layer that is not trained; None: all are trained
-    head_learning_rate: float | None = None  # of the classifier, at the start; None: learning_rate
+    freeze: str | None = _field(3, None, "conv: train the classifier (and other fully connected layers) only; a "
+                                         "layer's name: train what comes after it")
+    head_learning_rate: float | None = _field(3, None, "of the classifier, in place of learning_rate; the same "
+                                                       "schedule changes both", above=0)
 
-    # initialisation and input
-    initializer: str = "gaussian"
-    mean: str = "channel"
-    crop: str = "random"  # random: fixed resize then crop; scale: short side drawn from scale_range; ...
-    resize: int | None = None  # short side before the crop at test time; None: 256/224 of the image size
-    scale_range: tuple[int, int] = (256, 480)  # crop=scale, for a 224 px network
-    flip: bool = True  # left-right, where the data set allows it
-    brightness: float = 0.0  # added, drawn from +-brightness * 255
-    contrast: float = 0.0  # factor drawn from 1 +- contrast
-    pca_lighting: float = 0.0  # stddev of the 2012 paper's colour shift
+    mean: str = _field(4, "channel", "what to subtract: the channel means, the mean image, nothing",
+                       choices=("channel", "image", "none"))
+    crop: str = _field(4, "random", "training crop: random (fixed resize), scale (VGG, ResNet), inception (GoogLeNet), "
+                                    "pad (CIFAR), none", choices=("random", "scale", "inception", "pad", "none"))
+    resize: int | None = _field(4, None, "short side in pixels before the crop (default: image_size x 256/224)",
+                                least=1, most=8192)
+    scale_range: tuple[int, int] = _field(4, (256, 480), "scale: short side drawn from this range, for a 224 pixel "
+                                                         "network", least=1, most=8192)
+    flip: bool = _field(4, True, "random left-right flip, where the data set allows it")
+    brightness: float = _field(4, 0.0, "add up to this share of 255", least=0, most=1)
+    contrast: float = _field(4, 0.0, "scale the contrast by up to this share", least=0, most=1)
+    pca_lighting: float = _field(4, 0.0, "stddev of the 2012 paper's colour shift along the principal components; "
+                                         "0: off", least=0)
+    # fmt: on
 
     def __post_init__(self):
-        for name, value, allowed in (
-            ("optimizer", self.optimizer, OPTIMIZERS),
-            ("schedule", self.schedule, SCHEDULES),
-            ("initializer", self.initializer, INITIALIZERS),
-            ("mean", self.mean, MEANS),
-            ("crop", self.crop, CROPS),
-            ("warmup", self.warmup, WARMUPS),
-        ):
-            if value not in allowed:
-                raise unknown(f"--{name}", value, allowed)
-        for name, lowest, highest in _RANGES:
-            value = getattr(self, name)
-            if value is not None and not lowest <= value <= highest:
-                raise UserError(f"--{name}={value} is out of range; it must lie in [{lowest}, {highest}]")
-        if self.learning_rate <= 0:
-            raise UserError(f"--learning_rate={self.learning_rate}: it must be above 0")
-        if self.head_learning_rate is not None and self.head_learning_rate <= 0:
-            raise UserError(f"--head_learning_rate={self.head_learning_rate}: it must be above 0")
-        if len(self.scale_range) != 2 or not 0 < self.scale_range[0] <= self.scale_range[1]:
+        for one in fields(self):
+            setting(one).check(one.name, getattr(self, one.name))
+        if len(self.scale_range) != 2 or self.scale_range[0] > self.scale_range[1]:
             raise UserError(f"--scale_range={self.scale_range}: give two sizes, the smaller first, e.g. 256,480")
         if list(self.schedule_boundaries) != sorted(set(self.schedule_boundaries)):
             raise UserError(f"--schedule_boundaries={self.schedule_boundaries}: give rising steps, e.g. 32000,48000")
@@ -127,53 +105,26 @@ class Recipe:
             )
 
 
-_INFINITY = float("inf")
-_RANGES = (
-    ("learning_rate", 0.0, _INFINITY),
-    ("learning_rate_batch", 0, _INFINITY),
-    ("momentum", 0.0, 1.0),
-    ("gamma", 0.0, 1.0),
-    ("rho", 0.0, 1.0),
-    ("beta_1", 0.0, 1.0),
-    ("beta_2", 0.0, 1.0),
-    ("epsilon", 0.0, _INFINITY),
-    ("batch_size", 1, _INFINITY),
-    ("epochs", 1, _INFINITY),
-    ("schedule_factor", 0.0, 1.0),
-    ("schedule_every", 1e-6, _INFINITY),
-    ("schedule_rate", 0.0, _INFINITY),
-    ("plateau_patience", 1, _INFINITY),
-    ("plateau_delta", 0.0, 1.0),
-    ("plateau_drops", 0, _INFINITY),
-    ("cycle_multiplier", 1.0, _INFINITY),
-    ("minimum_learning_rate", 0.0, _INFINITY),
-    ("warmup_epochs", 0.0, _INFINITY),
-    ("warmup_factor", 0.0, 1.0),
-    ("weight_decay", 0.0, _INFINITY),
-    ("l1", 0.0, _INFINITY),
-    ("dropout", 0.0, 0.999),
-    ("label_smoothing", 0.0, 0.999),
-    ("clip_norm", 0.0, _INFINITY),
-    ("ema", 0.0, 0.99999),
-    ("resize", 1, _INFINITY),
-    ("brightness", 0.0, 1.0),
-    ("contrast", 0.0, 1.0),
-    ("pca_lighting", 0.0, _INFINITY),
-)
+def setting(of: dataclasses.Field) -> Setting:
+    """The `Setting` of a field of `Recipe`."""
+    return of.metadata["setting"]
 
 
 def differences(old: Recipe, new: Recipe) -> list[str]:
     """The fields in which two recipes differ, as `name: old -> new` lines; empty when they are equal."""
     return [
-        f"{field.name}: {getattr(old, field.name)} -> {getattr(new, field.name)}"
-        for field in fields(Recipe)
-        if getattr(old, field.name) != getattr(new, field.name)
+        f"{one.name}: {getattr(old, one.name)} -> {getattr(new, one.name)}"
+        for one in fields(Recipe)
+        if getattr(old, one.name) != getattr(new, one.name)
     ]
 
 
 def from_dict(values: dict) -> Recipe:
-    """A recipe from config.json's dictionary (lists become tuples). Raises UserError for a field that is not known."""
-    known = {field.name for field in fields(Recipe)}
+    """A recipe from config.json's dictionary (lists become tuples). Raises UserError for a field that is not known.
+
+    A field that an older run's config.json does not have takes its default, which is what that run did.
+    """
+    known = {one.name for one in fields(Recipe)}
     for name in values:
         if name not in known:
             raise unknown("config.json: recipe field", name, known)

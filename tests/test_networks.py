@@ -102,9 +102,9 @@ def test_options_and_recipe_name_what_build_defaults_to(name):
     architecture = registry.find(name)
     defaults = {key: value.default for key, value in inspect.signature(architecture.build).parameters.items()}
 
-    assert architecture.options.items() <= defaults.items()
+    assert {option.name: option.default for option in architecture.own_options}.items() <= defaults.items()
     assert defaults["image_size"] == architecture.image_size
-    assert defaults["initializer"] == architecture.recipe.initializer
+    assert architecture.style.initializer == architecture.recipe.initializer
     assert defaults["dropout"] == architecture.recipe.dropout
 
 

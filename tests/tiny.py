@@ -8,23 +8,21 @@ from cli import registry
 from cli import test as testing
 from common.architecture import Architecture
 from common.nn import layers
+from common.nn.style import styled
 from common.recipe import Recipe
 
 RECIPE = Recipe(batch_size=64, learning_rate=0.02, initializer="he", weight_decay=0.001, resize=16, plateau_patience=3)
 
 
-def build(classes=10, image_size=16, initializer="he", dropout=0.25, batch_norm="replica"):
-    conv = partial(layers.conv, initializer=initializer)
+@styled(initializer="he", norm="batch")
+def build(classes=10, image_size=16, dropout=0.25):
     x = image = layers.image_input(image_size, smallest=4)
-    x = conv(x, 8, 3, padding=1, bias=False, relu=False, name="conv1")
-    if batch_norm != "none":
-        x = layers.batch_norm(x, synchronised=batch_norm == "global", name="norm1")
-    x = layers.relu(x, name="relu1")
+    x = layers.conv(x, 8, 3, padding=1, name="conv1")
     x = layers.max_pool(x, 2, 2, name="pool1")
-    x = conv(x, 16, 3, padding=1, name="conv2")
+    x = layers.conv(x, 16, 3, padding=1, name="conv2")
     x = layers.flatten(layers.max_pool(x, 4, 4, name="pool2"), name="flatten")
     x = layers.dropout(x, dropout, name="dropout")
-    return layers.network(image, layers.logits(x, classes, initializer, name="fc"), name="tiny")
+    return layers.network(image, layers.logits(x, classes, name="fc"), name="tiny")
 
 
 def register(monkeypatch, folder: Path, account: bool = False) -> None:
@@ -34,9 +32,9 @@ def register(monkeypatch, folder: Path, account: bool = False) -> None:
     """
     if not account:
         monkeypatch.setattr(testing, "_account", lambda *_: None)
-    plain = partial(build, batch_norm="none")
+    plain = partial(build, norm="none")
     made = (
-        Architecture("tiny", "alexnet", build, 16, RECIPE, "made for the tests", options={"batch_norm": "replica"}),
+        Architecture("tiny", "alexnet", build, 16, RECIPE, "made for the tests"),
         Architecture("tiny_plain", "alexnet", plain, 16, RECIPE, "made for the tests"),
     )
     for network in made:

@@ -1,8 +1,8 @@
-"""The vocabulary of the slides: conv, max_pool, avg_pool, lrn, batch_norm, relu, fc, dropout.
+"""The vocabulary of the slides: conv, norm, relu, max_pool, avg_pool, lrn, fc, dropout.
 
 Each function takes a tensor (N, H, W, C) (fc: (N, D)) and returns one, so a network reads one layer a line. Padding is
 the number of zeros on every side, as the papers' frameworks count it; output size (W - F + 2P) / S + 1, rounded down,
-or up with `ceil=True` as Caffe's pools do.
+or up with `ceil=True` as Caffe's pools do. Initial weights and normalisation are the style's (style.py).
 """
 
 import sys
@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 from common.errors import UserError, unknown
 from common.lazy import lazy
+from common.nn.style import current
 
 # The vocabulary costs nothing to import: Keras and the layers themselves come with the first call.
 keras = lazy("keras")
@@ -20,38 +21,65 @@ dropout_layer = lazy("common.nn.dropout")
 shortcut = lazy("common.nn.padded_identity")
 
 
+# gaussian: N(0, 0.01^2) (Krizhevsky 2012, section 5; the lab for AlexNet and VGG).
+# glorot: U(+-sqrt(6 / (in + out))) (Glorot & Bengio 2010; VGG's footnote; Caffe's "xavier" in kind).
+# he: N(0, 2 / in) (He et al. 2015).
+INITIALIZERS = {
+    "gaussian": lambda: keras.initializers.RandomNormal(0.0, 0.01),
+    "glorot": lambda: keras.initializers.GlorotUniform(),
+    "he": lambda: keras.initializers.VarianceScaling(2.0, "fan_in", "untruncated_normal"),
+}
+
+
 def make_initializer(name: str) -> "keras.initializers.Initializer":
-    """A weight initializer by the name the recipes use.
+    """A weight initializer of the table above.
 
-    gaussian: N(0, 0.01^2) (Krizhevsky 2012, section 5; the lab for AlexNet and VGG). glorot: U(+-sqrt(6/(in+out)))
-    (Glorot & Bengio 2010; VGG's footnote; Caffe's "xavier" in kind). he: N(0, 2/in) (He et al. 2015).
-    Every call returns a fresh, unseeded object: Keras draws its seed from `keras.utils.set_random_seed`.
+    Every call returns a fresh, unseeded object: Keras draws its seed from Python's `random`, which the program seeds.
     """
-    makers = {
-        "gaussian": lambda: keras.initializers.RandomNormal(0.0, 0.01),
-        "glorot": keras.initializers.GlorotUniform,
-        "he": lambda: keras.initializers.VarianceScaling(2.0, "fan_in", "untruncated_normal"),
-    }
-    if name not in makers:
-        raise unknown("--initializer", name, makers)
-    return makers[name]()
+    if name not in INITIALIZERS:
+        raise unknown("--initializer", name, INITIALIZERS)
+    return INITIALIZERS[name]()
 
 
-def conv(x, filters, size, stride=1, padding=0, groups=1, bias=True, relu=True, initializer="he", name=None):
-    """Convolution with a size x size window, then ReLU unless `relu=False`. `initializer` is a name (above)."""
-    x = convolution.Conv(filters, size, stride, padding, groups, bias, make_initializer(initializer), name=name)(x)
+# Name -> (x, layer's name) -> normalised x.
+NORMS = {
+    "batch": lambda x, name: batch_norm(x, synchronised=current().batch_norm == "global", name=name and f"{name}_bn"),
+    "none": lambda x, _: x,
+}
+
+
+def norm(x, name=None):
+    """The style's normalisation, as a layer of its own: batch norm is called `{name}_bn`."""
+    return NORMS[current().norm](x, name)
+
+
+def conv(x, filters, size, stride=1, padding=0, groups=1, relu=True, bias=None, name=None):
+    """Convolution with a size x size window, the style's normalisation, then ReLU unless `relu=False`.
+
+    Args:
+        x: (N, H, W, C).
+        filters: output channels.
+        size, stride, padding: of the window; padding is the number of zeros on every side.
+        groups: into how many groups the channels are split.
+        relu: whether ReLU follows.
+        bias: whether there is one; None: where no normalisation follows.
+        name: of the convolution; what follows it is called `{name}_bn`, `{name}_relu`.
+    """
+    bias = current().norm == "none" if bias is None else bias
+    initial = make_initializer(current().initializer)
+    x = norm(convolution.Conv(filters, size, stride, padding, groups, bias, initial, name=name)(x), name)
     return keras.layers.ReLU(name=name and f"{name}_relu")(x) if relu else x
 
 
-def fc(x, units, relu=True, initializer="he", name=None):
+def fc(x, units, relu=True, name=None):
     """Fully connected layer (N, D) -> (N, units), then ReLU unless `relu=False`; the bias starts at zero."""
-    x = keras.layers.Dense(units, kernel_initializer=make_initializer(initializer), name=name)(x)
+    x = keras.layers.Dense(units, kernel_initializer=make_initializer(current().initializer), name=name)(x)
     return keras.layers.ReLU(name=name and f"{name}_relu")(x) if relu else x
 
 
-def logits(x, classes, initializer="he", name=None):
+def logits(x, classes, name=None):
     """The classifier: a fully connected layer in float32 whatever the precision, without an activation."""
-    initial = make_initializer(initializer)
+    initial = make_initializer(current().classifier_initializer or current().initializer)
     return keras.layers.Dense(classes, kernel_initializer=initial, dtype="float32", name=name)(x)
 
 

@@ -1,6 +1,6 @@
-"""Update rules by name: Keras' own, and three of tf.train's that Keras does not have.
+"""Optimizers by name: Keras' own, and three of tf.train's that Keras does not have.
 
-g is the gradient, a the learning rate; every rule keeps its state in ordinary Keras variables. Where a rule differs
+g is the gradient, a the learning rate; every optimizer keeps its state in ordinary Keras variables. Where one differs
 from the slides' form (tests/test_optimizers.py asserts each difference):
 
     sgd        x -= a g
@@ -16,7 +16,7 @@ from the slides' form (tests/test_optimizers.py asserts each difference):
     ftrl       n' = n + g^2; z += g - (sqrt(n') - sqrt(n)) / a x; x = -soft(z, l1) a / sqrt(n') (McMahan et al. 2013),
                n from 0.1. As in tf.train. The first step keeps 1 - sqrt(0.1 / (0.1 + g^2)) of an initial weight:
                where gradients are small it all but erases them.
-    adagrad_da, proximal_gradient_descent, proximal_adagrad   the classes below.
+    adagrad_da, proximal_gradient_descent, proximal_adagrad   the classes of optimizer_rules.py.
 
 `epsilon=None` in a recipe leaves each its own: 1e-7 for adagrad, rmsprop, adam and adadelta; the others have none.
 
@@ -25,196 +25,74 @@ and the three below) take the recipe's `l1` into their step, over the same varia
 the loss must leave it out: `l1_in_loss(recipe)` is what belongs there. Weight decay is part of the loss for every rule.
 """
 
-from collections.abc import Sequence
+from __future__ import annotations
 
-import keras
-import tensorflow as tf
-from keras import ops
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from common.errors import unknown
-from common.nn import losses
+from common.lazy import lazy
 from common.recipe import Recipe
 
-_L1_RULES = ("ftrl", "adagrad_da", "proximal_gradient_descent", "proximal_adagrad")
+# --help lists the names of the table below: TensorFlow waits until an optimizer is made.
+keras = lazy("keras")
+tf = lazy("tensorflow")
+rules = lazy("common.training.optimizer_rules")
 
 
-def soft_threshold(x, width):
-    """sign(x) max(|x| - width, 0): the proximal step of width |x|."""
-    return ops.sign(x) * ops.maximum(ops.abs(x) - width, 0.0)
+@dataclass(frozen=True)
+class Entry:
+    """How an optimizer is made.
 
-
-class _L1Rule:
-    """Mixed into optimizers that carry L1 in their step: tells its strength for one variable."""
-
-    l1 = 0.0
-    biases_and_norms = False
-
-    def _index_and_l1(self, variable) -> tuple[int, float]:
-        """Place of `variable` among those the optimizer was built for, and the L1 strength that holds for it."""
-        index = self._get_variable_index(variable)
-        counted = self.biases_and_norms or losses.is_weight(self._trainable_variables[index])
-        return index, self.l1 if counted else 0.0
-
-    def get_config(self):
-        return super().get_config() | {"l1": self.l1, "biases_and_norms": self.biases_and_norms}
-
-
-@keras.saving.register_keras_serializable("common")
-class Momentum(keras.optimizers.SGD):
-    """Keras' SGD with momentum, computed by the one operation that TensorFlow has for that rule.
-
-    Keras' own takes six, each a pass over values as large as the variable (docs/speed.md).
+    Attributes:
+        make: recipe -> its own arguments -> the optimizer; the learning rate and the name are added.
+        carries_l1: it applies L1 in its own step, so that the loss does not.
     """
 
-    def update_step(self, gradient, variable, learning_rate):
-        if not self.momentum:  # then Keras makes no velocity
-            super().update_step(gradient, variable, learning_rate)
-            return
-        velocity = self.momentums[self._get_variable_index(variable)]
-        dtype = variable.dtype
-        tf.raw_ops.ResourceApplyKerasMomentum(
-            var=variable.handle,
-            accum=velocity.value.handle,
-            lr=ops.cast(learning_rate, dtype),
-            grad=ops.cast(gradient, dtype),
-            momentum=ops.cast(self.momentum, dtype),
-            use_nesterov=self.nesterov,
-        )
+    make: Callable[..., keras.optimizers.Optimizer]
+    carries_l1: bool = False
 
 
-@keras.saving.register_keras_serializable("common")
-class ProximalGradientDescent(_L1Rule, keras.optimizers.Optimizer):
-    """x = soft(x - a g, a l1), soft(u, w) = sign(u) max(|u| - w, 0) (Duchi & Singer 2009, FOBOS).
-
-    With l1 = 0 it is sgd. As `tf.compat.v1.train.ProximalGradientDescentOptimizer`; no state of its own.
-    """
-
-    def __init__(self, learning_rate=0.01, l1=0.0, biases_and_norms=False, **kwargs):
-        super().__init__(learning_rate, **kwargs)
-        self.l1, self.biases_and_norms = l1, biases_and_norms
-
-    def update_step(self, gradient, variable, learning_rate):
-        rate, gradient = ops.cast(learning_rate, variable.dtype), ops.cast(gradient, variable.dtype)
-        _, l1 = self._index_and_l1(variable)
-        moved = variable - rate * gradient
-        self.assign(variable, soft_threshold(moved, rate * l1) if l1 else moved)
+def _epsilon(recipe: Recipe) -> dict:
+    return {} if recipe.epsilon is None else {"epsilon": recipe.epsilon}
 
 
-@keras.saving.register_keras_serializable("common")
-class ProximalAdagrad(_L1Rule, keras.optimizers.Optimizer):
-    """G += g^2; b = a / sqrt(G); x = soft(x - b g, b l1) (Duchi & Singer 2009 with Adagrad's rate for each weight).
-
-    As `tf.compat.v1.train.ProximalAdagradOptimizer`: G starts at 0.1 and there is no epsilon, so with l1 = 0 it is
-    adagrad without one.
-    """
-
-    def __init__(self, learning_rate=0.01, initial_accumulator=0.1, l1=0.0, biases_and_norms=False, **kwargs):
-        super().__init__(learning_rate, **kwargs)
-        self.initial_accumulator, self.l1, self.biases_and_norms = initial_accumulator, l1, biases_and_norms
-
-    def build(self, variables):
-        if not self.built:
-            super().build(variables)
-            start = keras.initializers.Constant(self.initial_accumulator)
-            self._squares = self.add_optimizer_variables(variables, "squares", initializer=start)
-
-    def update_step(self, gradient, variable, learning_rate):
-        gradient = ops.cast(gradient, variable.dtype)
-        index, l1 = self._index_and_l1(variable)
-        squares = self._squares[index]
-        self.assign_add(squares, ops.square(gradient))
-        rate = ops.cast(learning_rate, variable.dtype) / ops.sqrt(squares)
-        moved = variable - rate * gradient
-        self.assign(variable, soft_threshold(moved, rate * l1) if l1 else moved)
-
-    def get_config(self):
-        return super().get_config() | {"initial_accumulator": self.initial_accumulator}
+def _l1(recipe: Recipe) -> dict:
+    return {"l1": recipe.l1, "biases_and_norms": recipe.decay_biases_and_norms}
 
 
-@keras.saving.register_keras_serializable("common")
-class AdagradDA(_L1Rule, keras.optimizers.Optimizer):
-    """S += g; G += g^2; x = -a soft(S, t l1) / sqrt(G), t = 1, 2 ... the step (Duchi et al. 2011, dual averaging).
-
-    As `tf.compat.v1.train.AdagradDAOptimizer`, G starting at 0.1; its t comes from a global step that the caller must
-    count, here from `iterations`. x is rebuilt from the sums at every step: the initial weights serve for the first
-    gradient only, and a new learning rate rescales every weight.
-    """
-
-    def __init__(self, learning_rate=0.01, initial_accumulator=0.1, l1=0.0, biases_and_norms=False, **kwargs):
-        super().__init__(learning_rate, **kwargs)
-        self.initial_accumulator, self.l1, self.biases_and_norms = initial_accumulator, l1, biases_and_norms
-
-    def build(self, variables):
-        if not self.built:
-            super().build(variables)
-            start = keras.initializers.Constant(self.initial_accumulator)
-            names, starts = ["sum", "squares"], ["zeros", start]
-            self._sums, self._squares = self.add_optimizer_variables(variables, names, initializer=starts)
-
-    def update_step(self, gradient, variable, learning_rate):
-        rate, gradient = ops.cast(learning_rate, variable.dtype), ops.cast(gradient, variable.dtype)
-        index, l1 = self._index_and_l1(variable)
-        total, squares = self._sums[index], self._squares[index]
-        self.assign_add(total, gradient)
-        self.assign_add(squares, ops.square(gradient))
-        step = ops.cast(self.iterations + 1, variable.dtype)
-        kept = soft_threshold(total, step * l1) if l1 else total
-        self.assign(variable, -rate * kept / ops.sqrt(squares))
-
-    def get_config(self):
-        return super().get_config() | {"initial_accumulator": self.initial_accumulator}
-
-
-@keras.saving.register_keras_serializable("common")
-class Ftrl(_L1Rule, keras.optimizers.Ftrl):
-    """Keras' Ftrl, whose L1 leaves biases and norms alone. See the module's docstring for the rule.
-
-    A new learning rate rescales every weight: sqrt(n) / a changes at once, z only step by step.
-    """
-
-    def __init__(self, learning_rate=0.01, l1=0.0, biases_and_norms=False, **kwargs):
-        super().__init__(learning_rate, **kwargs)
-        self.l1, self.biases_and_norms = l1, biases_and_norms
-
-    def update_step(self, gradient, variable, learning_rate):
-        _, self.l1_regularization_strength = self._index_and_l1(variable)
-        super().update_step(gradient, variable, learning_rate)
+OPTIMIZERS: dict[str, Entry] = {
+    "sgd": Entry(lambda _, **common: keras.optimizers.SGD(**common)),
+    "momentum": Entry(lambda r, **common: rules.Momentum(momentum=float(r.momentum), **common)),
+    "nesterov": Entry(lambda r, **common: rules.Momentum(momentum=float(r.momentum), nesterov=True, **common)),
+    "adagrad": Entry(lambda r, **common: keras.optimizers.Adagrad(**common, **_epsilon(r))),
+    "rmsprop": Entry(lambda r, **common: keras.optimizers.RMSprop(rho=r.gamma, **common, **_epsilon(r))),
+    "adam": Entry(lambda r, **common: keras.optimizers.Adam(beta_1=r.beta_1, beta_2=r.beta_2, **common, **_epsilon(r))),
+    "adadelta": Entry(lambda r, **common: keras.optimizers.Adadelta(rho=r.rho, **common, **_epsilon(r))),
+    "ftrl": Entry(lambda r, **common: rules.Ftrl(**common, **_l1(r)), carries_l1=True),
+    "adagrad_da": Entry(lambda r, **common: rules.AdagradDA(**common, **_l1(r)), carries_l1=True),
+    "proximal_gradient_descent": Entry(
+        lambda r, **common: rules.ProximalGradientDescent(**common, **_l1(r)), carries_l1=True
+    ),
+    "proximal_adagrad": Entry(lambda r, **common: rules.ProximalAdagrad(**common, **_l1(r)), carries_l1=True),
+}
 
 
 def make_optimizer(recipe: Recipe) -> keras.optimizers.Optimizer:
     """The optimizer a recipe names; its `learning_rate` is a variable to be assigned at every step.
 
     It has no weight decay, clipping or averaging of its own: see `losses.regularisation`, `apply_gradients`,
-    `averages.WeightAverage`. Its variables bear its name, e.g. `adam/conv1_kernel_momentum`.
-
-    Raises:
-        UserError: the name is not known.
+    `ema.WeightAverage`. Its variables bear its name, e.g. `adam/conv1_kernel_momentum`. Raises UserError for a name
+    that is not known.
     """
-    shared = {"learning_rate": recipe.learning_rate, "name": recipe.optimizer}
-    epsilon = {} if recipe.epsilon is None else {"epsilon": recipe.epsilon}
-    l1 = {"l1": recipe.l1, "biases_and_norms": recipe.decay_biases_and_norms}
-    momentum = float(recipe.momentum)
-    makers = {
-        "sgd": lambda: keras.optimizers.SGD(**shared),
-        "momentum": lambda: Momentum(momentum=momentum, **shared),
-        "nesterov": lambda: Momentum(momentum=momentum, nesterov=True, **shared),
-        "adagrad": lambda: keras.optimizers.Adagrad(**shared, **epsilon),
-        "rmsprop": lambda: keras.optimizers.RMSprop(rho=recipe.gamma, **shared, **epsilon),
-        "adam": lambda: keras.optimizers.Adam(beta_1=recipe.beta_1, beta_2=recipe.beta_2, **shared, **epsilon),
-        "adadelta": lambda: keras.optimizers.Adadelta(rho=recipe.rho, **shared, **epsilon),
-        "ftrl": lambda: Ftrl(**shared, **l1),
-        "adagrad_da": lambda: AdagradDA(**shared, **l1),
-        "proximal_gradient_descent": lambda: ProximalGradientDescent(**shared, **l1),
-        "proximal_adagrad": lambda: ProximalAdagrad(**shared, **l1),
-    }
-    if recipe.optimizer not in makers:
-        raise unknown("--optimizer", recipe.optimizer, makers)
-    return makers[recipe.optimizer]()
+    if recipe.optimizer not in OPTIMIZERS:
+        raise unknown("--optimizer", recipe.optimizer, OPTIMIZERS)
+    return OPTIMIZERS[recipe.optimizer].make(recipe, learning_rate=recipe.learning_rate, name=recipe.optimizer)
 
 
 def l1_in_loss(recipe: Recipe) -> float:
     """The L1 weight that belongs in the loss: 0 where the optimizer's own step applies it."""
-    return 0.0 if recipe.optimizer in _L1_RULES else recipe.l1
+    return 0.0 if OPTIMIZERS[recipe.optimizer].carries_l1 else recipe.l1
 
 
 def caution(recipe: Recipe) -> str | None:

@@ -1,4 +1,4 @@
-"""Learning-rate rules: global step -> learning rate, with a state that goes into the checkpoint.
+"""Learning-rate schedules: global step -> learning rate, with a state that goes into the checkpoint.
 
 t is the time in epochs as a real number, step / steps_per_epoch; a0 is the recipe's learning rate.
 
@@ -27,7 +27,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Callable
 
-from common.errors import UserError, unknown
+from common.errors import UserError
 from common.recipe import Recipe
 
 Rule = Callable[[int], float]
@@ -171,6 +171,44 @@ def _cycles(recipe: Recipe, steps_per_epoch: int, total_steps: int) -> tuple[Rul
     return rule, [step for step in starts[1:] if step <= total_steps]
 
 
+def _of_step(rule: Callable[[Recipe, int, int, int], float]) -> Callable[[Recipe, int, int], Schedule]:
+    """The schedule of a rule (recipe, step, steps per epoch, total steps) -> rate."""
+
+    def make(recipe: Recipe, steps_per_epoch: int, total_steps: int) -> Schedule:
+        return Schedule(
+            recipe, steps_per_epoch, total_steps, lambda step: rule(recipe, step, steps_per_epoch, total_steps), []
+        )
+
+    return make
+
+
+def _in_cycles(recipe: Recipe, steps_per_epoch: int, total_steps: int) -> Schedule:
+    return Schedule(recipe, steps_per_epoch, total_steps, *_cycles(recipe, steps_per_epoch, total_steps))
+
+
+def _step(recipe: Recipe, step: int, per_epoch: int, _: int) -> float:
+    drops = math.floor(step / (recipe.schedule_every * per_epoch) + _SLACK)
+    return recipe.learning_rate * recipe.schedule_factor**drops
+
+
+# Name -> (recipe, steps per epoch, total steps) -> Schedule.
+SCHEDULES: dict[str, Callable[[Recipe, int, int], Schedule]] = {
+    "plateau": Plateau,
+    "step": _of_step(_step),
+    "exponential": _of_step(lambda r, step, epoch, _: r.learning_rate * math.exp(-r.schedule_rate * step / epoch)),
+    "inverse_time": _of_step(lambda r, step, epoch, _: r.learning_rate / (1.0 + r.schedule_rate * step / epoch)),
+    "cosine": _of_step(
+        lambda r, step, _, total: _cosine(r.minimum_learning_rate, r.learning_rate, min(step / total, 1.0))
+    ),
+    "sgdr": _in_cycles,
+    "cyclical": _in_cycles,
+    "constant": _of_step(lambda r, *_: r.learning_rate),
+    "piecewise": _of_step(
+        lambda r, step, *_: r.learning_rate * r.schedule_factor ** bisect_right(r.schedule_boundaries, step)
+    ),
+}
+
+
 def make_schedule(recipe: Recipe, steps_per_epoch: int, total_steps: int) -> Schedule:
     """The schedule a recipe names.
 
@@ -178,24 +216,5 @@ def make_schedule(recipe: Recipe, steps_per_epoch: int, total_steps: int) -> Sch
         recipe: its `schedule`, `schedule_*`, `plateau_*`, `cycle_multiplier`, `minimum_learning_rate`, `warmup*`.
         steps_per_epoch: full global batches in an epoch.
         total_steps: steps of the whole run, for cosine; 1 or more.
-
-    Raises:
-        UserError: the schedule's name is not known.
     """
-    a0, factor, k = recipe.learning_rate, recipe.schedule_factor, recipe.schedule_rate
-    every, low = recipe.schedule_every * steps_per_epoch, recipe.minimum_learning_rate
-    rules: dict[str, Rule] = {
-        "step": lambda step: a0 * factor ** math.floor(step / every + _SLACK),
-        "exponential": lambda step: a0 * math.exp(-k * step / steps_per_epoch),
-        "inverse_time": lambda step: a0 / (1.0 + k * step / steps_per_epoch),
-        "cosine": lambda step: _cosine(low, a0, min(step / total_steps, 1.0)),
-        "constant": lambda step: a0,
-        "piecewise": lambda step: a0 * factor ** bisect_right(recipe.schedule_boundaries, step),
-    }
-    if recipe.schedule == "plateau":
-        return Plateau(recipe, steps_per_epoch, total_steps)
-    if recipe.schedule in ("sgdr", "cyclical"):
-        return Schedule(recipe, steps_per_epoch, total_steps, *_cycles(recipe, steps_per_epoch, total_steps))
-    if recipe.schedule not in rules:
-        raise unknown("--schedule", recipe.schedule, [*rules, "plateau", "sgdr", "cyclical"])
-    return Schedule(recipe, steps_per_epoch, total_steps, rules[recipe.schedule], [])
+    return SCHEDULES[recipe.schedule](recipe, steps_per_epoch, total_steps)

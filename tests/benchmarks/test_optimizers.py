@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks import drawing
 from benchmarks import optimizers as pictures
-from common.recipe import OPTIMIZERS
+from common.training.optimizers import OPTIMIZERS
 
 BOWL, SADDLE, RAVINE = pictures.SURFACES
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 import tiny
 from benchmarks import linear_probe
 from cli import export as exporting
-from cli import setup, trained
+from cli import registry, setup, trained
 from common.errors import UserError
 from common.evaluation import crops
 from common.evaluation.protocol import Protocol
@@ -45,7 +45,7 @@ def _inside(folder, monkeypatch):
 def network():
     """The run's network as it was trained, unfolded."""
     config = runs.read(Path("run"))
-    model = setup.build_model(tiny.networks.find("tiny"), config)
+    model = setup.build_model(registry.find("tiny"), config)
     checkpoints.restore_weights(checkpoints.best(Path("run")), model)
     return model, config
 

@@ -8,7 +8,9 @@ import pytest
 
 from cli import flag_tables, flags, registry
 from common.errors import UserError
-from common.recipe import Recipe
+from common.recipe import GROUPS, Recipe
+
+ROOT = Path(flags.__file__).parents[1]
 
 
 @pytest.mark.parametrize(
@@ -21,8 +23,18 @@ from common.recipe import Recipe
         (["--learning_rate=fast"], "--learning_rate=fast"),
         (["--batch_size", "1.5"], "--batch_size=1.5"),
         (["--scale_range=a,b"], "--scale_range: give whole numbers"),
-        (["--log_every=0"], "--log_every=0: the least is 1"),
+        (["--log_every=0"], "--log_every=0: must be a whole number of at least 1"),
         (["train"], "'train' is not a flag"),
+        (["--flip", "yes"], "--flip takes no value; use --flip or --noflip"),
+        (["--flip=maybe"], "--flip takes no value; use --flip or --noflip"),
+        (["--mode=train", "--restore", ""], "--restore is empty"),
+        (["--mode=train", "--ckpt="], "--ckpt is empty"),
+        (["--mode=predict", "--images", ""], "--images: a name is empty"),
+        (["--seed=99999999999999999999"], "--seed=99999999999999999999: must be a whole number in [0, 2,147,483,647]"),
+        (["--image_size=99999"], "--image_size=99999: must be a whole number in [1, 8,192]"),
+        (["--learning_rate=inf"], "--learning_rate=inf: must be a finite number above 0"),
+        (["--learning_rate=nan"], "--learning_rate=nan: must be a finite number above 0"),
+        (["--beta_1=1"], "--beta_1=1.0: must be a finite number in [0, 1)"),
         (["--mode=test", "--epochs=3"], "--epochs means nothing in --mode=test"),
         (["--mode=train", "--split=validation"], "--split means nothing in --mode=train"),
     ],
@@ -33,6 +45,32 @@ def test_mistakes_name_the_flag_and_what_to_do(arguments, message):
     assert message in str(caught.value)
     assert caught.value.exit_code == 2
     assert "\n" not in str(caught.value)
+
+
+def test_no_argument_says_in_two_lines_what_to_type():
+    done = subprocess.run([sys.executable, "alexnet.py"], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert len(done.stderr.splitlines()) == 2
+    assert "python alexnet.py --mode train" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wanted"),
+    [
+        (["--images", "a.jpg", "b.jpg"], ["a.jpg", "b.jpg"]),
+        (["--images=a.jpg,b.jpg"], ["a.jpg", "b.jpg"]),
+        (["--images", "one,two.jpg"], ["one,two.jpg"]),  # a file of that name
+        (["--images", "*.png"], ["x.png", "y.png"]),
+        (["--images", "none*.png"], ["none*.png"]),  # which reading then refuses by its name
+    ],
+)
+def test_images_may_be_several_and_patterns(arguments, wanted, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("x.png", "y.png", "one,two.jpg"):
+        (tmp_path / name).touch()
+    options = flags.parse(["--mode=predict", *arguments, "--restore", "run"])
+    assert (options.images, options.restore) == (wanted, "run")
+    assert {"images", "restore"} <= options.given
 
 
 def test_values_arrive_with_their_types():
@@ -61,16 +99,18 @@ def test_the_papers_recipe():
 
 
 def test_every_recipe_field_is_a_flag_and_every_recipe_flag_a_field():
-    named = [name for group in flag_tables.RECIPE.values() for name in group]
+    named = [flag.name for group in GROUPS for flag in flag_tables.GROUPS[group]]
     assert sorted(named) == sorted(field.name for field in fields(Recipe))
 
 
 @pytest.mark.parametrize("family", ["alexnet", None])
 def test_help_shows_every_flag_with_its_default(family):
     text = flags.help_text("alexnet.py" if family else "train.py", family)
+    elsewhere = {"shortcut", "stride_in"} if family else set()  # ResNet's
     for group in flag_tables.GROUPS.values():
         for flag in group:
-            assert re.search(rf"^  --(\[no\])?{flag.name}\s", text, re.MULTILINE)
+            shown = re.search(rf"^  --(\[no\])?{flag.name}\s", text, re.MULTILINE)
+            assert bool(shown) == (flag.name not in elsewhere), flag.name
     assert max(map(len, text.splitlines())) <= 120
     if family:
         assert "(default 0.0005)" in text  # AlexNet's weight decay
@@ -82,9 +122,8 @@ def test_all_spellings_of_help(spelling):
 
 
 def test_help_may_be_cut_short_by_what_reads_it():
-    root = Path(flags.__file__).parents[1]
     with subprocess.Popen(
-        [sys.executable, "alexnet.py", "--help"], cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, "alexnet.py", "--help"], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as program:
         program.stdout.close()
         assert program.stderr.read() == b""

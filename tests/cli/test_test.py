@@ -156,7 +156,7 @@ def test_snapshots_are_averaged_like_an_ensemble(capsys):
         (("--restore", "all/seed-5,leaves"), "leaves was trained on other classes than all/seed-5"),
         (("--restore", "all/seed-5", "--scales", "8"), "8 is smaller than the network's input of 16"),
         (("--restore", "all/seed-5", "--scales", "big"), "--scales: give whole numbers"),
-        (("--restore", "plain", "--batch_size", "0"), "--batch_size=0 is out of range"),
+        (("--restore", "plain", "--batch_size", "0"), "--batch_size=0: must be a whole number of at least 1"),
         (("--restore", "plain", "--crops", "12"), "--crops: '12' is not known"),
         (("--restore", "plain", "--crops", "dense", "--strategy", "mirrored"), "--crops=dense runs on one device"),
         (("--restore", "leaves,other_leaves"), "drew their test split by other seeds (0 and 1)"),

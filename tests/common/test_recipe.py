@@ -16,7 +16,7 @@ from common.recipe import Recipe, differences, from_dict
         ({"schedule": "linear"}, "choose one of"),
         ({"learning_rate": 0.0}, "above 0"),
         ({"learning_rate": float("nan")}, "learning_rate"),
-        ({"momentum": 1.5}, r"\[0.0, 1.0\]"),
+        ({"momentum": 1.5}, r"in \[0, 1\)"),
         ({"batch_size": 0}, "batch_size"),
         ({"scale_range": (480, 256)}, "smaller first"),
         ({"schedule_boundaries": (48000, 32000)}, "rising"),

@@ -47,7 +47,7 @@ def devices():
 def models():
     found = []
     for seed in range(2):
-        model = tiny.build(dropout=0.0, batch_norm="none")
+        model = tiny.build(dropout=0.0, norm="none")
         random = np.random.default_rng(seed)
         for variable in model.trainable_variables:
             variable.assign(random.normal(0, 0.02 if variable.path.startswith("fc") else 0.1, variable.shape))

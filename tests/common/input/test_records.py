@@ -136,7 +136,8 @@ def test_verify_finds_records_that_are_whole_but_wrong(tmp_path):
 def test_reading_about_a_data_set_needs_no_tensorflow(tmp_path):
     write(tmp_path)
     script = (
-        "import sys; from common import records; records.read_info(sys.argv[1]); print('tensorflow' in sys.modules)"
+        "import sys; from common.input import records; records.read_info(sys.argv[1]); "
+        "print('tensorflow' in sys.modules)"
     )
     assert (
         run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=True).stdout.strip()

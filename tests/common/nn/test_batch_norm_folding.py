@@ -1,3 +1,5 @@
+from functools import partial
+
 import keras
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from cli import registry
 from common.nn import batch_norm_folding, graph_rewrite, layers
 from common.nn.convolution import Conv
 from common.nn.normalization import BatchNorm
+from common.nn.style import styled
 
 
 def stir(model, images):
@@ -26,27 +29,28 @@ def count(model, kind):
     return sum(isinstance(layer, kind) for layer in model.layers)
 
 
-def small(block, style):
+@styled(initializer="he", norm="batch")
+def small(block, shortcut):
     """The ImageNet form with two stages of two narrow blocks."""
     x = image = layers.image_input(33)
-    x = layers.max_pool(resnet34.conv_bn(x, style, 8, 7, stride=2, name="conv1"), 3, 2, padding=1, name="pool1")
-    x = layers.global_avg_pool(resnet34.stages(x, style, block, (8, 16), (2, 2)), name="pool5")
+    x = layers.max_pool(layers.conv(x, 8, 7, stride=2, padding=3, name="conv1"), 3, 2, padding=1, name="pool1")
+    x = layers.global_avg_pool(resnet34.stages(x, block, shortcut, (8, 16), (2, 2)), name="pool5")
     return layers.network(image, layers.logits(x, 7, name="fc"), "small")
 
 
 @pytest.mark.parametrize(
-    ("block", "style"),
+    ("block", "shortcut", "style"),
     [
-        (resnet34.basic, resnet34.Style("B", "1x1", "replica", "he")),
-        (resnet34.basic, resnet34.Style("A", "1x1", "global", "he")),
-        (resnet34.basic, resnet34.Style("none", "1x1", "replica", "he")),  # a plain network
-        (resnet34.bottleneck, resnet34.Style("B", "1x1", "replica", "he")),
-        (resnet34.bottleneck, resnet34.Style("C", "3x3", "replica", "he")),
-        (None, None),  # resnet20 as it is
+        (resnet34.basic, "B", {}),
+        (resnet34.basic, "A", {"batch_norm": "global"}),
+        (resnet34.basic, "none", {}),  # a plain network
+        (resnet34.bottleneck, "B", {}),
+        (partial(resnet34.bottleneck, stride_in="3x3"), "C", {}),
+        (None, None, None),  # resnet20 as it is
     ],
 )
-def test_predictions_stay(block, style):
-    model = small(block, style) if block else registry.find("resnet20").build(classes=7, image_size=33)
+def test_predictions_stay(block, shortcut, style):
+    model = small(block, shortcut, **style) if block else registry.find("resnet20").build(classes=7, image_size=33)
     random = np.random.default_rng(1)
     images = random.normal(0, 60, (6, 33, 33, 3)) + random.normal(0, 60, (6, 1, 1, 3))
     images = images.astype(np.float32)
@@ -94,7 +98,7 @@ def test_what_is_read_twice_and_what_follows_no_convolution_stays():
 
 
 def test_a_network_without_batch_norm_is_returned():
-    model = tiny.build(batch_norm="none")
+    model = tiny.build(norm="none")
     assert batch_norm_folding.fold(model) is model
 
 

@@ -17,6 +17,7 @@ from common.nn.convolution import AveragePool, Conv, MaxPool
 from common.nn.dropout import Dropout
 from common.nn.normalization import BatchNorm, LocalResponseNormalization
 from common.nn.padded_identity import PaddedIdentity
+from common.nn.style import styled
 
 
 @pytest.fixture
@@ -323,9 +324,10 @@ def test_an_image_below_the_smallest_is_refused():
         layers.image_input(31, smallest=32)
 
 
+@styled(initializer="glorot")
 def every_layer():
     x = image = layers.image_input(20)
-    x = layers.conv(x, 8, 3, 2, 1, initializer="glorot", name="conv1")
+    x = layers.conv(x, 8, 3, 2, 1, name="conv1")
     x = layers.lrn(x, k=1.5, n=3, alpha=1e-3, beta=0.5, name="norm1")
     x = layers.conv(x, 8, 3, 1, 1, groups=2, bias=False, name="conv2")
     x = layers.relu(layers.batch_norm(x, 0.8, 1e-3, True, name="bn"), name="relu")
@@ -385,7 +387,8 @@ def test_batch_norm_in_bfloat16_keeps_exact_statistics(rng):
 REPLICAS = textwrap.dedent(
     """
     import json, keras, numpy as np, tensorflow as tf
-    from common import layers
+    from common.nn import layers
+    from common.nn.dropout import Dropout
     from common.nn.normalization import BatchNorm
 
     cpu = tf.config.list_physical_devices("CPU")[0]

@@ -10,10 +10,11 @@ import tiny
 from cli import registry
 from common import recipe
 from common.errors import UserError
-from common.recipe import OPTIMIZERS, Recipe
+from common.recipe import Recipe
 from common.runs import checkpoints
 from common.runs import config as runs
 from common.training import finetuning, optimizers
+from common.training.optimizers import OPTIMIZERS
 
 
 def trainable(model):
@@ -99,14 +100,14 @@ def pretrained(monkeypatch, tmp_path):
 
 
 def test_training_on_leaves_what_is_frozen_to_the_bit(pretrained, capsys):
-    tuned = ("--restore", "first", "--freeze", "norm1", "--head_learning_rate", "0.1", "--epochs", "1")
+    tuned = ("--restore", "first", "--freeze", "conv1_bn", "--head_learning_rate", "0.1", "--epochs", "1")
     tiny.start("second", *tuned)
     before, after = weights("first"), weights("second")
     kept = {name for name in before if np.array_equal(before[name], after[name])}
-    norm = {f"norm1/{part}" for part in ("gamma", "beta", "moving_mean", "moving_variance")}
+    norm = {f"conv1_bn/{part}" for part in ("gamma", "beta", "moving_mean", "moving_variance")}
     assert {name for name in kept if "seed" not in name} == {"conv1/kernel"} | norm
     config = runs.read(Path("second"))
-    assert (config.recipe.freeze, config.recipe.head_learning_rate) == ("norm1", 0.1)
+    assert (config.recipe.freeze, config.recipe.head_learning_rate) == ("conv1_bn", 0.1)
     capsys.readouterr()
     with pytest.raises(SystemExit):
         tiny.start("second", *tuned[:-3], "0.2", "--epochs", "1")

@@ -9,9 +9,10 @@ import tensorflow as tf
 
 import formulas
 from common.errors import UserError
-from common.recipe import OPTIMIZERS, Recipe
+from common.recipe import Recipe
 from common.runs import checkpoints
 from common.training import optimizers
+from common.training.optimizers import OPTIMIZERS
 
 v1 = tf.compat.v1.train
 RATE = 0.125  # exact in float32, which Keras keeps it in

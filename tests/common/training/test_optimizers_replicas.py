@@ -9,8 +9,9 @@ import pytest
 
 MIRRORED = """
     import numpy as np, keras, tensorflow as tf
-    from common import averages, optimizers
-    from common.recipe import OPTIMIZERS, Recipe
+    from common.training import ema, optimizers
+    from common.recipe import Recipe
+    from common.training.optimizers import OPTIMIZERS
 
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
@@ -25,7 +26,7 @@ MIRRORED = """
             model = type("Model", (), {"variables": [weight]})
             optimizer = optimizers.make_optimizer(Recipe(optimizer=name, learning_rate=0.1, l1=0.01))
             optimizer.build([weight])
-            average = averages.WeightAverage(model, 0.4)
+            average = ema.WeightAverage(model, 0.4)
 
         def replica_step(rows):
             place = tf.distribute.get_replica_context().replica_id_in_sync_group

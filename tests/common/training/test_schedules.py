@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from common.errors import UserError
-from common.recipe import SCHEDULES, Recipe
-from common.training.schedules import cycle_boundaries, make_schedule
+from common.recipe import Recipe
+from common.training.schedules import SCHEDULES, cycle_boundaries, make_schedule
 
 SPE, EPOCHS = 7, 100  # steps per epoch, and epochs: no boundary falls on a round number by luck
 TOTAL = SPE * EPOCHS

@@ -1,0 +1,70 @@
+"""What all layers of one network have in common: initial weights, normalisation, activation.
+
+A network's `build` is `styled` with its own defaults and reads one layer a line; the layers look the style up while it
+runs. So `build(..., norm="none")` reaches every layer without an argument that travels through every function.
+"""
+
+import functools
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+from common.settings import Setting
+
+
+def _choice(default: Any, help: str, **limits: Any) -> Any:
+    return field(default=default, metadata={"setting": Setting(help, **limits)})
+
+
+@dataclass(frozen=True)
+class Style:
+    """How the layers of a network are made. Every field but the initializers is a flag, and an option of the network.
+
+    Raises UserError where a value is not allowed.
+    """
+
+    initializer: str = "he"
+    classifier_initializer: str | None = None
+    # fmt: off
+    norm: str = _choice("none", "normalisation after each convolution", choices="common.nn.layers:NORMS")
+    batch_norm: str = _choice("replica", "batch norm: statistics of each device's share of the batch, or of the "
+                                         "global batch", choices=("replica", "global"))
+    # fmt: on
+
+    def __post_init__(self):
+        for name, setting in SETTINGS.items():
+            setting.check(name, getattr(self, name))
+
+
+SETTINGS: dict[str, Setting] = {one.name: one.metadata["setting"] for one in fields(Style) if "setting" in one.metadata}
+_CURRENT: ContextVar[Style | None] = ContextVar("style", default=None)
+
+
+def current() -> Style:
+    """The style of the network that is being built; outside of a `build` the plain one."""
+    return _CURRENT.get() or Style()
+
+
+def styled(**defaults: Any) -> Callable:
+    """Decorates a network's `build`: it takes every field of `Style` as a keyword, with these defaults.
+
+    The decorated function has the attribute `style`, the `Style` of the defaults.
+    """
+    own = Style(**defaults)
+    names = {one.name for one in fields(Style)}
+
+    def decorate(build: Callable) -> Callable:
+        @functools.wraps(build)
+        def styled_build(*arguments: Any, **keywords: Any) -> Any:
+            chosen = {name: keywords.pop(name) for name in names & keywords.keys()}
+            token = _CURRENT.set(replace(own, **chosen))
+            try:
+                return build(*arguments, **keywords)
+            finally:
+                _CURRENT.reset(token)
+
+        styled_build.style = own  # type: ignore[attr-defined]
+        return styled_build
+
+    return decorate
