@@ -1,22 +1,20 @@
 """Modules that are imported when they are first used, so that `--help` does not wait for TensorFlow."""
 
-import importlib.util
-import sys
+import importlib
 from types import ModuleType
+from typing import Any
 
 
-def lazy(name: str) -> ModuleType:
-    """The module `name`, executed at its first attribute access (`importlib.util.LazyLoader`).
+class _Lazy(ModuleType):
+    """Stands for a module until an attribute of it is asked for, and hands that on."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(importlib.import_module(self.__name__), name)
+
+
+def lazy(name: str) -> Any:
+    """The module `name`, imported at its first attribute access.
 
     For what a network's file or the table of flags would otherwise pull in: keras, and the modules that import it.
     """
-    if name in sys.modules:
-        return sys.modules[name]
-    spec = importlib.util.find_spec(name)
-    if spec is None or spec.loader is None:
-        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-    spec.loader = importlib.util.LazyLoader(spec.loader)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
+    return _Lazy(name)
