@@ -77,7 +77,9 @@ def draw(run: Path, out: Path) -> None:
     axes.imshow(first_filters(run))
     axes.set(title="filters of the first convolution")
     axes.axis("off")
-    for axes, (picture, predicted, label, probability) in zip(right.subplots(2, 4).flat, predictions(run), strict=False):
+    for axes, (picture, predicted, label, probability) in zip(
+        right.subplots(2, 4).flat, predictions(run), strict=False
+    ):
         axes.imshow(picture)
         axes.set_title(f"{predicted} {probability:.0%}", color="green" if predicted == label else "red")
         axes.axis("off")

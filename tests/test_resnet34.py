@@ -1,5 +1,7 @@
+import random
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -170,6 +172,20 @@ def test_options(name, options):
     found = {option.name for option in registry.find(name).options}
     assert found - set(style.SETTINGS) == options
     assert {"norm", "batch_norm"} <= found
+
+
+@pytest.mark.parametrize(("initializer", "low", "high"), [("gaussian", 2.25, 2.4), ("he", 2.8, 20.0)])
+def test_the_first_loss_of_a_cifar_net(initializer, low, high):
+    """ln(10) where the classifier starts small; He's weights make logits whose spread is that of two pooled features."""
+    assert registry.find("resnet20").recipe.classifier_initializer == "gaussian"
+    random.seed(0)
+    model = registry.find("resnet20").build(classifier_initializer=initializer)
+    generator = np.random.default_rng(0)
+    pictures = generator.normal(0, 60, (64, 32, 32, 3)).astype(np.float32)
+    logits = model(pictures, training=True).numpy()
+    labels = generator.integers(0, 10, 64)
+    loss = np.mean(np.log(np.exp(logits).sum(1)) - logits[np.arange(64), labels])
+    assert low < loss < high
 
 
 def test_global_batch_norm_is_synchronised():
