@@ -195,8 +195,8 @@ CIFAR_WARM = replace(CIFAR, warmup="constant", warmup_epochs=400 / 351, warmup_f
 #      steps. The warm-up of resnet110, until the training error is below 80 %, is its "about 400 steps" throughout.
 #   7. On ImageNet the learning rate is in proportion to the batch, 0.1 at 256; `--learning_rate` is taken as it is.
 #   8. The classifier of the CIFAR nets starts from Gaussian(0, 0.01), as in Goyal et al. 2017, section 5.1; the paper
-#      is silent on it. With He's initialisation the first loss is near 6 in place of ln(10) = 2.3, the first steps at 0.1
-#      do damage that a run recovers from slowly, and how much is a matter of the seed (RESULTS.md);
+#      is silent on it. With He's initialisation the first loss is near 6 in place of ln(10) = 2.3, and the first steps
+#      at 0.1 do damage that a run recovers from slowly; how much is a matter of the seed (RESULTS.md).
 #      `--classifier_initializer he` shows it.
 #   9. `--batch_norm global` takes the statistics over all devices; the paper and the default, over each one's share.
 

@@ -176,7 +176,7 @@ def test_options(name, options):
 
 @pytest.mark.parametrize(("initializer", "low", "high"), [("gaussian", 2.25, 2.4), ("he", 2.8, 20.0)])
 def test_the_first_loss_of_a_cifar_net(initializer, low, high):
-    """ln(10) where the classifier starts small; He's weights make logits whose spread is that of two pooled features."""
+    """ln(10) where the classifier starts small; the logits of He's weights spread far wider."""
     assert registry.find("resnet20").recipe.classifier_initializer == "gaussian"
     random.seed(0)
     model = registry.find("resnet20").build(classifier_initializer=initializer)
