@@ -1,10 +1,12 @@
 """What training does to a picture at random. Each function is pure: the same seed gives the same picture.
 
-A seed is a (2,) integer tensor. The crops return a chooser for `images.read_window`, so that a JPEG is decoded only
+A seed is a (2,) integer tensor: the key of a stream of random numbers (`stream_key`), and a picture's number in the
+run. The crops return a chooser for `images.read_window`, so that a JPEG is decoded only
 where the crop lies; the rest takes and gives float32 pictures (H, W, 3), RGB, 0..255. Results are not clipped to
 0..255: a network sees the mean subtracted anyway, and clipping would undo part of what was drawn.
 """
 
+import hashlib
 import math
 
 import tensorflow as tf
@@ -12,6 +14,19 @@ import tensorflow as tf
 from common.input import images
 
 INCEPTION_TRIES = 10
+# The streams that have a number. Closed: one more, or another order, would change what every run draws.
+_NUMBERED = ("crop", "flip", "contrast", "brightness", "pca_lighting", "pad_crop")
+
+
+def stream_key(seed: int, name: str) -> int:
+    """The key, an int64, of one use of random numbers in a run of `seed`.
+
+    A name that is not in `_NUMBERED` is hashed with the seed, so that a new augmentation changes no other's numbers.
+    """
+    if name in _NUMBERED:
+        return seed * len(_NUMBERED) + _NUMBERED.index(name)
+    digest = hashlib.blake2b(f"{seed}/{name}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little", signed=True)
 
 
 def _uniform(shape: list[int], seed: tf.Tensor, low: float = 0.0, high: float = 1.0) -> tf.Tensor:

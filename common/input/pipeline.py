@@ -18,7 +18,6 @@ from common.input.datasets import Split
 from common.input.records import DatasetInfo
 from common.recipe import Recipe
 
-STREAMS = 6
 _NEVER = 2**40  # epochs: an endless run
 
 
@@ -99,31 +98,33 @@ def normaliser(preprocessing: Preprocessing, any_size: bool = False) -> Callable
 
 
 def _augment(preprocessing: Preprocessing, recipe: Recipe, info: DatasetInfo) -> Callable:
-    """(encoded bytes, STREAMS seeds) -> (S, S, 3) float32: the recipe's training picture."""
+    """(encoded bytes, name of a stream -> seed) -> (S, S, 3) float32: the recipe's training picture."""
     size, short_side = preprocessing.image_size, preprocessing.resize
     finish = normaliser(preprocessing)
     scale_range = tuple(round(side * size / 224) for side in recipe.scale_range)
 
-    def picture(encoded, seeds):
+    def picture(encoded, seed_of):
         if recipe.crop == "random":
-            choose = augmentation.random_crop(short_side, size, seeds[0])
+            choose = augmentation.random_crop(short_side, size, seed_of("crop"))
         elif recipe.crop == "scale":
-            choose = augmentation.scale_crop(scale_range, size, seeds[0])
+            choose = augmentation.scale_crop(scale_range, size, seed_of("crop"))
         elif recipe.crop == "inception":
-            choose = augmentation.inception_crop(seeds[0])
+            choose = augmentation.inception_crop(seed_of("crop"))
         else:
             choose = images.centre_crop(short_side, size)
-        mirror = augmentation.flip(seeds[1]) if recipe.flip and info.flip else None
+        mirror = augmentation.flip(seed_of("flip")) if recipe.flip and info.flip else None
         image = images.read_window(encoded, choose, size, recipe.crop in ("pad", "none"), mirror)
         if recipe.contrast:
-            image = augmentation.contrast(image, recipe.contrast, seeds[2])
+            image = augmentation.contrast(image, recipe.contrast, seed_of("contrast"))
         if recipe.brightness:
-            image += augmentation.brightness(recipe.brightness, seeds[3])
+            image += augmentation.brightness(recipe.brightness, seed_of("brightness"))
         if recipe.pca_lighting:
-            shift = augmentation.pca_lighting(info.eigenvalues, info.eigenvectors, recipe.pca_lighting, seeds[4])
+            shift = augmentation.pca_lighting(
+                info.eigenvalues, info.eigenvectors, recipe.pca_lighting, seed_of("pca_lighting")
+            )
             image += tf.reshape(tf.tile(shift, [size]), [1, size, 3])  # as in normaliser
         image = finish(image)
-        return augmentation.pad_crop(image, seeds[5]) if recipe.crop == "pad" else image
+        return augmentation.pad_crop(image, seed_of("pad_crop")) if recipe.crop == "pad" else image
 
     return picture
 
@@ -189,9 +190,11 @@ def training(
     @tf.autograph.experimental.do_not_convert
     def load(number, element):
         encoded, label, _ = split.parse(element)
-        # One stream of random numbers for each use; the number holds epoch and place.
-        seeds = [tf.stack([tf.constant(seed * STREAMS + stream, tf.int64), number]) for stream in range(STREAMS)]
-        return augment(encoded, seeds), label
+
+        def seed_of(name):  # the number holds epoch and place
+            return tf.stack([tf.constant(augmentation.stream_key(seed, name), tf.int64), number])
+
+        return augment(encoded, seed_of), label
 
     numbered = order(split, batch_size=batch_size, seed=seed, start_step=start_step)
     if workers > 1:

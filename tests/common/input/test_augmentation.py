@@ -24,6 +24,16 @@ def picture(height: int = 5, width: int = 6) -> np.ndarray:
     return np.random.default_rng(3).uniform(0, 255, (height, width, 3)).astype(np.float32)
 
 
+def test_the_numbered_streams_keep_their_keys_and_a_further_one_has_a_key_of_its_own():
+    names = ("crop", "flip", "contrast", "brightness", "pca_lighting", "pad_crop")
+    assert [augment.stream_key(7, name) for name in names] == [42, 43, 44, 45, 46, 47]
+    others = {augment.stream_key(seed, name) for seed in range(100) for name in ("mixup", "erasing")}
+    assert len(others) == 200
+    assert not others & set(range(600))
+    assert all(-(2**63) <= key < 2**63 for key in others)
+    assert augment.stream_key(7, "mixup") == -1308262594125807687  # saved runs depend on it
+
+
 def test_random_crop_takes_every_place_about_as_often():
     # 256 x 260 stored, short side 256: nothing is resized; 254 of it leaves 3 x 7 places.
     found = windows(lambda s: augment.random_crop(256, 254, s), (256, 260), 2100)

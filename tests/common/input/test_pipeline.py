@@ -136,6 +136,25 @@ def test_no_flip_where_the_data_set_forbids_it(made):
             )
 
 
+def uniform(key: int, number: int, low: float, high: float) -> float:
+    return float(tf.random.stateless_uniform([], tf.constant([key, number], tf.int64), low, high))
+
+
+def test_every_use_of_random_numbers_draws_from_its_own_stream(made):
+    """Keys by hand: 6 * seed + 1 for the flip, + 3 for the brightness; the number of a picture runs through the run."""
+    plain = take(made, 6, PLAIN)
+    moved = take(made, 6, dataclasses.replace(PLAIN, flip=True, brightness=0.2))
+    flips = 0
+    for step in range(6):
+        for place in range(4):
+            number, image = 4 * step + place, plain[step][0][place]
+            if uniform(6 * 5 + 1, number, 0, 1) < 0.5:
+                image, flips = image[:, ::-1], flips + 1
+            shift = uniform(6 * 5 + 3, number, -51.0, 51.0)
+            np.testing.assert_allclose(moved[step][0][place], image + shift, atol=1e-3)
+    assert 0 < flips < 24
+
+
 def test_a_batch_larger_than_the_split_is_refused(made):
     with pytest.raises(UserError, match="--batch_size=15 is more than the 14 training images"):
         take(made, 1, PLAIN, batch_size=15)

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[3]
 HOLDER = """
 import sys, time
 from pathlib import Path
-from common import locks
+from common.runs import locks
 with locks.hold(Path(sys.argv[1]), "run"):
     print("held", flush=True)
     time.sleep(60)
@@ -60,7 +60,7 @@ def test_a_lock_may_be_held_again_after_its_block(tmp_path):
 
 
 def test_waiting_ends_with_the_holder(tmp_path, holder):
-    waiter = "import sys; from pathlib import Path; from common import locks\nwith locks.wait(Path(sys.argv[1])): pass"
+    waiter = "import sys, pathlib; from common.runs import locks\nwith locks.wait(pathlib.Path(sys.argv[1])): pass"
     waiting = subprocess.Popen([sys.executable, "-c", waiter, str(tmp_path / "lock")], cwd=ROOT)
     with pytest.raises(subprocess.TimeoutExpired):
         waiting.wait(1)
