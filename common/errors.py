@@ -1,6 +1,7 @@
 """Errors that are the user's to mend: one line, no traceback, an exit code."""
 
 import difflib
+import os
 from collections.abc import Iterable
 
 
@@ -22,3 +23,8 @@ def unknown(what: str, given: str, allowed: Iterable[str]) -> UserError:
     near = difflib.get_close_matches(given, allowed, n=1)
     hint = f"did you mean {near[0]}? " if near else ""
     return UserError(f"{what}: {given!r} is not known; {hint}choose one of: {', '.join(allowed)}")
+
+
+def printable(name: str | bytes) -> str:
+    """A file's name as text that can be printed: bytes that are not UTF-8 become \\xNN."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")

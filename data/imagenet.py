@@ -14,6 +14,7 @@ read in place. A val/ that is sorted into WNID/ folders is a tree of class folde
 """
 
 import io
+import os
 import re
 import tarfile
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from common.errors import UserError
-from data.folders import class_folders, walk
+from common.input import folder_tree
 from data.source import Item, Source
 
 TRAIN_TAR, VALIDATION_TAR = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
@@ -76,10 +77,15 @@ def _train(root: Path, skipped: list) -> dict[str, list[tuple[str, str, int, int
         raise UserError(f"{root}: neither {TRAIN_TAR} nor a folder train here", 1)
     for path in sorted(folder.glob("n*.tar")):
         found[path.stem] = [(Path(image).name, str(path), *place) for image, *place in tar_files(path)]
-    for entry in class_folders(folder, "train/", skipped):
-        files = walk(entry.path, f"train/{entry.name}", skipped)
-        found[entry.name] = [(name.split("/", 2)[2], path, 0, size) for name, path, size in files]
+    for entry in folder_tree.class_folders(str(folder), os.path.join(root, ""), skipped):
+        found[entry.name] = _files(entry.path, root, skipped)
     return found
+
+
+def _files(folder: str, root: Path, skipped: list) -> list[tuple[str, str, int, int]]:
+    """(file name, path, offset, bytes) of the images under a folder."""
+    paths = folder_tree.walk(folder, os.path.join(root, ""), skipped)
+    return [(os.path.relpath(path, folder), path, 0, os.stat(path).st_size) for path in paths]
 
 
 def _validation(root: Path, skipped: list) -> list[tuple[str, str, int, int]]:
@@ -87,8 +93,7 @@ def _validation(root: Path, skipped: list) -> list[tuple[str, str, int, int]]:
     if path.is_file():
         return [(Path(name).name, str(path), offset, size) for name, offset, size in tar_files(path)]
     if (root / "val").is_dir():
-        files = walk(str(root / "val"), "val", skipped)
-        return [(Path(name).name, place, 0, size) for name, place, size in files]
+        return [(Path(name).name, *place) for name, *place in _files(str(root / "val"), root, skipped)]
     raise UserError(f"{root}: neither {VALIDATION_TAR} nor a folder val here", 1)
 
 

@@ -21,7 +21,7 @@ if __package__ in (None, ""):  # run as a script: sys.path begins with data/ ins
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from common import machine
-from common.errors import UserError
+from common.errors import UserError, printable
 
 SHOWN = 20  # of the skipped and repaired files, how many are printed
 
@@ -128,8 +128,6 @@ def prepare(options: argparse.Namespace) -> None:
 
 
 def _print_files(title: str, rows: tuple[tuple[str, str], ...], folder: Path) -> None:
-    from data.source import printable
-
     if rows:
         print(f"{title} {len(rows):,} files, listed in {folder / f'{title}.csv'}:")
     for name, reason in rows[:SHOWN]:

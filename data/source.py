@@ -4,11 +4,13 @@ A source module lists its items without opening an image. Order and splits are d
 they are the same on every machine and with every version of every library.
 """
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from common.input import held_out
+from common.input.folder_tree import SPLITS
+from common.input.held_out import Shares
 from data.repair import Unusable
 
 MAX_BYTES = 512 * 2**20  # a larger file is not one image
@@ -74,61 +76,18 @@ class Source:
     extra: dict = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Shares:
-    """Parts of the images to hold out where a source does not say: 0 to below 1, of each class."""
-
-    validation: float = 0.1
-    test: float = 0.1
-
-
-def printable(name: str) -> str:
-    """A file system's name as text that can be printed: bytes that are not UTF-8 become \\xNN."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-
-
 def shuffle(items: Iterable[Item], seed: int, salt: str) -> list[Item]:
     """The items in the order of a hash of (seed, salt, name): looks random, never changes."""
-
-    def key(item: Item) -> bytes:
-        text = f"{seed}/{salt}/{item.name}"
-        return hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=16).digest()
-
-    return sorted(items, key=key)
-
-
-def hold_out(items: Iterable[Item], share: float, seed: int, salt: str) -> tuple[list[Item], list[Item]]:
-    """Splits items into (the rest, held out): of each class the nearest whole number to `share`, but never all."""
-    by_label: dict[int, list[Item]] = {}
-    for item in items:
-        by_label.setdefault(item.label, []).append(item)
-    rest, out = [], []
-    for label in sorted(by_label):
-        drawn = shuffle(by_label[label], seed, salt)
-        count = min(round(share * len(drawn)), len(drawn) - 1)
-        out += drawn[:count]
-        rest += drawn[count:]
-    return rest, out
+    return sorted(items, key=lambda item: held_out.rank(item.name, seed, salt))
 
 
 def complete(splits: dict[str, list[Item]], shares: Shares, seed: int) -> tuple[dict[str, list[Item]], dict]:
-    """Adds the splits a source lacks, cut off from its training images; also returns the settings this depended on.
-
-    With a validation split nothing is cut off. With a test split alone, validation is. With neither, both are.
-    """
+    """Adds the splits a source lacks, drawn from its training images; also returns the settings this depended on."""
     if "validation" in splits:
         return splits, {}
     settings = {"seed": seed, "validation_share": shares.validation}
-    train, validation = list(splits["train"]), []
-    test = splits.get("test")
-    if test is None:
-        settings["test_share"] = shares.test
-        everything = train
-        train, test = hold_out(everything, shares.test, seed, "test")
-        # Shares are of the whole, so what is left after the first cut gives a larger share of itself.
-        if shares.test < 1:
-            train, validation = hold_out(train, shares.validation / (1 - shares.test), seed, "validation")
-    else:
-        train, validation = hold_out(train, shares.validation, seed, "validation")
-    made = {"train": train, "validation": validation, "test": test}
-    return {name: items for name, items in made.items() if items}, settings
+    settings |= {} if "test" in splits else {"test_share": shares.test}
+    train = splits["train"]
+    drawn = held_out.draw([item.name for item in train], [item.label for item in train], splits, shares, seed)
+    made = splits | {split: [train[place] for place in places] for split, places in drawn.items()}
+    return {name: made[name] for name in SPLITS if made.get(name)}, settings

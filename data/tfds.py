@@ -12,11 +12,11 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from common.errors import UserError
+from common.errors import UserError, printable
 from common.input import records
 from data import writer
 from data.repair import Unusable
-from data.source import Item, Shares, Source, printable
+from data.source import Item, Shares, Source
 
 PREFIX = "tfds:"
 SPLITS = ("train", "validation", "test")

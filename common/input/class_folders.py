@@ -1,108 +1,46 @@
-"""Trees of class folders, read on the fly.
+"""Trees of class folders (`folder_tree`), read on the fly.
 
-Either PATH/train/CLASS/..., with PATH/val and PATH/test beside it where they exist, or PATH/CLASS/... alone, which is
-split 80/10/10 by the seed. A file is an image if its name ends like one's, or, where the ending says nothing, if it
-begins like one. Hidden files are passed over. Orientation tags are not applied: data/prepare.py does that.
+One tree without split folders is split 80/10/10 by the seed. TIFF, AVIF and PPM files are left out: TensorFlow does not
+decode them, data/prepare.py converts them. Orientation tags are not applied: data/prepare.py does that.
 """
 
 import os
-import unicodedata
-from collections.abc import Iterator
+from collections.abc import Collection, Sequence
 
+import numpy as np
 import tensorflow as tf
 
-from common.errors import UserError
-from common.input import splits
+from common.errors import UserError, printable
+from common.input import color_statistics, folder_tree, held_out, splits
+from common.input.folder_tree import SPLITS, Images, Tree
 from common.input.records import DatasetInfo, Shard, SplitInfo
 from common.input.splits import Dataset, Split
 
-SPLITS = {
-    "train": ("train", "training"),
-    "validation": ("val", "validation", "valid", "dev"),
-    "test": ("test", "testing"),
-}
-ENDINGS = (".jpg", ".jpeg", ".jpe", ".png", ".gif", ".bmp", ".webp")
-OTHER_ENDINGS = (".txt", ".csv", ".json", ".xml", ".md", ".html", ".npy", ".npz", ".pdf", ".db", ".ini", ".py", ".zip")
-
-
-def _is_image(entry: os.DirEntry) -> bool:
-    ending = os.path.splitext(entry.name)[1].lower()
-    if ending in ENDINGS or ending in OTHER_ENDINGS:
-        return ending in ENDINGS
-    try:
-        with open(entry.path, "rb") as file:
-            start = file.read(12)
-    except OSError:
-        return False
-    return start.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8")) or start[:4] + start[8:] == b"RIFFWEBP"
-
-
-def _inside(folder: str) -> list[os.DirEntry]:
-    """What is in a folder, sorted, without hidden names. Raises UserError where it cannot be read."""
-    try:
-        return sorted((e for e in os.scandir(folder) if not e.name.startswith(".")), key=lambda entry: entry.name)
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be read: {error.strerror}", 1) from error
-
-
-def _walk(folder: str, name: str, above: tuple[str, ...] = ()) -> Iterator[tuple[str, str]]:
-    """(name/..., path) of every image under a folder, sorted; a link that leads back up is not followed."""
-    above = (*above, os.path.realpath(folder))
-    for entry in _inside(folder):
-        if entry.is_dir():
-            if os.path.realpath(entry.path) not in above:
-                yield from _walk(entry.path, f"{name}/{entry.name}", above)
-        elif entry.is_file() and _is_image(entry):
-            yield f"{name}/{entry.name}", entry.path
-
-
-def _printable(name: str) -> str:
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-
-
-def _class_folders(folder: str) -> dict[str, str]:
-    """Class name -> path. Raises UserError for two that are one but for case, outer blanks or the form of accents."""
-    found: dict[str, tuple[str, str]] = {}
-    for entry in _inside(folder):
-        if entry.is_dir():
-            key = unicodedata.normalize("NFC", entry.name).strip().casefold()
-            if key in found:
-                names = f"{_printable(found[key][0])!r} and {_printable(entry.name)!r}"
-                raise UserError(
-                    f"{folder}: class folders {names} differ only in case or blanks; merge or rename them", 1
-                )
-            found[key] = entry.name, entry.path
-    return dict(found.values())
-
-
-def split_folders(path: str) -> dict[str, str]:
-    """The folders of a tree that hold splits, by split; empty where it is one tree of classes."""
-    inside: dict[str, list[str]] = {}
-    for entry in _inside(path):
-        for split, names in SPLITS.items():
-            if entry.name.lower() in names and entry.is_dir():
-                inside.setdefault(split, []).append(entry.path)
-    for split, found in inside.items():
-        if len(found) > 1:
-            raise UserError(f"{path}: two folders for the {split} split: {', '.join(map(os.path.basename, found))}", 1)
-    return {split: inside[split][0] for split in SPLITS if split in inside}
-
 
 def list_images(path: str) -> list[str]:
-    """The paths of all images under a folder, by the rules above, sorted. Raises UserError for an unreadable folder."""
-    return [file for _, file in _walk(path, "")]
+    """The paths of all images under a folder, by name. Raises UserError for an unreadable folder."""
+    skipped: folder_tree.Notes = []
+    found = list(folder_tree.walk(path, os.path.join(path, ""), skipped))
+    _check_readable(path, skipped)
+    return found
 
 
 def is_tree(path: str) -> bool:
     """Does a folder hold folders?"""
-    return any(entry.is_dir() for entry in _inside(path))
+    return any(entry.is_dir() for entry in folder_tree.inside(path))
 
 
-def _index_split(paths: list[str], labels: list[int], drawn: bool) -> Split:
+def _check_readable(base: str, skipped: Sequence[tuple[str, str]]) -> None:
+    for name, reason in skipped:
+        if reason.startswith(folder_tree.UNREADABLE):
+            raise UserError(f"{os.path.join(base, name)}: {reason}", 1)
+
+
+def _index_split(images: Images, drawn: bool) -> Split:
     """A split of image files. Its elements are their places in the list, so the order costs no memory."""
-    files = tf.constant([os.fsencode(path) for path in paths])
-    classes = tf.constant(labels, tf.int32)
-    examples = len(paths)
+    files = tf.constant([os.fsencode(path) for path in images.paths])
+    classes = tf.constant(np.array(images.labels, np.int32))
+    examples = len(images.paths)
 
     def serialized(seed: tf.Tensor | None) -> tf.data.Dataset:
         places = tf.data.Dataset.range(examples)
@@ -114,73 +52,36 @@ def _index_split(paths: list[str], labels: list[int], drawn: bool) -> Split:
     def parse(place: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         return tf.io.read_file(files[place]), classes[place], files[place]
 
-    return Split(examples, serialized, parse, tuple(paths), records=False, drawn=drawn)
+    return Split(examples, serialized, parse, tuple(images.paths), records=False, drawn=drawn)
 
 
 def open_tree(path: str, seed: int) -> Dataset:
     """Opens a tree of class folders; its colours are measured on up to `splits.MEASURED` training images.
 
     Raises:
-        UserError: no class folders, one without an image, two of one name, or a class that training does not have.
+        UserError: no class folders, one without an image, one that cannot be read, or a class that training does not
+        have.
     """
-    roots, notes = split_folders(path), []
-    if roots and "train" not in roots:
-        raise UserError(
-            f"{path}: there is a folder {os.path.basename(next(iter(roots.values())))} but none named train", 1
-        )
-    classes: tuple[str, ...] = ()
-    listed: dict[str, list[tuple[str, str, int]]] = {}
-    for split, root in (roots or {"train": path}).items():
-        folders = _class_folders(root)
-        if split == "train":
-            classes = tuple(folders)
-        elif not folders:
-            notes.append(f"{root} is left out: it holds no class folders")
-            continue
-        prefix = f"{os.path.basename(root)}/" if roots else ""
-        for name, folder in folders.items():
-            if name not in classes:
-                raise UserError(f"{folder}: there is no training class of this name; rename or remove the folder", 1)
-            found = [(*image, classes.index(name)) for image in _walk(folder, prefix + name)]
-            if not found:
-                raise UserError(f"{folder}: no image in this class folder; fill or remove it", 1)
-            listed.setdefault(split, []).extend(found)
-    if len(classes) < 2:
-        raise UserError(f"{path}: {len(classes)} class folders, two are needed: CLASS/IMAGE or train/CLASS/IMAGE", 1)
-
-    given = set(listed)
-    if "validation" not in listed:
-        given.discard("train")
-        train = listed["train"]
-        if "test" not in listed:
-            train, listed["test"] = _cut(train, splits.HELD_OUT, seed, "test")
-            train, listed["validation"] = _cut(train, splits.HELD_OUT / (1 - splits.HELD_OUT), seed, "validation")
-        else:
-            train, listed["validation"] = _cut(train, splits.HELD_OUT, seed, "validation")
-        listed["train"] = train
-        notes.append(f"split by seed {seed}: " + ", ".join(f"{len(listed[name]):,} {name}" for name in SPLITS))
-        for name in [name for name, images in listed.items() if not images]:
-            notes.append(f"too few images for a {name} split")
-            del listed[name]
+    tree = folder_tree.list_tree(path)
+    notes = _check(tree, path)
+    listed = {split: _decoded(images, tree, path, notes) for split, images in tree.splits.items() if images.paths}
+    drawn = _draw(listed, tree, seed, notes) if "validation" not in listed else ()
     opened = {
-        name: _index_split([file for _, file, _ in images], [label for *_, label in images], name not in given)
-        for name, images in ((name, listed[name]) for name in SPLITS if name in listed)
+        name: _index_split(listed[name], name in drawn) for name in SPLITS if name in listed and listed[name].paths
     }
-    train = opened["train"]
-    count = min(train.examples, splits.MEASURED)
-    places = tf.data.Dataset.range(count).map(lambda i: i * train.examples // count)
-    measured = splits.measure_colours(places.map(lambda place: train.parse(place)[0]))
+    count = min(opened["train"].examples, splits.MEASURED)
+    measured = _colours(opened["train"], count)
     notes.append(f"colours measured on {count:,} training images")
     infos = {
         name: SplitInfo(
-            (Shard(os.path.basename(roots.get(name, path)), split.examples, 0, ""),),
-            tuple([label for *_, label in listed[name]].count(label) for label in range(len(classes))),
+            (Shard(os.path.basename(tree.roots.get(name, path)), split.examples, 0, ""),),
+            tuple(np.bincount(listed[name].labels, minlength=len(tree.classes)).tolist()),
         )
         for name, split in opened.items()
     }
     info = DatasetInfo(
         os.path.basename(os.path.abspath(path)),
-        tuple(map(_printable, classes)),
+        tree.classes,
         infos,
         measured.mean,
         measured.std,
@@ -190,6 +91,53 @@ def open_tree(path: str, seed: int) -> Dataset:
     return Dataset(info, opened, path, tuple(notes))
 
 
-def _cut(listed: list, share: float, seed: int, salt: str) -> tuple[list, list]:
-    rest, out = splits.hold_out([name for name, *_ in listed], [label for *_, label in listed], share, seed, salt)
-    return [listed[place] for place in rest], [listed[place] for place in out]
+def _draw(listed: dict[str, Images], tree: Tree, seed: int, notes: list[str]) -> Collection[str]:
+    """Draws the splits that are missing in `listed` from its training images; returns which splits were drawn."""
+    train = listed["train"]
+    names = [tree.name(path) for path in train.paths]
+    drawn = held_out.draw(names, train.labels, listed, held_out.Shares(), seed)
+    for split, places in drawn.items():
+        places = sorted(places)
+        listed[split] = Images([train.paths[place] for place in places], [train.labels[place] for place in places])
+    notes.append(f"split by seed {seed}: " + ", ".join(f"{len(listed[name].paths):,} {name}" for name in SPLITS))
+    notes += [f"too few images for a {name} split" for name in SPLITS if not listed[name].paths]
+    return drawn.keys()
+
+
+def _check(tree: Tree, path: str) -> list[str]:
+    """What to say of a tree that can be used. Raises UserError for one that cannot."""
+    _check_readable(tree.base, tree.skipped)
+    for folder in tree.unknown:
+        raise UserError(f"{folder}: there is no training class of this name; rename or remove the folder", 1)
+    notes = []
+    for folder in tree.empty:
+        if folder not in tree.roots.values():
+            raise UserError(f"{folder}: no image in this class folder; fill or remove it", 1)
+        notes.append(f"{folder} is left out: it holds no class folders")
+    if len(tree.classes) < 2:
+        found = f"{len(tree.classes)} class folders, two are needed"
+        raise UserError(f"{path}: {found}: CLASS/IMAGE or train/CLASS/IMAGE", 1)
+    notes += [f"{printable(name)}: {what}" for name, what in tree.merged]
+    if tree.skipped:
+        name, reason = tree.skipped[0]
+        notes.append(f"left out: {len(tree.skipped):,} files or folders, the first {printable(name)} ({reason})")
+    return notes
+
+
+def _decoded(images: Images, tree: Tree, path: str, notes: list[str]) -> Images:
+    """The images that TensorFlow decodes. Raises UserError where a class has only others."""
+    others = [place for place in images.paths if place.lower().endswith(folder_tree.CONVERTED_ENDINGS)]
+    if not others:
+        return images
+    left_out, advice = set(others), "TensorFlow does not decode it, data/prepare.py converts it"
+    kept = [(place, label) for place, label in zip(images.paths, images.labels, strict=True) if place not in left_out]
+    missing = set(images.labels) - {label for _, label in kept}
+    if missing:
+        raise UserError(f"{path}: no other image of class {tree.classes[min(missing)]} than {others[0]}: {advice}", 1)
+    notes.append(f"left out: {len(others):,} images of a form such as that of {tree.name(others[0])}: {advice}")
+    return Images([place for place, _ in kept], [label for _, label in kept])
+
+
+def _colours(train: Split, count: int) -> color_statistics.Statistics:
+    places = tf.data.Dataset.range(count).map(lambda i: i * train.examples // count)
+    return splits.measure_colours(places.map(lambda place: train.parse(place)[0]))

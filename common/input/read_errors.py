@@ -8,7 +8,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from common import machine
-from common.errors import UserError
+from common.errors import UserError, printable
 from common.input import images
 from common.input.splits import Split
 
@@ -27,7 +27,7 @@ def name_the_fault(split: Split, error: tf.errors.OpError) -> str:
     """
     for file in split.files:
         if not os.path.exists(file):
-            return f"{_printable(file)}: missing; put it back, or prepare the data set again"
+            return f"{printable(file)}: missing; put it back, or prepare the data set again"
     found = _in_records(split, error) if split.records else _in_files(split)
     return found or f"no damaged file found in {len(split.files)}; TensorFlow says: {_first_line(error)}"
 
@@ -53,10 +53,6 @@ def writing(run: Path) -> Iterator[None]:
             "and start the same command again",
             1,
         ) from error
-
-
-def _printable(name: str | bytes) -> str:
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _first_line(error: tf.errors.OpError) -> str:
@@ -97,9 +93,9 @@ def _in_records(split: Split, error: tf.errors.OpError) -> str | None:
             continue
         number, cause = failure
         if isinstance(cause, tf.errors.DataLossError):
-            return f"{_printable(file)}: damaged at record {number} ({_first_line(cause)}); fetch or prepare it again"
+            return f"{printable(file)}: damaged at record {number} ({_first_line(cause)}); fetch or prepare it again"
         name = _image_name(stored.skip(number).take(1))
-        return f"{_printable(file)}: record {number}{name}: {_first_line(cause)}; prepare the data set again"
+        return f"{printable(file)}: record {number}{name}: {_first_line(cause)}; prepare the data set again"
     return None
 
 
@@ -112,7 +108,7 @@ def _image_name(stored: tf.data.Dataset) -> str:
             return ""
         for key in ("image/filename", "file_name"):
             if key in features:
-                return " (" + ", ".join(map(_printable, features[key].bytes_list.value)) + ")"
+                return " (" + ", ".join(map(printable, features[key].bytes_list.value)) + ")"
     return ""
 
 
@@ -122,4 +118,4 @@ def _in_files(split: Split) -> str | None:
         return None
     number, cause = failure
     advice = "remove it, or use data/prepare.py, which repairs or leaves out such files"
-    return f"{_printable(split.files[number])}: {_first_line(cause)}; {advice}"
+    return f"{printable(split.files[number])}: {_first_line(cause)}; {advice}"

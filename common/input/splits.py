@@ -1,9 +1,8 @@
 """`Split` and `Dataset`: what every kind of source is to the pipeline, and the reading of TFRecord files."""
 
-import hashlib
 import os
 import struct
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,12 +10,11 @@ import tensorflow as tf
 
 from common import machine
 from common.errors import UserError
-from common.input import color_statistics, images
+from common.input import color_statistics, held_out, images
 from common.input.records import DatasetInfo
 
 SHUFFLE_BYTES = 256 * 2**20
 OPEN_SHARDS = 16
-HELD_OUT = 0.1  # of the training images, where a data set has no validation split
 MEASURED = 2000  # training images that stand for all, where the colours of a data set are not known
 
 Parse = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor, tf.Tensor]]
@@ -128,32 +126,11 @@ def with_held_out(
     examples = sum(counts)
     out = np.zeros(examples, bool)
     # RandomState's numbers are frozen; those of numpy's newer generators may change with its version.
-    out[np.random.RandomState(seed % 2**32).permutation(examples)[: max(1, round(HELD_OUT * examples))]] = True
+    out[np.random.RandomState(seed % 2**32).permutation(examples)[: max(1, round(held_out.SHARE * examples))]] = True
     notes.append(f"no validation split: {int(out.sum()):,} training images drawn by seed {seed} are held out")
     chosen = {"train": ~out, "validation": out}
     opened = {name: record_split(files, counts, parse, record_bytes, mask) for name, mask in chosen.items()}
     return {name: replace(split, drawn=True) for name, split in opened.items()}
-
-
-def hold_out(
-    names: Iterable[str], labels: Iterable[int], share: float, seed: int, salt: str
-) -> tuple[list[int], list[int]]:
-    """Splits files into (the rest, held out), as places in `names`: of each class the share, but never all.
-
-    Drawn by a hash of (seed, salt, name), as data/prepare.py does: a tree read on the fly and the same tree prepared
-    have the same images in each split.
-    """
-    by_label: dict[int, list[tuple[bytes, int]]] = {}
-    for place, (name, label) in enumerate(zip(names, labels, strict=True)):
-        text = f"{seed}/{salt}/{name}".encode("utf-8", "surrogateescape")
-        by_label.setdefault(label, []).append((hashlib.blake2b(text, digest_size=16).digest(), place))
-    rest, out = [], []
-    for label in sorted(by_label):
-        drawn = [place for _, place in sorted(by_label[label])]
-        count = min(round(share * len(drawn)), len(drawn) - 1)
-        out += drawn[:count]
-        rest += drawn[count:]
-    return sorted(rest), sorted(out)
 
 
 def count_records(path: str) -> int:

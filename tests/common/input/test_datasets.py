@@ -186,10 +186,10 @@ def test_colours_of_a_tree_are_measured_on_its_training_images(tmp_path):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda root: tree(root, {"cat": 2, "Cat ": 2}), "'Cat ' and 'cat' differ only in case or blanks"),
+        (lambda root: tree(root, {"cat": 2, "Cat ": 2}), "1 class folders, two are needed"),
         (lambda root: (tree(root, {"cat": 2}), (root / "dog").mkdir()), "dog: no image in this class folder"),
         (lambda root: tree(root, {"cat": 2}), "1 class folders, two are needed"),
-        (lambda root: (tree(root / "train", {"a": 2, "b": 2}), tree(root / "val", {"A": 1})), "no training class"),
+        (lambda root: (tree(root / "train", {"a": 2, "b": 2}), tree(root / "val", {"c": 1})), "no training class"),
         (lambda root: tree(root / "test", {"a": 2, "b": 2}), "none named train"),
         (lambda root: (tree(root / "train", {"a": 1}), *map(os.mkdir, (root / "val", root / "dev"))), "two folders"),
     ],
@@ -197,6 +197,39 @@ def test_colours_of_a_tree_are_measured_on_its_training_images(tmp_path):
 def test_a_tree_that_cannot_be_meant_is_refused(tmp_path, make, message):
     make(tmp_path)
     with pytest.raises(UserError, match=message):
+        datasets.open_dataset(str(tmp_path))
+
+
+def test_a_tree_read_on_the_fly_has_the_images_classes_and_splits_of_the_same_tree_prepared(tmp_path):
+    """With class folders that differ in case, a link to one, files that are no images, and folders within folders."""
+    tree(tmp_path, {"Cat": 20, "cat ": 13, "dog": 17, "dog/more": 9, "eel": 10})
+    (tmp_path / "hound").symlink_to(tmp_path / "dog")
+    for number in range(12):
+        (tmp_path / "dog" / f"box{number}.txt").write_text("no image")
+        (tmp_path / "eel" / f"box{number}").write_text("no image")
+    data = datasets.open_dataset(str(tmp_path), seed=2)
+    source = prepared_folders.open_source(str(tmp_path), Shares(), 2)
+    assert data.info.classes == source.classes == ("Cat", "dog", "eel")
+    for name, split in data.splits.items():
+        assert dict(zip(split.files, labels(split), strict=True)) == {i.path: i.label for i in source.splits[name]}
+    assert sum(split.examples for split in data.splits.values()) == 69
+    assert data.info.splits["train"].per_class == (27, 20, 8)
+    assert "cat : class folder taken as Cat" in data.notes
+    assert "left out: 25 files or folders, the first hound (the same folder as dog)" in data.notes
+
+
+@pytest.mark.parametrize("ending", ["tif", "TIFF"])
+def test_tiffs_are_left_out_on_the_fly_and_said_and_prepared(tmp_path, ending):
+    tree(tmp_path, {"a": 3, "b": 3})
+    (tmp_path / "b" / f"scan.{ending}").write_bytes(jpeg(1, form="TIFF"))
+    data = datasets.open_dataset(str(tmp_path))
+    assert sum(split.examples for split in data.splits.values()) == 6
+    assert any(f"left out: 1 images of a form such as that of b/scan.{ending}" in note for note in data.notes)
+    found = prepared_folders.open_source(str(tmp_path), Shares(), 0)
+    assert f"b/scan.{ending}" in [item.name for items in found.splits.values() for item in items]
+    for number in range(3):
+        (tmp_path / "b" / f"{number:03d}.jpg").unlink()
+    with pytest.raises(UserError, match=rf"no other image of class b than .*scan\.{ending}: .*data/prepare\.py"):
         datasets.open_dataset(str(tmp_path))
 
 
