@@ -5,15 +5,12 @@ when it is whole, dataset.json is written last. So a run may be killed at any mo
 there, and the result is byte for byte that of an undisturbed run.
 """
 
-import contextlib
 import csv
-import fcntl
 import hashlib
 import io
 import json
 import math
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +18,7 @@ import numpy as np
 
 from common.errors import UserError
 from common.input import color_statistics, records
+from common.runs import locks
 from data import pool, shards
 from data.source import Source, shuffle
 
@@ -90,19 +88,6 @@ def _differences(old: dict, new: dict) -> str:
     return ", ".join(found)
 
 
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Holds a lock on the unfinished work; the system frees it when the process ends, however it ends."""
-    work = folder / shards.WORK
-    work.mkdir(parents=True, exist_ok=True)
-    with open(work / "lock", "w", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"{folder}: another process is preparing this data set; let it finish", 1) from None
-        yield
-
-
 def write(
     source: Source, folder: Path, options: Options, workers: int = 0, strict: bool = False, quiet: bool = True
 ) -> Outcome:
@@ -124,7 +109,9 @@ def write(
     _check_folder(folder, plan)
     _check_classes(source)
     try:
-        with _locked(folder):
+        work = folder / shards.WORK
+        work.mkdir(parents=True, exist_ok=True)
+        with locks.hold(work / "lock", f"--out={folder}", (lambda _: None) if quiet else print):
             outcome = _write(source, folder, options, plan, workers, strict, quiet)
         shutil.rmtree(folder / shards.WORK, ignore_errors=True)
         return outcome

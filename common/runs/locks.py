@@ -1,13 +1,19 @@
-"""One process at a time: a lock on a file, which the system lets go when its holder dies."""
+"""One process at a time: a lock on a file (filelock), which the system lets go when its holder dies."""
 
-import fcntl
 import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from common.errors import UserError
+
+
+def _lock(path: Path, timeout: float) -> FileLock:
+    """A file system without locks is an error: filelock's stand-in, a marker file, would outlive a killed holder."""
+    return FileLock(path, timeout, fallback_to_soft=False)
 
 
 @contextmanager
@@ -24,32 +30,29 @@ def hold(path: Path, what: str, say: Callable[[str], None] = print) -> Iterator[
 
     Raises:
         UserError: another process holds it; names its pid and host.
+        OSError: the file cannot be made, or the file system has no locks.
     """
-    with open(path, "a+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"{what} is in use by {_holder(file)}; wait for it, stop it, or use another", 1) from None
-        before = _holder(file)
+    lock = _lock(path, 0)
+    try:
+        lock.acquire()
+    except Timeout:
+        holder = path.read_text(encoding="utf-8") or "another process"
+        raise UserError(f"{what} is in use by {holder}; wait for it, stop it, or use another", 1) from None
+    try:
+        before = path.read_text(encoding="utf-8")
         if before:
             say(f"{what}: the lock of {before} is stale, that process is gone")
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}")
-        file.flush()
+        path.write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
         try:
             yield
         finally:
-            file.truncate(0)
+            path.write_text("", encoding="utf-8")
+    finally:
+        lock.release()
 
 
 @contextmanager
 def wait(path: Path) -> Iterator[None]:
     """The same, but waits for the lock as long as it takes: for work that several processes begin at once."""
-    with open(path, "a+", encoding="utf-8") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with _lock(path, -1):
         yield
-
-
-def _holder(file) -> str:
-    file.seek(0)
-    return file.read().strip()

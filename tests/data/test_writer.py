@@ -11,6 +11,7 @@ from PIL import Image
 
 from common.errors import UserError
 from common.input import records
+from common.runs import locks
 from data import folders, shards, source, writer
 from data.source import Shares
 from data.writer import Options
@@ -180,7 +181,10 @@ def test_folders_of_others_are_left_alone(images, tmp_path):
 
 
 def test_two_at_once_one_is_refused(images, tmp_path):
-    with writer._locked(tmp_path / "out"), pytest.raises(UserError, match="another process is preparing"):
+    work = tmp_path / "out" / shards.WORK
+    work.mkdir(parents=True)
+    holder = rf"--out=.*out is in use by process {os.getpid()} on .*; wait for it"
+    with locks.hold(work / "lock", "out"), pytest.raises(UserError, match=holder):
         writer.write(listed(images), tmp_path / "out", OPTIONS)
     writer.write(listed(images), tmp_path / "out", OPTIONS)
 
