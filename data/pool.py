@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool
 
 from common.errors import UserError
+from common.progress import Progress
 from data import shards
-from data.progress import Progress
+from data.quiet import quiet_libraries
 
 _counter = None  # in a worker: images done by all of them
 
@@ -65,16 +66,10 @@ def import_tensorflow() -> None:
     """Imports TensorFlow for reading and writing records: on the CPU, without its remarks about GPUs."""
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
-    stderr = os.dup(2)
-    with open(os.devnull, "wb") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-    try:
+    with quiet_libraries():
         import tensorflow as tf
 
         tf.config.list_physical_devices()
-    finally:
-        os.dup2(stderr, 2)
-        os.close(stderr)
 
 
 def _start(counter) -> None:

@@ -139,14 +139,19 @@ def _print_files(title: str, rows: tuple[tuple[str, str], ...], folder: Path) ->
 def verify(folder: Path) -> None:
     """Checks a prepared data set. Raises UserError that names the bad shards."""
     from common.input import records
+    from common.progress import Progress
     from data.pool import import_tensorflow
-    from data.progress import Progress
+    from data.quiet import quiet_libraries
 
     info = records.read_info(folder)
     import_tensorflow()
     progress = Progress(sum(split.examples for split in info.splits.values()))
-    faults = []
-    for shard, fault in records.verify(folder):
+    faults, checked = [], records.verify(folder)
+    while True:
+        with quiet_libraries():
+            shard, fault = next(checked, (None, None))
+        if shard is None:
+            break
         progress.update(progress.done + shard.examples)
         if fault:
             faults.append(shard.file)

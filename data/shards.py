@@ -14,6 +14,7 @@ from PIL import Image
 
 from common.input import records
 from common.input.color_statistics import Sums, measure
+from data.quiet import quiet_libraries
 from data.repair import Unusable, repair
 from data.source import Item
 
@@ -111,7 +112,8 @@ def write_shard(job: Job, tick: Callable[[int], None]) -> None:
                         raise data
                     if not 0 <= item.label < len(job.classes):
                         raise Unusable(f"label {item.label} is none of the {len(job.classes)} classes")
-                    picture = repair(data, item.name, job.resize)
+                    with quiet_libraries():
+                        picture = repair(data, item.name, job.resize)
                 except Unusable as reason:
                     skipped.append((item.name, str(reason)))
                     continue

@@ -10,11 +10,11 @@ from PIL import Image
 from common.input import records
 
 
-def jpeg(seed: int, height: int = 12, width: int = 16, form: str = "JPEG") -> bytes:
+def jpeg(seed: int, height: int = 12, width: int = 16, form: str = "JPEG", **settings) -> bytes:
     """The bytes of an image of random blocks."""
     blocks = np.random.default_rng(seed).integers(0, 256, (3, 4, 3), dtype=np.uint8)
     buffer = io.BytesIO()
-    Image.fromarray(blocks).resize((width, height)).save(buffer, form)
+    Image.fromarray(blocks).resize((width, height)).save(buffer, form, **settings)
     return buffer.getvalue()
 
 

@@ -1,6 +1,7 @@
 """Which file was it? TensorFlow's errors from inside a pipeline say what went wrong, not where."""
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ from common import machine
 from common.errors import UserError, printable
 from common.input import images
 from common.input.splits import Split
+from common.progress import Progress
 
 ERRORS = (tf.errors.DataLossError, tf.errors.InvalidArgumentError, tf.errors.NotFoundError)
 
@@ -19,16 +21,28 @@ def name_the_fault(split: Split, error: tf.errors.OpError) -> str:
     """One line that names the file, and the record in it, behind an error of a pipeline over `split`.
 
     Looks for a missing file, then reads the split through: every byte for a DataLossError, and decodes every image for
-    another one, as fast as the disk and the decoder allow. Where nothing is found, the error's own first line.
+    another one, as fast as the disk and the decoder allow; stderr says so, with progress. Where nothing is found, the
+    error's own first line.
 
     Args:
         split: what the failed pipeline read.
         error: one of `ERRORS`, as it came out of the pipeline.
     """
+    total = sum(split.counts) or split.examples
+    what = f"{total:,} records in {len(split.files):,} files" if split.records else f"{total:,} image files"
+    print(f"searching for the damaged one among {what}; each is read once more", file=sys.stderr, flush=True)
+    progress = Progress(total, unit="records" if split.records else "images", stream=sys.stderr)
+    try:
+        return _search(split, error, progress)
+    finally:
+        progress.close()
+
+
+def _search(split: Split, error: tf.errors.OpError, progress: Progress) -> str:
     for file in split.files:
         if not os.path.exists(file):
             return f"{printable(file)}: missing; put it back, or prepare the data set again"
-    found = _in_records(split, error) if split.records else _in_files(split)
+    found = _in_records(split, error, progress) if split.records else _in_files(split, progress)
     return found or f"no damaged file found in {len(split.files)}; TensorFlow says: {_first_line(error)}"
 
 
@@ -62,12 +76,13 @@ def _first_line(error: tf.errors.OpError) -> str:
     return said.rsplit("}} ", 1)[-1].split(" [Op:")[0].rstrip(".")
 
 
-def _failure(dataset: tf.data.Dataset, check: Callable) -> tuple[int, tf.errors.OpError] | None:
+def _failure(dataset: tf.data.Dataset, check: Callable, progress: Progress) -> tuple[int, tf.errors.OpError] | None:
     """(number of the first element for which `check` fails, its error), None where all pass."""
     passed = 0
     try:
         for _ in machine.parallel_map(dataset, check).batch(1).prefetch(2):
             passed += 1
+            progress.update(progress.done + 1)
     except ERRORS as error:
         return passed, error
     return None
@@ -84,11 +99,11 @@ def _decodes(split: Split) -> Callable[[tf.Tensor], tf.Tensor]:
     return decode
 
 
-def _in_records(split: Split, error: tf.errors.OpError) -> str | None:
+def _in_records(split: Split, error: tf.errors.OpError, progress: Progress) -> str | None:
     check = tf.strings.length if isinstance(error, tf.errors.DataLossError) else _decodes(split)
     for file in split.files:
         stored = tf.data.TFRecordDataset(os.fsencode(file))
-        failure = _failure(stored, check)
+        failure = _failure(stored, check, progress)
         if failure is None:
             continue
         number, cause = failure
@@ -112,8 +127,8 @@ def _image_name(stored: tf.data.Dataset) -> str:
     return ""
 
 
-def _in_files(split: Split) -> str | None:
-    failure = _failure(split.serialized(None), _decodes(split))
+def _in_files(split: Split, progress: Progress) -> str | None:
+    failure = _failure(split.serialized(None), _decodes(split), progress)
     if failure is None:
         return None
     number, cause = failure

@@ -32,6 +32,7 @@ class Split:
         files: what it is read from.
         records: True: `files` are TFRecord files. False: `files[i]` is the image file of element i.
         drawn: the data set does not say what belongs to it; a seed drew it.
+        counts: records in each of `files`, also those that do not belong to the split; of image files none.
     """
 
     examples: int
@@ -40,6 +41,7 @@ class Split:
     files: tuple[str, ...]
     records: bool = True
     drawn: bool = False
+    counts: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,7 @@ def record_split(
         )
         return _shuffle(in_turns, buffer, seed)
 
-    return Split(examples, serialized, parse, tuple(files))
+    return Split(examples, serialized, parse, tuple(files), counts=tuple(counts))
 
 
 def with_held_out(

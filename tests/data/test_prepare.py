@@ -1,6 +1,8 @@
 """data/prepare.py: the command line, real kills, and odd files in a class folder."""
 
+import contextlib
 import csv
+import dataclasses
 import os
 import shutil
 import signal
@@ -10,9 +12,10 @@ import time
 from pathlib import Path
 
 import pytest
+import tensorflow as tf
 
 from common.input import records
-from data import prepare, shards
+from data import prepare, repair, shards
 from tests.images import contents, jpeg, stored, tree
 
 SCRIPT = Path(__file__).parents[2] / "data" / "prepare.py"
@@ -116,6 +119,32 @@ def test_verify_names_the_bad_shard(prepared, tmp_path, capsys):
     found = capsys.readouterr()
     assert f"{bad}: corrupted at record" in found.out
     assert "1 bad shard(s): train-00007-of-00020.tfrecord" in found.err
+
+
+def test_what_libraries_say_of_damaged_files_does_not_reach_the_terminal(prepared, tmp_path, capfd):
+    """libtiff while preparing, libjpeg while verifying; both write past Python."""
+    broken = bytearray(jpeg(1, form="TIFF", compression="tiff_lzw"))
+    for place in range(20, len(broken) // 2, 3):
+        broken[place] ^= 0x5A
+    root = tree(tmp_path / "in", {"a": 2})
+    (root / "a" / "broken.tif").write_bytes(broken)
+    with contextlib.suppress(repair.Unusable):
+        repair.repair(bytes(broken), "broken.tif")
+    assert capfd.readouterr().err  # as it would be
+    assert run("--source", root, "--out", tmp_path / "out") == 0
+    assert capfd.readouterr().err == ""
+    odd = jpeg(1, 200, 200)
+    odd = odd[:300] + b"\xff\xd9" * 3 + odd[310:]
+    tf.io.decode_image(odd)
+    assert "Corrupt JPEG data" in capfd.readouterr().err
+    shard = tmp_path / "out" / "train-00000-of-00001.tfrecord"
+    with tf.io.TFRecordWriter(str(shard)) as writer:
+        writer.write(records.encode_example(odd, 0, "a", 200, 200, "odd.jpg", "JPEG"))
+    info = records.read_info(tmp_path / "out")
+    whole = records.SplitInfo((records.Shard(shard.name, 1, shard.stat().st_size, records.checksum(shard)),), (1,))
+    records.write_info(tmp_path / "out", dataclasses.replace(info, splits={"train": whole}))
+    assert run("--verify", tmp_path / "out") == 0
+    assert capfd.readouterr().err == ""
 
 
 def kill_when(condition, command, folder: Path) -> bool:

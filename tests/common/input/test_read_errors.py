@@ -1,8 +1,11 @@
 """What training and testing say of damaged data: the file, the record in it, what to do."""
 
+import functools
+
 import pytest
 import tensorflow as tf
 
+from common import progress
 from common.errors import UserError
 from common.input import datasets, pipeline, read_errors, records
 from common.recipe import Recipe
@@ -54,6 +57,16 @@ def test_a_flipped_bit_is_named_by_shard_and_record(tmp_path):
     assert raised.value.exit_code == 1
     assert str(raised.value).startswith(f"{tmp_path / 'train-00001-of-00002.tfrecord'}: damaged at record 3 (")
     assert "\n" not in str(raised.value)
+
+
+def test_the_search_says_what_it_does_and_how_far_it_is(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(read_errors, "Progress", functools.partial(progress.Progress, every=0.0))
+    data = prepared(tmp_path, flip_a_bit)
+    with pytest.raises(UserError):
+        train_an_epoch(data)
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == "searching for the damaged one among 10 records in 2 files; each is read once more"
+    assert [line.split(",")[0] for line in said[1:]] == [f"{number} of 10 records" for number in range(2, 9)]
 
 
 def test_a_shard_cut_off_after_it_was_opened_is_named(tmp_path):

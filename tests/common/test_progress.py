@@ -1,4 +1,6 @@
-from data import progress
+import sys
+
+from common import progress
 
 
 def test_plain_lines_give_rate_and_time_left(monkeypatch, capsys):
@@ -21,3 +23,12 @@ def test_quiet_says_nothing(capsys):
     for done in range(11):
         bar.update(done)
     assert capsys.readouterr().out == ""
+
+
+def test_units_and_stream_are_chosen(capsys):
+    bar = progress.Progress(3, every=0.0, unit="records", stream=sys.stderr)
+    for done in (1, 2, 3):
+        bar.update(done)
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert [line.split(",")[0] for line in said.err.splitlines()] == ["2 of 3 records", "3 of 3 records"]
