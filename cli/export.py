@@ -1,9 +1,6 @@
 """`--mode export`: a trained network as files for other programs."""
 
 import dataclasses
-import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,8 +39,8 @@ def run(options: flags.Options, family: str | None) -> None:
     model = batch_norm_folding.fold(whole)
     with read_errors.writing(out):
         out.mkdir(parents=True, exist_ok=True)
-        info = {"arch": config.arch, "classes": config.classes, "preprocessing": config.preprocessing}
-        checkpoints.write_json(out / verify_export.INFO, info)
+        info = {"arch": config.arch, "classes": config.classes}
+        checkpoints.write_json(out / verify_export.INFO, info | export_formats.write_preprocessing(out, preprocessing))
         for name in formats:
             print(f"writing {_write(name, out, model, config, preprocessing, data)}", flush=True)
     if options.verify:
@@ -89,26 +86,19 @@ def _pictures(split: "datasets.Split", preprocessing: Any, count: int) -> Iterat
 def verify(out: Path, model: Any, preprocessing: Any, data: "datasets.Dataset", wanted: str) -> None:
     """Loads what was exported in a fresh process and compares its answers with the network's, on images of a split.
 
-    Raises UserError where they differ.
+    Raises UserError where they differ, after all files were looked at.
     """
     import tensorflow as tf
 
-    compute = export_formats.probabilities(model, preprocessing)
     split = data.splits[setup.test_split(data, wanted)]
     files, cut, *_ = zip(*_pictures(split, preprocessing, VERIFIED), strict=True)
-    whole = np.rint(cut).astype(np.uint8)
     with tempfile.TemporaryDirectory() as folder:
         reference = Path(folder)
         (reference / "images").mkdir()
         for number, encoded in enumerate(files):
             (reference / "images" / f"{number:03d}").write_bytes(encoded)
-        np.save(reference / "crops.npy", whole)
-        np.save(reference / "files_probabilities.npy", compute(tf.constant(np.stack(cut))).numpy())
-        np.save(reference / "crops_probabilities.npy", compute(tf.constant(whole)).numpy())
-        command = [sys.executable, "-m", "common.weights.verify_export", str(out.resolve()), folder]
-        environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
-        done = subprocess.run(command, cwd=Path(__file__).parents[1], env=environment, capture_output=True, text=True)
-    print(done.stdout, end="", flush=True)
-    if done.returncode:
-        last = done.stderr.strip().splitlines()[-1:] if not done.stdout.rstrip().endswith("TOO FAR OFF") else []
-        raise UserError(f"--verify: what {out} holds does not answer as the network does {' '.join(last)}".strip(), 1)
+        answers = export_formats.probabilities(model, preprocessing)(tf.constant(np.stack(cut)))
+        np.save(reference / "probabilities.npy", answers.numpy())
+        good = verify_export.check(out, reference)
+    if not good:
+        raise UserError(f"--verify: what {out} holds does not answer as the network does", 1)

@@ -22,8 +22,12 @@ def window_output(size: int | None, window: int, stride: int, padding: int, ceil
     return (math.ceil(steps) if ceil else math.floor(steps)) + 1
 
 
-def _padded(x, size, stride, pads, value=0.0):
-    """What explicit padding would be: (x, "SAME"), or (x with `value` about it, "VALID").
+# What stands in the padded places of a pool, as arguments of `tf.pad`.
+FILLS = {"never": {"constant_values": -math.inf}, "zero": {"constant_values": 0.0}, "edge": {"mode": "SYMMETRIC"}}
+
+
+def _padded(x, size, stride, pads, fill="zero"):
+    """What explicit padding would be: (x, "SAME"), or (x with `fill` about it, "VALID").
 
     TensorFlow's kernels take explicit padding, oneDNN's do not, but for the forward convolution: the rest would fall
     back on kernels that are slower, in bfloat16 by far. XLA has no such pools at all.
@@ -32,7 +36,7 @@ def _padded(x, size, stride, pads, value=0.0):
         x: (N, H, W, C); H and W need not be known.
         size, stride: of the window.
         pads: side -> [before, after].
-        value: to pad with.
+        fill: one of `FILLS`.
     """
     sides = x.shape[1:3]
     if stride == 1 or None not in sides:
@@ -44,7 +48,7 @@ def _padded(x, size, stride, pads, value=0.0):
         if wanted == [[total // 2, total - total // 2] for total in totals]:
             return x, "SAME"
     sides = tf.unstack(tf.shape(x)[1:3]) if None in sides else sides
-    return tf.pad(x, [[0, 0], *map(pads, sides), [0, 0]], constant_values=value), "VALID"
+    return tf.pad(x, [[0, 0], *map(pads, sides), [0, 0]], **FILLS[fill]), "VALID"
 
 
 @keras.saving.register_keras_serializable("common")
@@ -97,11 +101,16 @@ class MaxPool(keras.layers.Layer):
     """Max pooling with explicit padding: (N, H, W, C) -> (N, H', W', C). Padded places never win.
 
     `ceil=True` lets the last window hang over the edge, as Caffe's pools do (GoogLeNet's 112-56-28-14-7).
+
+    `fill` says what the padded places hold where TensorFlow's own padding does not do: "never" minus infinity, right
+    for any map; "zero", right for maps without negative values; "edge" the values next to the edge in mirror image,
+    right for any map where at least half of every window lies inside it. The last two are numbers that an 8-bit
+    network can hold (weights/finite_padding.py).
     """
 
-    def __init__(self, size, stride, padding=0, ceil=False, **kwargs):
+    def __init__(self, size, stride, padding=0, ceil=False, fill="never", **kwargs):
         super().__init__(**kwargs)
-        self.size, self.stride, self.padding, self.ceil = size, stride, padding, ceil
+        self.size, self.stride, self.padding, self.ceil, self.fill = size, stride, padding, ceil, fill
 
     def compute_output_shape(self, input_shape):
         n, height, width, channels = input_shape
@@ -110,17 +119,18 @@ class MaxPool(keras.layers.Layer):
         )
         return (n, height, width, channels)
 
-    def _pads(self, side):
+    def pads(self, side):
         """Rows before and after along one axis; `ceil` adds what the last, overhanging window needs."""
         over = -(side + 2 * self.padding - self.size) % self.stride if self.ceil else 0
         return [self.padding, self.padding + over]
 
     def call(self, x):
-        x, padding = _padded(x, self.size, self.stride, self._pads, -math.inf)
+        x, padding = _padded(x, self.size, self.stride, self.pads, self.fill)
         return tf.nn.max_pool2d(x, self.size, self.stride, padding)
 
     def get_config(self):
-        return super().get_config() | {name: getattr(self, name) for name in ("size", "stride", "padding", "ceil")}
+        own = {name: getattr(self, name) for name in ("size", "stride", "padding", "ceil", "fill")}
+        return super().get_config() | own
 
 
 @keras.saving.register_keras_serializable("common")

@@ -7,6 +7,7 @@
 A crop is RGB, 0..255, (S, S, 3): what is left to do is normalising, and that is inside too.
 """
 
+import dataclasses
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from common.evaluation.protocol import Protocol
 from common.input import images, pipeline
 from common.input.pipeline import Preprocessing
 from common.nn import metrics
+from common.weights import finite_padding, verify_export
 
 TOP = 5
 ONNX_OPSET = 18
@@ -39,6 +41,29 @@ def probabilities(model: keras.Model, preprocessing: Preprocessing) -> Callable[
 def crop(preprocessing: Preprocessing) -> Callable[[tf.Tensor], tf.Tensor]:
     """A picture (H, W, 3) -> the one crop of testing, (S, S, 3) float32, 0..255."""
     return lambda image: crops.views(image, Protocol(), preprocessing.image_size, (preprocessing.resize,))[0]
+
+
+def write_preprocessing(folder: Path, preprocessing: Preprocessing) -> dict:
+    """What model.json says of a picture's way to the network: `preprocessing`, for a program, `steps`, for a person.
+
+    A mean image is written beside it, (S, S, 3) float32, as it is subtracted.
+    """
+    how = dataclasses.asdict(preprocessing)
+    if preprocessing.mean_image is not None:
+        how["mean_image"] = str(verify_export.MEAN_IMAGE)
+        np.save(folder / verify_export.MEAN_IMAGE, pipeline.mean_picture(preprocessing))
+    size, mean = preprocessing.image_size, how["mean_image"] or "mean"
+    return {
+        "preprocessing": how,
+        "steps": [
+            "decode to RGB, 0..255, turned as the EXIF orientation says",
+            f"resize: the short side to {preprocessing.resize} pixels, the long side in proportion, rounded; averaged "
+            "over areas where both sides become half as long or less, else bilinear, pixel centres at halves, without "
+            "antialiasing",
+            f"crop the central {size}x{size}: from row (height - {size}) // 2 and column (width - {size}) // 2",
+            f"for model.keras alone: subtract {mean}, divide by std, channels in the order {preprocessing.channels}",
+        ],
+    }
 
 
 class Classifier(tf.Module):
@@ -98,8 +123,9 @@ def to_tflite(
 
     Without `calibration` it computes, and takes its input, in float32. With it weights and activations are 8-bit whole
     numbers, whose ranges the calibration crops (1, S, S, 3) float32 tell, and the input is uint8. Operations that have
-    no 8-bit form (local response normalisation) stay in float32.
+    no 8-bit form (local response normalisation) stay in float32. Raises UserError for a pool without an 8-bit form.
     """
+    model = model if calibration is None else finite_padding.finite(model)
     function, module = _of_crops(model, preprocessing, 1)
     converter = tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()], module)
     if calibration is not None:

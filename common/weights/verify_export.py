@@ -1,17 +1,23 @@
 """Exported files loaded in a process of their own and held against what the network said before.
 
-python -m common.weights.verify_export OUT REFERENCE
+python -m common.weights.verify_export OUT REFERENCE FORMAT...
 
-REFERENCE is a folder: images/ with image files, crops.npy (N, S, S, 3) uint8, files.npy and pixels.npy (N, classes)
-float32, the probabilities of the files and of the crops. OUT is what `--mode export` wrote. One line a format; the exit
-code is 1 where one of them differs.
+OUT is what `--mode export` wrote, REFERENCE a folder: images/ with image files, and probabilities.npy (N, classes)
+float32, what the network says of them. Each FORMAT, the path of an exported file within OUT, is asked from the image
+file on: the SavedModel takes it whole, the others a crop made as model.json says, without TensorFlow. One line a
+format; the exit code is 1 where one of them differs or fails.
 """
 
 import json
+import os
+import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+
+from common.weights import plain_preprocessing as plain
 
 TOLERANCE = 1e-4  # of a probability, for formats in float32
 AGREEMENT = 0.8  # least share of images whose likeliest class stays, for whole numbers
@@ -22,75 +28,109 @@ TFLITE = Path("model.tflite")
 TFLITE_INT8 = Path("model_int8.tflite")
 ONNX = Path("model.onnx")
 INFO = Path("model.json")
+MEAN_IMAGE = Path("mean_image.npy")
 
 
-def _saved_model(path: Path, reference: Path, _: dict) -> tuple[np.ndarray, str]:
+def _images(reference: Path) -> list[Path]:
+    return sorted((reference / "images").iterdir())
+
+
+def _crops(out: Path, reference: Path) -> Iterator[np.ndarray]:
+    """The network's input before normalisation, (S, S, 3) float32, of every image."""
+    how = json.loads((out / INFO).read_text(encoding="utf-8"))["preprocessing"]
+    return (plain.crop(file, how) for file in _images(reference))
+
+
+def _saved_model(out: Path, name: Path, reference: Path) -> np.ndarray:
     import tensorflow as tf
 
-    serve = tf.saved_model.load(str(path)).signatures
-    encoded = [file.read_bytes() for file in sorted((reference / "images").iterdir())]
-    return serve["serving_default"](image_bytes=tf.constant(encoded))["probabilities"].numpy(), "files"
+    serve = tf.saved_model.load(str(out / name)).signatures["serving_default"]
+    encoded = [file.read_bytes() for file in _images(reference)]
+    return serve(image_bytes=tf.constant(encoded))["probabilities"].numpy()
 
 
-def _keras(path: Path, reference: Path, info: dict) -> tuple[np.ndarray, str]:
+def _keras(out: Path, name: Path, reference: Path) -> np.ndarray:
     import keras
-    import tensorflow as tf
 
-    from common.input import pipeline
     from common.nn import all_layers
 
     assert all_layers.ALL  # importing them is what registers them
-    normalise = pipeline.normaliser(pipeline.Preprocessing(**info["preprocessing"]))
-    pictures = tf.cast(np.load(reference / "crops.npy"), tf.float32)
-    logits = keras.models.load_model(path)(normalise(pictures), training=False)
-    return tf.nn.softmax(logits).numpy(), "crops"
+    how = json.loads((out / INFO).read_text(encoding="utf-8"))["preprocessing"]
+    pictures = np.stack([plain.normalise(crop, how, out) for crop in _crops(out, reference)])
+    return keras.ops.softmax(keras.models.load_model(out / name)(pictures, training=False)).numpy()
 
 
-def _tflite(path: Path, reference: Path, _: dict) -> tuple[np.ndarray, str]:
+def _tflite(out: Path, name: Path, reference: Path) -> np.ndarray:
     import tensorflow as tf
 
-    interpreter = tf.lite.Interpreter(str(path))
+    interpreter = tf.lite.Interpreter(str(out / name))
     interpreter.allocate_tensors()
     (given,), (wanted,) = interpreter.get_input_details(), interpreter.get_output_details()
     found = []
-    for picture in np.load(reference / "crops.npy"):
-        interpreter.set_tensor(given["index"], picture[None].astype(given["dtype"]))
+    for crop in _crops(out, reference):
+        whole = given["dtype"] == np.uint8
+        interpreter.set_tensor(given["index"], (np.rint(crop) if whole else crop)[None].astype(given["dtype"]))
         interpreter.invoke()
         found.append(interpreter.get_tensor(wanted["index"])[0])
-    return np.stack(found), "crops"
+    return np.stack(found)
 
 
-def _onnx(path: Path, reference: Path, _: dict) -> tuple[np.ndarray, str]:
+def _onnx(out: Path, name: Path, reference: Path) -> np.ndarray:
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    pictures = np.load(reference / "crops.npy").astype(np.float32)
-    return session.run(["probabilities"], {session.get_inputs()[0].name: pictures})[0], "crops"
+    session = onnxruntime.InferenceSession(str(out / name), providers=["CPUExecutionProvider"])
+    return session.run(["probabilities"], {"image": np.stack(list(_crops(out, reference)))})[0]
 
 
 FORMATS = {SAVED_MODEL: _saved_model, KERAS: _keras, TFLITE: _tflite, TFLITE_INT8: _tflite, ONNX: _onnx}
 
 
-def compare(out: Path, reference: Path) -> bool:
-    """Loads every exported file in `out`, prints a line for each, and returns whether all are as they should be."""
-    info = json.loads((out / INFO).read_text(encoding="utf-8"))
-    good = True
-    for name, run in FORMATS.items():
-        if not (out / name).exists():
-            continue
-        found, kind = run(out / name, reference, info)
-        wanted = np.load(reference / f"{kind}_probabilities.npy")
-        same = float((found.argmax(1) == wanted.argmax(1)).mean())
-        difference = float(np.abs(found - wanted).max())
-        right = same >= AGREEMENT if name == TFLITE_INT8 else difference <= TOLERANCE
-        good = good and right
-        print(
-            f"{out / name}: {len(wanted)} images, largest difference of a probability {difference:.1e}, "
-            f"same likeliest class {same:.1%}{'' if right else ': TOO FAR OFF'}",
-            flush=True,
-        )
+def compare(out: Path, reference: Path, name: Path) -> bool:
+    """Loads one exported file, prints a line on it, and returns whether it is as it should be."""
+    wanted = np.load(reference / "probabilities.npy")
+    try:
+        found = FORMATS[name](out, name, reference)
+    except Exception as error:  # each library has errors of its own; the other formats are still looked at
+        print(f"{out / name}: FAILED: {' '.join(f'{type(error).__name__}: {error}'.split())[:300]}", flush=True)
+        return False
+    same = float((found.argmax(1) == wanted.argmax(1)).mean())
+    difference = float(np.abs(found - wanted).max())
+    right = same >= AGREEMENT if name == TFLITE_INT8 else difference <= TOLERANCE
+    print(
+        f"{out / name}: {len(wanted)} images, largest difference of a probability {difference:.1e}, "
+        f"same likeliest class {same:.1%}{'' if right else ': TOO FAR OFF'}",
+        flush=True,
+    )
+    return right
+
+
+def check(out: Path, reference: Path) -> bool:
+    """Compares every exported file in `out`, in a fresh process, and prints a line on each; are all as they should be?
+
+    A file that ends the process which loads it, as a runtime in C++ may, is named, and another process goes on.
+    """
+    waiting, good = [name for name in FORMATS if (out / name).exists()], True
+    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
+    while waiting:
+        command = [
+            sys.executable,
+            "-m",
+            "common.weights.verify_export",
+            *map(str, (out.resolve(), reference, *waiting)),
+        ]
+        done = subprocess.run(command, cwd=Path(__file__).parents[2], env=environment, capture_output=True, text=True)
+        lines = [line for line in done.stdout.splitlines() if line.startswith(f"{out.resolve()}{os.sep}")]
+        for line in lines:
+            print(f"{out}{line.removeprefix(str(out.resolve()))}", flush=True)
+        good = good and done.returncode == 0
+        waiting = waiting[len(lines) :]
+        if waiting:
+            last = " ".join(done.stderr.strip().splitlines()[-1:])
+            print(f"{out / waiting.pop(0)}: FAILED: it ended its process (exit code {done.returncode}) {last}".rstrip())
+            good = False
     return good
 
 
 if __name__ == "__main__":
-    sys.exit(0 if compare(Path(sys.argv[1]), Path(sys.argv[2])) else 1)
+    folder, images, *names = map(Path, sys.argv[1:])
+    sys.exit(0 if all([compare(folder, images, name) for name in names]) else 1)
