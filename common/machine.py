@@ -18,6 +18,13 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def gpu_visible() -> bool:
+    """Whether TensorFlow sees a GPU, and so computes there. It makes no device yet."""
+    import tensorflow as tf
+
+    return bool(tf.config.get_visible_devices("GPU"))
+
+
 def parallel_map(dataset: "tf.data.Dataset", function: Callable, at_once: int | None = None) -> "tf.data.Dataset":
     """`dataset.map(function)`, in order, on `at_once` elements at the same time, by default one a core.
 

@@ -4,6 +4,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from common import machine
+
 
 @keras.saving.register_keras_serializable("common")
 class LocalResponseNormalization(keras.layers.Layer):
@@ -12,8 +14,9 @@ class LocalResponseNormalization(keras.layers.Layer):
     The sum is not divided by n (Caffe's is: its alpha 1e-4 is 2e-5 here). (N, H, W, C) -> the same, computed in
     float32 whatever the precision.
 
-    The values are `tf.nn.lrn`'s to rounding, at a fraction of the time: on a CPU its kernels go through the channels
-    one by one, while a sum over neighbouring channels is a product with a (C, C) matrix of ones about the diagonal.
+    It is `tf.nn.lrn`, which is what runs on a GPU. On a CPU its kernels go through the channels one by one, so there
+    the same values, to rounding, come from a product: a sum over neighbouring channels is a matrix of ones about the
+    diagonal, (C, C), times the channels.
     """
 
     def __init__(self, k=2.0, n=5, alpha=1e-4, beta=0.75, **kwargs):
@@ -24,7 +27,14 @@ class LocalResponseNormalization(keras.layers.Layer):
         return input_shape
 
     def call(self, x):
-        channels = x.shape[-1]
+        normalise = self._tensorflows if machine.gpu_visible() else self._by_product
+        return tf.cast(normalise(tf.cast(x, tf.float32)), x.dtype)
+
+    def _tensorflows(self, a):
+        return tf.nn.lrn(a, depth_radius=self.n // 2, bias=self.k, alpha=self.alpha, beta=self.beta)
+
+    def _by_product(self, a):
+        channels = a.shape[-1]
         distance = np.abs(np.subtract.outer(np.arange(channels), np.arange(channels)))
         near = tf.constant(self.alpha * (distance <= self.n // 2), tf.float32)
 
@@ -44,7 +54,7 @@ class LocalResponseNormalization(keras.layers.Layer):
 
             return a * scale, gradient
 
-        return tf.cast(normalise(tf.cast(x, tf.float32)), x.dtype)
+        return normalise(a)
 
     def get_config(self):
         return super().get_config() | {name: getattr(self, name) for name in ("k", "n", "alpha", "beta")}

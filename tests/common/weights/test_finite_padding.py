@@ -29,7 +29,7 @@ def network(kind, *, side=12, size=3, padding=1):
     keras.utils.set_random_seed(4)
     image = layers.image_input(side)
     x = layers.max_pool(INPUTS[kind](image), size, 2, padding, name="pool")
-    x = layers.logits(layers.global_avg_pool(x, name="mean"), 5, "glorot", name="fc")
+    x = layers.logits(layers.global_avg_pool(x, name="mean"), 5, name="fc")
     return layers.network(image, x, name="small")
 
 
