@@ -4,6 +4,8 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +14,16 @@ import numpy as np
 from cli import flags
 from cli import trained as trained_networks
 from common import distribution
-from common.errors import UserError
+from common.errors import UserError, printable
 from common.evaluation import prediction
 from common.evaluation.protocol import Protocol
-from common.input import class_folders, splits
+from common.input import folder_tree, splits
+
+NAMED = 10  # files that were passed over; more are counted
 
 
 def run(options: flags.Options, family: str | None) -> None:
-    """`--mode predict`: the five likeliest classes of image files.
+    """`--mode predict`: the five likeliest classes of image files, printed batch by batch.
 
     Files that cannot be read are named, the others predicted; the exit code is 1 then.
     """
@@ -33,61 +37,119 @@ def run(options: flags.Options, family: str | None) -> None:
     batch_size = trained_networks.batch_size_of(options, trained[0].config)
     failed: dict[str, str] = {}
     members = [trained_networks.load(one, protocol, devices) for one in trained]
-    result = prediction.predict(members, image_files(files, failed), devices, batch_size)
-    classes = trained[0].config.classes
-    answers = [
-        {"file": _printable(file), "error": failed[file]}
-        if file in failed
-        else {
-            "file": _printable(file),
-            "predictions": [
-                {"class": classes[label], "label": int(label), "probability": float(sure)}
-                for label, sure in zip(top, probability, strict=True)
-            ],
-        }
-        for file, top, probability in zip(files, result.together.top, result.together.probability, strict=True)
-    ]
-    print(json.dumps(answers, indent=1, ensure_ascii=False) if options.predict_format == "json" else _table(answers))
+    answers = Answers(files, failed, trained[0].config.classes)
+    with json_array() if options.predict_format == "json" else nullcontext(table(files)) as show:
+        prediction.predict(
+            members,
+            image_files(files, failed),
+            devices,
+            batch_size,
+            lambda places, said: show(answers.of_batch(places, said)),
+        )
     if failed:
-        sys.stdout.flush()
-        named = "; ".join(f"{_printable(file)}: {reason}" for file, reason in failed.items())
+        named = "; ".join(f"{printable(file)}: {reason}" for file, reason in failed.items())
         raise UserError(f"{len(failed)} of {len(files)} images cannot be read: {named}", 1)
 
 
-def _printable(name: str) -> str:
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
+class Answers:
+    """Predictions as what is printed of each file, in the order of the files.
+
+    Args:
+        files: all that were asked for.
+        failed: the reason for each that cannot be used, known by the time its batch is answered.
+        classes: names by label.
+    """
+
+    def __init__(self, files: Sequence[str], failed: dict[str, str], classes: Sequence[str]):
+        self._files, self._failed, self._classes = files, failed, classes
+        self._waiting: dict[int, dict[str, Any]] = {}
+        self._next = 0
+
+    def of_batch(self, places: np.ndarray, said: "prediction.Predictions") -> list[dict[str, Any]]:
+        """The answers that are due now: those of the batch, and of earlier ones, before which none is missing."""
+        for place, top, probability in zip(places, said.top, said.probability, strict=True):
+            self._waiting[int(place)] = self._answer(self._files[place], top, probability)
+        due = []
+        while self._next in self._waiting:
+            due.append(self._waiting.pop(self._next))
+            self._next += 1
+        return due
+
+    def _answer(self, file: str, top: np.ndarray, probability: np.ndarray) -> dict[str, Any]:
+        if file in self._failed:
+            return {"file": printable(file), "error": self._failed[file]}
+        best = [
+            {"class": self._classes[label], "label": int(label), "probability": float(sure)}
+            for label, sure in zip(top, probability, strict=True)
+        ]
+        return {"file": printable(file), "predictions": best}
 
 
-def _table(answers: list[dict[str, Any]]) -> str:
-    """A line a file: its name and the likeliest classes, each column as wide as it needs to be."""
-    lines = [
-        [answer["file"], answer["error"]]
-        if "error" in answer
-        else [answer["file"], *(f"{one['class']} {one['probability']:.4f}" for one in answer["predictions"])]
-        for answer in answers
-    ]
-    columns = max(map(len, lines))
-    widths = [max((len(line[i]) for line in lines if len(line) > max(i, 2)), default=0) for i in range(columns)]
-    widths[0] = max(len(line[0]) for line in lines)
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=False)).rstrip() for line in lines
-    )
+Show = Callable[[list[dict[str, Any]]], None]
+
+
+@contextmanager
+def json_array() -> Iterator[Show]:
+    """A function that prints answers as elements of one JSON array, which the end of the block, or an error, closes."""
+    before = "["
+
+    def show(answers):
+        nonlocal before
+        for answer in answers:
+            text = json.dumps(answer, indent=1, ensure_ascii=False).replace("\n", "\n ")
+            print(f"{before}\n {text}", end="", flush=True)
+            before = ","
+
+    try:
+        yield show
+    finally:
+        if before == ",":
+            print("\n]", flush=True)
+
+
+def table(files: Sequence[str]) -> Show:
+    """A function that prints a line an answer: file and likeliest classes, each column as wide as was needed so far."""
+    longest = max(len(printable(file)) for file in files)
+    widths: list[int] = []
+
+    def show(answers):
+        nonlocal widths
+        rows = [
+            [f"{one['class']} {one['probability']:.4f}" for one in answer.get("predictions", ())] for answer in answers
+        ]
+        for row in rows:
+            widths = [max(pair) for pair in zip_longest(widths, map(len, row), fillvalue=0)]
+        for answer, row in zip(answers, rows, strict=True):
+            cells = [answer["error"]] if "error" in answer else map(str.ljust, row, widths)
+            print("  ".join([answer["file"].ljust(longest), *cells]).rstrip(), flush=True)
+
+    return show
 
 
 def list_images(named: Sequence[str]) -> list[str]:
     """The files that `--images` means: files and folders; of a folder all images inside, sorted.
 
-    Raises UserError for what does not exist and for a folder without images.
+    Which files of a folder were passed over is said on stderr. Raises UserError for what does not exist and for a
+    folder without images.
     """
     found = []
-    for part in named:
-        path = Path(part)
-        if not path.exists():
-            raise UserError(f"--images={part}: no such file or folder")
-        inside = class_folders.list_images(part) if path.is_dir() else [part]
-        if not inside:
-            raise UserError(f"--images={part}: no image in this folder")
-        found += inside
+    for path in named:
+        if not os.path.exists(path):
+            raise UserError(f"--images={printable(path)}: no such file or folder")
+        found += _inside(path) if os.path.isdir(path) else [path]
+    return found
+
+
+def _inside(folder: str) -> list[str]:
+    """The images of a folder, by name. Raises UserError where there is none."""
+    passed_over: folder_tree.Notes = []
+    found = list(folder_tree.walk(folder, os.path.join(folder, ""), passed_over))
+    if not found:
+        raise UserError(f"--images={printable(folder)}: no image in this folder")
+    if passed_over:
+        named = [f"{printable(name)} ({reason})" for name, reason in passed_over[:NAMED]]
+        more = [f"and {len(passed_over) - NAMED:,} more"] if len(passed_over) > NAMED else []
+        print(f"{printable(folder)}: passed over {', '.join(named + more)}", file=sys.stderr, flush=True)
     return found
 
 

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from common import machine
 from common.distribution import Devices, distribute
-from common.evaluation import crops
+from common.evaluation import crops, grouping
 from common.evaluation.protocol import Protocol
 from common.input import images, pipeline, read_errors
 from common.input.pipeline import Preprocessing
@@ -167,14 +167,22 @@ def fit(batch_size: int, views: int) -> tuple[int, int]:
     return 1, max(part for part in range(1, batch_size + 1) if views % part == 0)
 
 
-def predict(members: Sequence[Member], split: Split, devices: Devices, batch_size: int) -> Pass:
+def predict(
+    members: Sequence[Member],
+    split: Split,
+    devices: Devices,
+    batch_size: int,
+    answered: Callable[[np.ndarray, Predictions], None] | None = None,
+) -> Pass:
     """One pass over a split by all members: each picture is decoded once, each network sees its own view of it.
 
     Args:
         members: all of them dense, or none. Dense runs on one device.
         split: with labels below the number of classes.
         devices: whose strategy's scope the models were built in.
-        batch_size: crops that go through a network at once, over all devices.
+        batch_size: the most crops that go through a network at once, over all devices.
+        answered: takes each batch's places in the split, (B,) int64, and what all members together say of its pictures,
+            when that is known; no progress is shown then.
 
     Raises:
         UserError: a scale too small for a network, or a file that cannot be read, which it names.
@@ -199,7 +207,9 @@ def predict(members: Sequence[Member], split: Split, devices: Devices, batch_siz
         now = time.perf_counter()
         if len(found) == 1:
             begun, counted = now, seen
-        elif now - told > NEWS_EVERY:
+        if answered is not None:
+            answered(index[valid], _collect(rows[valid], labels[valid])[-1])
+        elif len(found) > 1 and now - told > NEWS_EVERY:
             told, speed = now, (seen - counted) / (now - begun)
             left = log_writers.duration((split.examples - seen) / speed)
             progress.show(f"{seen:,} of {split.examples:,} images  {speed:.1f} images/s  ETA {left}")
@@ -215,7 +225,8 @@ def predict(members: Sequence[Member], split: Split, devices: Devices, batch_siz
 def _cropped(members, views: list[View], split: Split, devices: Devices, batch_size: int) -> tuple[Callable, Iterator]:
     """A step over batches of crops, shared out over the devices, and the batches of this worker."""
     replicas = devices.replicas
-    pictures, at_once = fit(batch_size // replicas, views[0].count)
+    most = -(-split.examples // replicas) * views[0].count  # a batch that is larger would be filled up
+    pictures, at_once = fit(min(batch_size // replicas, most), views[0].count)
     finish = [pipeline.normaliser(view.preprocessing) for view in views]
 
     def show(encoded):
@@ -281,30 +292,5 @@ def _dense(members, views: list[View], split: Split, devices: Devices, batch_siz
         return _summed_up(each, labels), labels, index
 
     loaded = machine.parallel_map(split.serialized(None).enumerate(), load)
-    batches = by_shape(loaded.prefetch(2 * len(sides)).as_numpy_iterator(), at_once, held=4 * at_once)
+    batches = grouping.by_shape(loaded.prefetch(2 * len(sides)).as_numpy_iterator(), at_once, held=4 * at_once)
     return lambda *batch: tuple(part.numpy() for part in step(*batch)), batches
-
-
-def by_shape(elements: Iterator[tuple], at_once: int, held: int) -> Iterator[tuple]:
-    """Batches of elements whose arrays agree in shape, at most `at_once` in each; at most `held` wait meanwhile.
-
-    Where more would wait, the largest group goes first. Every element comes out once.
-    """
-    groups: dict[tuple, list[tuple]] = {}
-    waiting = 0
-    for element in elements:
-        shape = tuple(np.shape(part) for part in element)
-        group = groups.setdefault(shape, [])
-        group.append(element)
-        waiting += 1
-        if len(group) == at_once or waiting > held:
-            shape = shape if len(group) == at_once else max(groups, key=lambda key: len(groups[key]))
-            ready = groups.pop(shape)
-            waiting -= len(ready)
-            yield _stacked(ready)
-    for group in groups.values():
-        yield _stacked(group)
-
-
-def _stacked(group: list[tuple]) -> tuple:
-    return tuple(np.stack(parts) for parts in zip(*group, strict=True))

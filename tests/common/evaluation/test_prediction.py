@@ -86,6 +86,40 @@ def test_fit_keeps_to_the_batch():
     assert prediction.fit(144, 144) == (1, 144)
 
 
+@pytest.mark.parametrize(
+    ("crops_", "batch_size", "wanted"), [("1", 128, 3), ("1", 2, 2), ("10", 128, 30), ("10", 25, 20), ("10", 7, 5)]
+)
+def test_a_batch_is_no_larger_than_the_pictures_fill(tmp_path, devices, crops_, batch_size, wanted):
+    shapes = set()
+
+    def model(pictures, training):
+        shapes.add(tuple(pictures.shape))
+        return tf.reduce_mean(pictures, [1, 2])
+
+    split = split_of(tmp_path, [(20, 24)] * 3, classes=3)
+    found = prediction.predict([Member(model, View(MEAN, Protocol(crops_)))], split, devices, batch_size)
+    assert shapes == {(wanted, 16, 16, 3)}
+    assert len(found.together.labels) == 3
+
+
+@pytest.mark.parametrize("crops_", ["1", "dense"])
+def test_what_is_said_of_a_batch_is_passed_on_at_once(tmp_path, devices, models, crops_, capsys):
+    split = split_of(tmp_path, [(20, 24), (24, 20), (20, 24), (22, 22), (30, 20)])
+    model = fully_convolutional.convert(models[0]) if crops_ == "dense" else models[0]
+    batches = []
+    found = prediction.predict(
+        [Member(model, View(MEAN, Protocol(crops_)))], split, devices, 2, lambda *batch: batches.append(batch)
+    )
+    assert capsys.readouterr().out == ""
+    assert len(batches) >= 3
+    places = np.concatenate([places for places, _ in batches])
+    assert sorted(places) == [0, 1, 2, 3, 4]
+    assert max(len(places) for places, _ in batches) <= 2
+    for name in ("labels", "top", "probability", "truth"):
+        parts = np.concatenate([getattr(said, name) for _, said in batches])
+        np.testing.assert_array_equal(parts, getattr(found.together, name)[places])
+
+
 def test_probabilities_are_averaged_and_not_logits():
     """Two crops, one very sure. Logits: (8 - 3, 0) / 2, class 0. Softmax: (1 + 0.0474) / 2 > 1/2 for class 0 too; with
     (8, 0), (0, 3), (0, 3) the mean logits say class 0, 2.67 to 2, and the mean softmax says class 1, 0.635."""
@@ -151,24 +185,6 @@ def test_dense_is_the_mean_over_every_window_and_its_mirror_image(tmp_path, devi
         np.testing.assert_array_equal(found.together.top[number], np.argsort(-wanted))
         np.testing.assert_allclose(found.together.probability[number], np.sort(wanted)[::-1], rtol=1e-4)
     np.testing.assert_array_equal(found.together.labels, [0, 1, 2, 3, 4, 0])
-
-
-def test_shapes_are_grouped_and_few_wait():
-    shapes = [(2, 3), (3, 2), (2, 3), (2, 2), (3, 2), (2, 3), (2, 4), (3, 2), (2, 5), (2, 6)]
-    given = []
-
-    def elements():
-        for number, shape in enumerate(shapes):
-            given.append(number)
-            yield np.full(shape, number), np.int64(number)
-
-    out = []
-    for pictures, numbers in prediction.by_shape(elements(), 2, held=3):
-        assert len(pictures) == len(numbers) <= 2
-        np.testing.assert_array_equal(pictures[:, 0, 0], numbers)
-        out += numbers.tolist()
-        assert len(given) - len(out) <= 3
-    assert sorted(out) == list(range(10))
 
 
 def test_the_one_crop_agrees_with_validation(tmp_path, devices, models):
