@@ -1,8 +1,67 @@
-"""Every layer class of this project: importing this module registers them, so that Keras can load a .keras file."""
+"""Every kind of layer a network here is made of, and how its costs are counted: one line each.
+
+Importing this module registers the project's own layers, so that Keras can load a .keras file.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import prod
+
+import keras
 
 from common.nn.convolution import AveragePool, Conv, MaxPool
 from common.nn.dropout import Dropout
 from common.nn.normalization import BatchNorm, LocalResponseNormalization
 from common.nn.padded_identity import PaddedIdentity
 
-ALL = (AveragePool, BatchNorm, Conv, Dropout, LocalResponseNormalization, MaxPool, PaddedIdentity)
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How a kind of layer is counted (`cost`).
+
+    Attributes:
+        kind: what the table calls it; None: it works in place and has no row.
+        multiply_adds: (layer, shape of its first input, shape of its output, both without the batch) -> of one image.
+        window: whether it has a size, a stride and a padding to show.
+        values: whether it puts out values of its own, rather than pass on what it is given.
+    """
+
+    kind: str | None
+    multiply_adds: Callable[[keras.layers.Layer, Shape, Shape], int] = lambda layer, given, output: 0
+    window: bool = False
+    values: bool = True
+
+
+def _convolution(layer: Conv, given: Shape, output: Shape) -> int:
+    return layer.size**2 * given[-1] // layer.groups * prod(output)
+
+
+def _fully_connected(layer: keras.layers.Dense, given: Shape, output: Shape) -> int:
+    return given[-1] * prod(output)
+
+
+RULES: dict[type[keras.layers.Layer], Rule] = {
+    keras.layers.InputLayer: Rule("input"),
+    Conv: Rule("convolution", _convolution, window=True),
+    keras.layers.Dense: Rule("fully connected", _fully_connected),
+    MaxPool: Rule("max pool", window=True),
+    AveragePool: Rule("average pool", window=True),
+    keras.layers.GlobalAveragePooling2D: Rule("global average pool"),
+    LocalResponseNormalization: Rule("LRN"),
+    BatchNorm: Rule("batch norm"),
+    keras.layers.ReLU: Rule(None),
+    Dropout: Rule("dropout", values=False),
+    keras.layers.Flatten: Rule(None),
+    keras.layers.Add: Rule("add"),
+    keras.layers.Concatenate: Rule("concat"),
+    PaddedIdentity: Rule("padded identity"),
+}
+
+
+def rule(layer: keras.layers.Layer) -> Rule:
+    """How `layer` is counted. Raises TypeError, with its name, where its class is not in the table."""
+    if type(layer) not in RULES:
+        raise TypeError(f"{layer.name}: how a {type(layer).__name__} is counted is not in common/nn/all_layers.py")
+    return RULES[type(layer)]

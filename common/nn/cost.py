@@ -1,5 +1,7 @@
 """What each layer of a built network puts out, weighs, computes and sees: the rows behind `--mode summary`.
 
+How a kind of layer is counted is said in all_layers.py.
+
 How the figures are counted
     parameters         trained values: kernels, biases, batch norm's gamma and beta. Batch norm's moving statistics are
                        counted apart, as not trained; the state of a seed is no parameter.
@@ -20,10 +22,7 @@ from math import prod
 
 import keras
 
-from common.nn.convolution import AveragePool, Conv, MaxPool
-from common.nn.dropout import Dropout
-from common.nn.normalization import BatchNorm, LocalResponseNormalization
-from common.nn.padded_identity import PaddedIdentity
+from common.nn.all_layers import rule
 
 VALUE_BYTES = 4
 
@@ -82,24 +81,6 @@ def megabytes(values: int) -> float:
     return values * VALUE_BYTES / 1e6
 
 
-# Layers that leave no row: what they do happens in place.
-_IN_PLACE = (keras.layers.ReLU, keras.layers.Flatten)
-_KINDS = {
-    keras.layers.InputLayer: "input",
-    Conv: "convolution",
-    MaxPool: "max pool",
-    AveragePool: "average pool",
-    keras.layers.GlobalAveragePooling2D: "global average pool",
-    LocalResponseNormalization: "LRN",
-    BatchNorm: "batch norm",
-    Dropout: "dropout",
-    PaddedIdentity: "padded identity",
-    keras.layers.Dense: "fully connected",
-    keras.layers.Add: "add",
-    keras.layers.Concatenate: "concat",
-}
-
-
 def ordered(outputs: Iterable) -> list[keras.layers.Layer]:
     """The layers that `outputs` depend on, inputs first, each branch of a module to its end before the next."""
     found, done, waiting = [], set(), [(tensor, False) for tensor in reversed(list(outputs))]
@@ -123,7 +104,7 @@ def _sources(layer: keras.layers.Layer) -> list:
 
 
 def measure(model_layers: Iterable[keras.layers.Layer], image_size: int) -> list[Row]:
-    """A row for every layer that is not in place, in the order given."""
+    """A row for every layer that is not in place, in the order given. Raises TypeError for an unknown kind of layer."""
     rows, seen = [], {}  # seen: layer -> (receptive field, distance in pixels between two neighbouring places)
     for layer in model_layers:
         sources = _sources(layer)
@@ -134,7 +115,7 @@ def measure(model_layers: Iterable[keras.layers.Layer], image_size: int) -> list
         if len(output) == 1:
             field = image_size
         seen[layer] = field, step
-        if not isinstance(layer, _IN_PLACE):
+        if rule(layer).kind is not None:
             rows.append(_row(layer, sources, output, field))
     return rows
 
@@ -145,25 +126,20 @@ def _window(layer: keras.layers.Layer) -> tuple[int, int]:
 
 
 def _row(layer: keras.layers.Layer, sources: list, output: tuple[int, ...], field: int) -> Row:
-    kind = _KINDS[type(layer)]
-    windowed = kind in ("convolution", "max pool", "average pool")
-    multiply_adds = 0
-    if kind == "convolution":
-        multiply_adds = layer.size**2 * sources[0].shape[-1] // layer.groups * prod(output)
-    elif kind == "fully connected":
-        multiply_adds = sources[0].shape[-1] * output[0]
+    counted = rule(layer)
+    given = tuple(sources[0].shape[1:]) if sources else output
     return Row(
         name=layer.name,
-        kind=kind,
+        kind=counted.kind,
         output=output,
-        kernel=layer.size if windowed else None,
-        stride=layer.stride if windowed else None,
-        padding=getattr(layer, "padding", 0) if windowed else None,
+        kernel=layer.size if counted.window else None,
+        stride=layer.stride if counted.window else None,
+        padding=getattr(layer, "padding", 0) if counted.window else None,
         ceil=getattr(layer, "ceil", False),
         groups=getattr(layer, "groups", 1),
         parameters=sum(prod(weight.shape) for weight in layer.trainable_weights),
         non_trainable_parameters=sum(prod(weight.shape) for weight in layer.non_trainable_weights),
-        multiply_adds=multiply_adds,
-        activation_values=0 if kind == "dropout" else prod(output),
+        multiply_adds=counted.multiply_adds(layer, given, output),
+        activation_values=prod(output) if counted.values else 0,
         receptive_field=field,
     )

@@ -54,7 +54,7 @@ def _keras(out: Path, name: Path, reference: Path) -> np.ndarray:
 
     from common.nn import all_layers
 
-    assert all_layers.ALL  # importing them is what registers them
+    assert all_layers.RULES  # importing them is what registers them
     how = json.loads((out / INFO).read_text(encoding="utf-8"))["preprocessing"]
     pictures = np.stack([plain.normalise(crop, how, out) for crop in _crops(out, reference)])
     return keras.ops.softmax(keras.models.load_model(out / name)(pictures, training=False)).numpy()

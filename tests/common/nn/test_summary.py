@@ -2,6 +2,7 @@ import csv
 import io
 import json
 
+import keras
 import pytest
 
 import tables
@@ -92,6 +93,14 @@ def test_stacked_3x3_convolutions_see_2n_plus_1(count, seen):
     model = layers.network(image, x, name="stack")
 
     assert cost.measure(cost.ordered(model.outputs), 16)[-1].receptive_field == seen
+
+
+def test_a_kind_of_layer_that_is_not_in_the_table_is_named():
+    image = layers.image_input(4)
+    model = layers.network(image, keras.layers.UpSampling2D(name="enlarge")(image), "odd")
+
+    with pytest.raises(TypeError, match=r"^enlarge: how a UpSampling2D is counted is not in common/nn/all_layers\.py$"):
+        cost.measure(cost.ordered(model.outputs), 4)
 
 
 def test_text_says_what_the_figures_are(made):
