@@ -70,16 +70,17 @@ def variables(run: Path) -> dict[str, np.ndarray]:
 def test_replicas_and_workers_do_what_one_device_does(runs, network, replicas):
     one, many = runs / f"{network}-1", runs / f"{network}-{replicas}"
     assert len(losses(one)) == STEPS + 3  # and three validations
-    np.testing.assert_allclose(losses(many), losses(one), rtol=1e-5)
+    assert losses(one)[-1] < losses(one)[0] - 0.3  # it learns
+    np.testing.assert_allclose(losses(many), losses(one), rtol=1e-4)
     mine, theirs = variables(one), variables(many)
     assert mine.keys() == theirs.keys()
     for name, value in mine.items():
-        np.testing.assert_allclose(theirs[name], value, rtol=1e-5, atol=1e-4, err_msg=name)  # moving variances: 1e5
+        np.testing.assert_allclose(theirs[name], value, rtol=0, atol=1e-4 * np.abs(value).max(), err_msg=name)
 
 
 @pytest.mark.slow
 def test_a_run_may_go_on_with_another_number_of_replicas(runs):
-    np.testing.assert_allclose(losses(runs / "normalised-moved"), losses(runs / "normalised-1"), rtol=1e-5)
+    np.testing.assert_allclose(losses(runs / "normalised-moved"), losses(runs / "normalised-1"), rtol=1e-4)
 
 
 @pytest.mark.slow

@@ -145,12 +145,12 @@ def test_identical_members_say_what_one_says_and_different_ones_the_mean(tmp_pat
     twice = prediction.predict([Member(models[0], one)] * 2, split, devices, 2)
     assert len(twice.members) == 2
     np.testing.assert_array_equal(twice.together.top, alone.together.top)
-    np.testing.assert_allclose(twice.together.probability, alone.together.probability, rtol=1e-6)
-    np.testing.assert_allclose(twice.together.truth, alone.together.truth, atol=1e-6)
+    np.testing.assert_allclose(twice.together.probability, alone.together.probability, rtol=0, atol=1e-6)  # of 1
+    np.testing.assert_allclose(twice.together.truth, alone.together.truth, atol=1e-5)
 
     # Another network with another mean and another scale.
     both = prediction.predict([Member(models[0], one), Member(models[1], two)], split, devices, 2)
-    np.testing.assert_array_equal(both.members[0].truth, alone.together.truth)
+    np.testing.assert_allclose(both.members[0].truth, alone.together.truth, atol=1e-5)
     wanted = np.array(
         [
             [probabilities(model, split, view, number) for number in range(5)]
