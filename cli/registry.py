@@ -1,13 +1,20 @@
-"""The registry: every network of the four families, found by name."""
+"""The registry: every network, found by name."""
 
-import alexnet
-import googlenet
-import resnet34
-import vgg16
+import importlib
+
 from common.architecture import Architecture
 from common.errors import unknown
 
-FAMILIES = {module.__name__: module.ARCHITECTURES for module in (alexnet, vgg16, googlenet, resnet34)}
+# One line a family: the module its networks stand in.
+MODULES = (
+    "alexnet",
+    "vgg16",
+    "googlenet",
+    "resnet34",
+)
+FAMILIES: dict[str, tuple[Architecture, ...]] = {
+    module.rpartition(".")[2]: importlib.import_module(module).ARCHITECTURES for module in MODULES
+}
 ARCHITECTURES = {member.name: member for members in FAMILIES.values() for member in members}
 OPTIONS = {option.name for network in ARCHITECTURES.values() for option in network.options}
 
@@ -17,3 +24,8 @@ def find(name: str) -> Architecture:
     if name not in ARCHITECTURES:
         raise unknown("--arch", name, ARCHITECTURES)
     return ARCHITECTURES[name]
+
+
+def script(architecture: Architecture) -> str:
+    """What runs a network: its family's own script, or train.py for those of zoo/."""
+    return f"{architecture.family}.py" if architecture.family in MODULES else "train.py"

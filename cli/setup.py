@@ -34,7 +34,8 @@ def choose_architecture(options: flags.Options, family: str | None, arch: str | 
     architecture = registry.find(name)
     if family and architecture.family != family:
         members = ", ".join(member.name for member in registry.FAMILIES[family])
-        raise UserError(f"--arch={name} is not in {family}.py, which has {members}; use {architecture.family}.py")
+        script = registry.script(architecture)
+        raise UserError(f"--arch={name} is not in {family}.py, which has {members}; use {script}")
     return architecture
 
 

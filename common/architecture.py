@@ -25,7 +25,7 @@ class Architecture:
 
     Attributes:
         name: what `--arch` takes, e.g. `resnet50`.
-        family: the script it lives in, without `.py`.
+        family: the module it stands in, e.g. `resnet34`, without its package.
         build: `build(classes=, image_size=, dropout=, **options)` -> `keras.Model` from images
             (N, image_size, image_size, 3), mean subtracted, to logits (N, classes) float32; `styled`, so that it takes
             the fields of `Style` too. A network with auxiliary classifiers returns a list of logits, the main one
