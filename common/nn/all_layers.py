@@ -11,7 +11,7 @@ import keras
 
 from common.nn.convolution import AveragePool, Conv, MaxPool
 from common.nn.dropout import Dropout
-from common.nn.normalization import BatchNorm, LocalResponseNormalization
+from common.nn.normalization import BatchNorm, GroupNorm, LocalResponseNormalization
 from common.nn.padded_identity import PaddedIdentity
 
 Shape = tuple[int, ...]
@@ -22,13 +22,13 @@ class Rule:
     """How a kind of layer is counted (`cost`).
 
     Attributes:
-        kind: what the table calls it; None: it works in place and has no row.
+        kind: what the table calls it, or a function of the layer; None: it works in place and has no row.
         multiply_adds: (layer, shape of its first input, shape of its output, both without the batch) -> of one image.
         window: whether it has a size, a stride and a padding to show.
         values: whether it puts out values of its own, rather than pass on what it is given.
     """
 
-    kind: str | None
+    kind: str | Callable[[keras.layers.Layer], str] | None
     multiply_adds: Callable[[keras.layers.Layer, Shape, Shape], int] = lambda layer, given, output: 0
     window: bool = False
     values: bool = True
@@ -42,6 +42,10 @@ def _fully_connected(layer: keras.layers.Dense, given: Shape, output: Shape) -> 
     return given[-1] * prod(output)
 
 
+def _group_norm(layer: GroupNorm) -> str:
+    return {1: "layer norm", layer.gamma.shape[0]: "instance norm"}.get(layer.groups, "group norm")
+
+
 RULES: dict[type[keras.layers.Layer], Rule] = {
     keras.layers.InputLayer: Rule("input"),
     Conv: Rule("convolution", _convolution, window=True),
@@ -51,6 +55,7 @@ RULES: dict[type[keras.layers.Layer], Rule] = {
     keras.layers.GlobalAveragePooling2D: Rule("global average pool"),
     LocalResponseNormalization: Rule("LRN"),
     BatchNorm: Rule("batch norm"),
+    GroupNorm: Rule(_group_norm),
     keras.layers.ReLU: Rule(None),
     Dropout: Rule("dropout", values=False),
     keras.layers.Flatten: Rule(None),

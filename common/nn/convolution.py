@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from common.errors import UserError
+from common.nn.weight_standardization import standardized
 
 
 def window_output(size: int | None, window: int, stride: int, padding: int, ceil: bool, layer: str) -> int | None:
@@ -58,19 +59,32 @@ class Conv(keras.layers.Layer):
     Variables: `kernel` (k, k, C / groups, filters) and, with `use_bias`, `bias` (filters,), which starts at zero. No
     copy of the input is made for the padding where TensorFlow's "SAME" pads as asked. With `groups` > 1 each
     group sees its own slice of the channels (the two towers of AlexNet 2012); the slices are convolved one by one,
-    because TensorFlow's CPU kernel has no gradient for grouped filters.
+    because TensorFlow's CPU kernel has no gradient for grouped filters. With `standardize` it is the standardised
+    kernel (weight_standardization.py) that convolves, computed in float32 whatever the precision.
     """
 
     def __init__(
-        self, filters, size, stride=1, padding=0, groups=1, use_bias=True, kernel_initializer="glorot_uniform", **kwargs
+        self,
+        filters,
+        size,
+        stride=1,
+        padding=0,
+        groups=1,
+        use_bias=True,
+        kernel_initializer="glorot_uniform",
+        standardize=False,
+        **kwargs,
     ):
         super().__init__(**kwargs)
         self.filters, self.size, self.stride, self.padding, self.groups = filters, size, stride, padding, groups
         self.use_bias, self.kernel_initializer = use_bias, keras.initializers.get(kernel_initializer)
+        self.standardize = standardize
 
     def build(self, input_shape):
         shape = (self.size, self.size, input_shape[-1] // self.groups, self.filters)
-        self.kernel = self.add_weight(shape=shape, initializer=self.kernel_initializer, name="kernel")
+        self.kernel = self.add_weight(
+            shape=shape, initializer=self.kernel_initializer, name="kernel", autocast=not self.standardize
+        )
         self.bias = self.add_weight(shape=(self.filters,), initializer="zeros", name="bias") if self.use_bias else None
 
     def compute_output_shape(self, input_shape):
@@ -83,6 +97,7 @@ class Conv(keras.layers.Layer):
     def call(self, x):
         x, padding = _padded(x, self.size, self.stride, lambda _: [self.padding] * 2)
         kernel = tf.convert_to_tensor(self.kernel)
+        kernel = tf.cast(standardized(kernel), x.dtype) if self.standardize else kernel
         if self.groups == 1:
             x = tf.nn.conv2d(x, kernel, self.stride, padding)
         else:
@@ -91,7 +106,8 @@ class Conv(keras.layers.Layer):
         return x if self.bias is None else tf.nn.bias_add(x, tf.convert_to_tensor(self.bias))
 
     def get_config(self):
-        own = {name: getattr(self, name) for name in ("filters", "size", "stride", "padding", "groups", "use_bias")}
+        names = ("filters", "size", "stride", "padding", "groups", "use_bias", "standardize")
+        own = {name: getattr(self, name) for name in names}
         own["kernel_initializer"] = keras.initializers.serialize(self.kernel_initializer)
         return super().get_config() | own
 

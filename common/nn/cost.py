@@ -3,8 +3,8 @@
 How a kind of layer is counted is said in all_layers.py.
 
 How the figures are counted
-    parameters         trained values: kernels, biases, batch norm's gamma and beta. Batch norm's moving statistics are
-                       counted apart, as not trained; the state of a seed is no parameter.
+    parameters         trained values: kernels, biases, a normalisation's gamma and beta. Batch norm's moving
+                       statistics are counted apart, as not trained; the state of a seed is no parameter.
     multiply-adds      of one image: convolution k * k * C_in / groups * C_out * H * W, fully connected in * out.
                        Biases, normalisation, pooling and additions are not counted, as in the papers' figures.
     activation values  numbers a layer puts out for one image, the input included. ReLU works in place, flattening moves
@@ -35,7 +35,7 @@ class Row:
         name, kind: e.g. `conv1`, `convolution`.
         output: (H, W, C), or (C,) where the map is gone.
         kernel, stride, padding: of the window; None for a layer without one. `ceil` windows hang over the edge.
-        groups: of a convolution, else 1.
+        groups: of a convolution or a group norm, else 1.
         parameters, non_trainable_parameters, multiply_adds, activation_values, receptive_field: see above.
     """
 
@@ -130,7 +130,7 @@ def _row(layer: keras.layers.Layer, sources: list, output: tuple[int, ...], fiel
     given = tuple(sources[0].shape[1:]) if sources else output
     return Row(
         name=layer.name,
-        kind=counted.kind,
+        kind=counted.kind(layer) if callable(counted.kind) else counted.kind,
         output=output,
         kernel=layer.size if counted.window else None,
         stride=layer.stride if counted.window else None,

@@ -41,20 +41,28 @@ def make_initializer(name: str) -> "keras.initializers.Initializer":
     return INITIALIZERS[name]()
 
 
-# Name -> (x, layer's name) -> normalised x.
+# --norm -> (x, name of the layer that it follows) -> normalised x.
 NORMS = {
     "batch": lambda x, name: batch_norm(x, synchronised=current().batch_norm == "global", name=name and f"{name}_bn"),
+    "layer": lambda x, name: group_norm(x, 1, name=name and f"{name}_ln"),
+    "instance": lambda x, name: group_norm(x, x.shape[-1], name=name and f"{name}_in"),
+    "group": lambda x, name: group_norm(x, _dividing(x.shape[-1]), name=name and f"{name}_gn"),
     "none": lambda x, _: x,
 }
 
 
+def _dividing(channels: int) -> int:
+    """The style's number of groups, or the largest below it that divides the channels."""
+    return next(groups for groups in range(current().norm_groups, 0, -1) if channels % groups == 0)
+
+
 def norm(x, name=None):
-    """The style's normalisation, as a layer of its own: batch norm is called `{name}_bn`."""
+    """The style's normalisation as a layer of its own: `{name}_bn`, `_ln`, `_in` or `_gn`; with "none" x itself."""
     return NORMS[current().norm](x, name)
 
 
-def conv(x, filters, size, stride=1, padding=0, groups=1, relu=True, bias=None, name=None):
-    """Convolution with a size x size window, the style's normalisation, then ReLU unless `relu=False`.
+def conv(x, filters, size, stride=1, padding=0, groups=1, relu=True, bias=None, norm=True, standardize=None, name=None):
+    """Convolution with a size x size window, the style's normalisation, then ReLU.
 
     Args:
         x: (N, H, W, C).
@@ -63,11 +71,18 @@ def conv(x, filters, size, stride=1, padding=0, groups=1, relu=True, bias=None, 
         groups: into how many groups the channels are split.
         relu: whether ReLU follows.
         bias: whether there is one; None: where no normalisation follows.
+        norm: whether the style's normalisation follows.
+        standardize: whether its filters are standardised where the style says so; None: where a normalisation follows.
+            A network that normalises before its convolutions says True.
         name: of the convolution; what follows it is called `{name}_bn`, `{name}_relu`.
     """
-    bias = current().norm == "none" if bias is None else bias
-    initial = make_initializer(current().initializer)
-    x = norm(convolution.Conv(filters, size, stride, padding, groups, bias, initial, name=name)(x), name)
+    style = current()
+    normalised = norm and style.norm != "none"
+    bias = not normalised if bias is None else bias
+    standardize = style.weight_standardization and (normalised if standardize is None else standardize)
+    initial = make_initializer(style.initializer)
+    x = convolution.Conv(filters, size, stride, padding, groups, bias, initial, standardize, name=name)(x)
+    x = NORMS[style.norm](x, name) if norm else x
     return keras.layers.ReLU(name=name and f"{name}_relu")(x) if relu else x
 
 
@@ -131,6 +146,11 @@ def lrn(x, k=2.0, n=5, alpha=1e-4, beta=0.75, name=None):
 def batch_norm(x, momentum=0.9, epsilon=1e-5, synchronised=False, name=None):
     """Batch normalisation over N, H and W, of each replica or (`synchronised`) of all."""
     return normalization.BatchNorm(momentum, epsilon, synchronised, name=name)(x)
+
+
+def group_norm(x, groups, epsilon=1e-5, name=None):
+    """Normalisation of each image, group of channels by group, over H and W."""
+    return normalization.GroupNorm(groups, epsilon, name=name)(x)
 
 
 def dropout(x, rate, name=None):

@@ -10,6 +10,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+from common.errors import UserError
 from common.settings import Setting
 
 
@@ -28,13 +29,19 @@ class Style:
     classifier_initializer: str | None = None
     # fmt: off
     norm: str = _choice("none", "normalisation after each convolution", choices="common.nn.layers:NORMS")
+    norm_groups: int = _choice(32, "group norm: into how many groups the channels are split; where that does not "
+                                   "divide them, the largest number below that does", least=1)
     batch_norm: str = _choice("replica", "batch norm: statistics of each device's share of the batch, or of the "
                                          "global batch", choices=("replica", "global"))
+    weight_standardization: bool = _choice(False, "give each filter that a normalisation follows mean 0 and standard "
+                                                  "deviation 1")
     # fmt: on
 
     def __post_init__(self):
         for name, setting in SETTINGS.items():
             setting.check(name, getattr(self, name))
+        if self.weight_standardization and self.norm == "none":
+            raise UserError("--weight_standardization needs a normalisation after the convolutions, e.g. --norm group")
 
 
 SETTINGS: dict[str, Setting] = {one.name: one.metadata["setting"] for one in fields(Style) if "setting" in one.metadata}

@@ -80,7 +80,7 @@ def _times(sizes: tuple[int, ...]) -> str:
 def _what(row: Row) -> str:
     """`convolution 3x3/2 pad 1`."""
     if row.kernel is None:
-        return row.kind
+        return row.kind + (f" groups {row.groups}" if row.kind == "group norm" else "")
     text = f"{row.kind} {row.kernel}x{row.kernel}/{row.stride}"
     text += f" pad {row.padding}" if row.padding else ""
     text += " ceil" if row.ceil else ""
