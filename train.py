@@ -14,7 +14,10 @@ from common.errors import UserError
 
 
 def main(family: str | None = None, arguments: list[str] | None = None) -> None:
-    """Runs the command line and exits: 0, or the exit code of a user's mistake, which is said in one line."""
+    """Runs the command line and exits: 0, or the exit code of a user's mistake, which is said in one line.
+
+    A run that a signal stopped has exited before with 128 + its number, as the shell counts them.
+    """
     arguments = sys.argv[1:] if arguments is None else arguments
     script = flags.script_name()
     try:
@@ -29,6 +32,9 @@ def main(family: str | None = None, arguments: list[str] | None = None) -> None:
     except UserError as error:
         print(f"{script}: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except KeyboardInterrupt:  # elsewhere than in the training loop, which saves
+        print(f"{script}: stopped", file=sys.stderr)
+        sys.exit(130)
     except BrokenPipeError:  # what stands behind the pipe, say head, has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

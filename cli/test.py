@@ -156,7 +156,7 @@ def _account(
     drawn = error_analysis.write(out / split, predictions, trained.config.classes, files, pictures)
     board, step = log_writers.TensorBoard(out, split), trained.checkpoint.step
     figures = {"top1": metrics.top1, "top5": metrics.top5, "loss": metrics.loss}
-    board.scalars(step, "test", figures | {"calibration_error": error_analysis.calibration(predictions).error})
+    board.scalars(step, figures | {"calibration_error": error_analysis.calibration(predictions).error})
     for name, picture in drawn.items():
         board.picture(f"test/{name}", picture, step)
     board.close()

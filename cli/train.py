@@ -13,10 +13,10 @@ from common import distribution
 from common.architecture import Architecture
 from common.errors import UserError
 from common.input import datasets, pipeline
-from common.recipe import Recipe
+from common.progress import duration
 from common.runs import checkpoints
 from common.runs import config as runs
-from common.training import ema, finetuning, log_writers, optimizers, schedules
+from common.training import ema, finetuning, loss_scaling, optimizers, schedules
 from common.training import trainer as training
 from common.training.run_state import Job, State
 
@@ -49,8 +49,7 @@ def run(options: flags.Options, family: str | None) -> None:
     setup.ensemble_directory(run, [folder.name for folder, _ in members], devices.chief)
     for folder, seed in members:
         config = setup.configure(options, architecture, data, seed)
-        if not train_one(folder, options, architecture, devices, data, config):
-            return
+        train_one(folder, options, architecture, devices, data, config)
     if devices.chief:
         print(f"test all {len(members)} together: python {flags.script_name()} --mode test --restore {run}")
 
@@ -62,17 +61,17 @@ def train_one(
     devices: "distribution.Devices",
     data: "datasets.Dataset",
     config: "runs.RunConfig",
-) -> bool:
+) -> None:
     """Trains the network of `config` in `run`, from its start or from where it stopped, and tests its best.
 
-    Returns whether it was trained to its end. A finished member of an ensemble is left as it is.
+    A finished member of an ensemble is left as it is. Exits with 128 + the signal's number where a signal stopped it.
     """
     with setup.run_directory(run, config, devices.chief) as checkpoint, distribution.peers_named(devices):
         distribution.check_shared(run, checkpoint.step if checkpoint else 0, devices)
         if options.ensemble and checkpoint and checkpoint.state["finished"] and (run / runs.RESULTS_FILE).exists():
             if devices.chief:
                 print(f"{run} is finished", flush=True)
-            return True
+            return
         job = make_job(run, options, architecture, devices, data, config)
         if devices.chief:
             print(heading(job, config, data), flush=True)
@@ -85,11 +84,10 @@ def train_one(
             said = setup.start_from(options, architecture, job.model)
             if devices.chief:
                 print(said, flush=True)
-        if not state.finished:
-            state = training.fit(job, state, recipe_table(job.recipe))
-        if state.finished:
-            test_the_best(job, state, config, data)
-        return state.finished
+        stopped = None if state.finished else training.fit(job, state)
+        if stopped is not None:
+            sys.exit(128 + stopped)
+        test_the_best(job, state, config, data)
 
 
 def make_job(
@@ -108,6 +106,7 @@ def make_job(
         optimizer.build(model.trainable_variables)
         finetuning.set_rates(optimizer, model, recipe)
         average = ema.WeightAverage(model, recipe.ema) if recipe.ema else None
+        loss_scale = loss_scaling.LossScale() if config.precision == "mixed_float16" else None
     steps_per_epoch = data.splits["train"].examples // recipe.batch_size
     shares = {"batch_size": recipe.batch_size, "worker": devices.worker, "workers": devices.workers}
     return Job(
@@ -127,6 +126,7 @@ def make_job(
         steps_per_epoch=steps_per_epoch,
         identity={"arch": architecture.name, "classes": len(config.classes), "optimizer": recipe.optimizer},
         mean=pipeline.mean_picture(preprocessing),
+        loss_scale=loss_scale,
         std=preprocessing.std,
         channels=preprocessing.channels,
         log_every=options.log_every,
@@ -140,8 +140,10 @@ def make_job(
 
 
 def test_the_best(job: Job, state: State, config: "runs.RunConfig", data: "datasets.Dataset") -> None:
-    """The end of a run: its best checkpoint measured on the test split."""
-    winner = checkpoints.best(job.run)
+    """The end of a run: its best checkpoint, on all workers the one that the chief finds, on the test split."""
+    winner = checkpoints.best(job.run) if job.devices.chief else None
+    step = distribution.from_chief(winner.step if winner else 0, job.devices)
+    winner = winner or checkpoints.open_checkpoint(checkpoints.folder_at(job.run, step))
     checkpoints.restore_weights(winner, job.model)
     if job.devices.chief:
         print(f"best validation top1 {state.best_top1:.4f} at step {state.best_step}, kept in {winner.folder}")
@@ -168,12 +170,14 @@ def heading(job: Job, config: "runs.RunConfig", data: Any) -> str:
         "recipe": f"{recipe.optimizer}, learning rate {recipe.learning_rate:g} ({recipe.schedule}{scaled}), batch "
         f"{recipe.batch_size}, {recipe.epochs} epochs of {job.steps_per_epoch} steps, weight decay "
         f"{recipe.weight_decay:g}, {recipe.initializer}",
+        "training": finetuning.rates(job.model, recipe),
         "devices": f"{job.devices.text}, {config.precision}{', XLA' if config.jit else ''}",
         "run": job.run,
         "watch": f"tensorboard --logdir {job.run}",
     }
     notes = [*data.notes, *filter(None, [optimizers.caution(recipe)])]
-    return "\n".join([*(f"{name.ljust(8)} {value}" for name, value in lines.items()), *notes])
+    notes += schedules.remarks(recipe, job.steps_per_epoch)
+    return "\n".join([*(f"{name.ljust(8)} {value}" for name, value in lines.items() if value), *notes])
 
 
 def dry_run(job: Job) -> str:
@@ -183,13 +187,7 @@ def dry_run(job: Job) -> str:
     return "\n".join(
         [
             *(f"  {name.ljust(24)} {value}" for name, value in fields),
-            f"expecting {log_writers.duration(seconds * job.total_steps)} for {job.total_steps} steps "
+            f"expecting {duration(seconds * job.total_steps)} for {job.total_steps} steps "
             f"({job.recipe.batch_size / seconds:.1f} images/s), and validation; nothing was written",
         ]
     )
-
-
-def recipe_table(recipe: Recipe) -> str:
-    """The resolved recipe as a Markdown table."""
-    rows = [f"| {name} | {value} |" for name, value in dataclasses.asdict(recipe).items()]
-    return "\n".join(["| field | value |", "| --- | --- |", *rows])

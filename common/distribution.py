@@ -146,17 +146,22 @@ def make_any(devices: Devices) -> Callable[[object], bool]:
     return any_worker
 
 
+def from_chief(number: int, devices: Devices) -> int:
+    """The chief's number, on every worker. All of them must call it, and wait for one another."""
+    if devices.workers == 1:
+        return number
+    # It reaches the others as the sum of numbers of which only the chief's is not zero.
+    values = devices.strategy.experimental_distribute_values_from_function(
+        lambda context: tf.constant(0 if context.replica_id_in_sync_group else number, tf.float64)
+    )
+    return int(devices.strategy.reduce("SUM", values, axis=None))
+
+
 def check_shared(run: Path, step: int, devices: Devices) -> None:
     """Raises UserError where workers would go on from different checkpoints: their run directories are not the same."""
     if devices.workers == 1:
         return
-    # The chief's step reaches the others as the sum of numbers of which only its own is not zero.
-    mine = float(step if devices.chief else 0)
-    first_replica = devices.replicas // devices.workers * devices.worker
-    values = devices.strategy.experimental_distribute_values_from_function(
-        lambda context: tf.constant(mine if context.replica_id_in_sync_group == first_replica else 0.0)
-    )
-    chief = int(devices.strategy.reduce("SUM", values, axis=None))
+    chief = from_chief(step, devices)
     if make_any(devices)(chief != step):
         raise UserError(
             f"--ckpt={run}: the workers find different checkpoints there (the chief step {chief}, worker "

@@ -1,8 +1,18 @@
-"""Progress of a long job: a live bar with ETA on a terminal (tqdm), a plain line now and then elsewhere."""
+"""How far a long job is: a live line on a terminal (tqdm), plain lines elsewhere."""
 
+import os
 import sys
 import time
 from typing import TextIO
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: 42s, 3m05s, 2h07m."""
+    seconds = round(seconds)
+    if seconds < 60:
+        return f"{seconds}s"
+    minutes, seconds = divmod(seconds, 60)
+    return f"{minutes}m{seconds:02d}s" if minutes < 60 else f"{minutes // 60}h{minutes % 60:02d}m"
 
 
 class Progress:
@@ -50,5 +60,49 @@ class Progress:
 
     def close(self) -> None:
         """Ends the bar's line."""
+        if self.bar is not None:
+            self.bar.close()
+
+
+class ProgressLine:
+    """The progress line of a job of `total` parts, of which `done` were done before.
+
+    On a terminal a tqdm bar with a text behind it, cut off at the right edge; elsewhere, also on a terminal that does
+    not say how large it is, each text is a line of its own.
+    """
+
+    def __init__(self, total: int, done: int = 0, stream: TextIO | None = None):
+        self.stream, self.bar = stream or sys.stdout, None
+        if self.stream.isatty() and all(os.get_terminal_size(self.stream.fileno())):
+            import tqdm
+
+            layout = "{bar:5} {desc}"
+            self.bar = tqdm.tqdm(
+                total=total, initial=done, file=self.stream, bar_format=layout, dynamic_ncols=True, leave=False
+            )
+
+    def live(self, done: int, text: str) -> None:
+        """Redraws the live line, at most ten times a second; nothing where there is no terminal."""
+        if self.bar is not None:
+            self.bar.set_description_str(text, refresh=False)
+            self.bar.update(done - self.bar.n)
+
+    def show(self, done: int, text: str) -> None:
+        """Redraws the live line on a terminal, prints a plain one elsewhere."""
+        if self.bar is None:
+            print(text, file=self.stream, flush=True)
+            return
+        self.live(done, text)
+        self.bar.refresh()
+
+    def say(self, text: str) -> None:
+        """A line that stays, on either."""
+        if self.bar is None:
+            print(text, file=self.stream, flush=True)
+        else:
+            self.bar.write(text, file=self.stream)
+
+    def close(self) -> None:
+        """Removes the live line."""
         if self.bar is not None:
             self.bar.close()

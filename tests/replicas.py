@@ -4,6 +4,7 @@ python replicas.py FOLDER COUNTS     one process; a run for each count of replic
 python replicas.py FOLDER workers    one of several workers (TF_CONFIG), into FOLDER/NETWORK-workers
 """
 
+import contextlib
 import signal
 import sys
 from functools import partial
@@ -75,8 +76,8 @@ def stop_after(patch: pytest.MonkeyPatch, step: int) -> None:
     """Sends this process SIGTERM once `step` steps are done."""
     real = logger.Interval.add
 
-    def add(self, values):
-        real(self, values)
+    def add(self, values, rate):
+        real(self, values, rate)
         if self.state.step == step - 1:
             signal.raise_signal(signal.SIGTERM)
 
@@ -101,7 +102,7 @@ def main(folder: str, which: str) -> None:
         if len(runs) == 2:  # and one run that begins on the many and goes on on the few
             for devices, step in zip(reversed(runs.values()), (25, 99), strict=True):
                 patch.setattr(distribution, "choose", lambda *_, chosen=devices: chosen)
-                with patch.context() as short:
+                with patch.context() as short, contextlib.suppress(SystemExit):  # exit code 143
                     stop_after(short, step)
                     tiny.run(*SETTINGS, *NETWORKS["normalised"], "--ckpt=normalised-moved")
 

@@ -16,8 +16,9 @@ import pytest
 import tensorflow as tf
 
 import tiny
+from cli import train as train_mode
 from common.runs import checkpoints, locks
-from common.training import logger, trainer, validation
+from common.training import dead_units, logger, trainer, validation
 from common.training.log_writers import MetricsFile
 
 ROOT = Path(__file__).parent.parent
@@ -46,9 +47,9 @@ def same_weights(one: str, other: str) -> bool:
     return mine.keys() == theirs.keys() and all(np.array_equal(mine[name], theirs[name]) for name in mine)
 
 
-def read_metrics(run: str) -> list[dict]:
+def read_metrics(run: str, *splits: str) -> list[dict]:
     with open(Path(run) / "metrics.csv", newline="") as file:
-        return list(csv.DictReader(file))
+        return [row for row in csv.DictReader(file) if row["split"] in (splits or ("train", "validation"))]
 
 
 @pytest.mark.parametrize("ema", ["0", pytest.param("0.9", marks=pytest.mark.slow)])
@@ -97,6 +98,19 @@ def test_metrics_rows_are_steps_epochs_and_exact_sums():
     assert float(rows[-1]["l2_loss"]) == pytest.approx(0.001 * half_squares, rel=1e-5)
 
 
+def test_the_first_fifty_steps_are_logged_one_by_one():
+    tiny.start("run", "--epochs", "3", "--log_every", "8")
+    rows = read_metrics("run", "step", "train")
+    steps = [row for row in rows if row["split"] == "step"]
+    assert [int(row["step"]) for row in steps] == list(range(1, 51))
+    assert [row["epoch"] for row in steps[18:20]] == ["1", "2"]
+    for name in ("data_loss", "l2_loss", "loss", "top1", "top5"):
+        means = [row for row in rows if row["split"] == "train"]
+        for first, last, row in ((0, 8, means[0]), (8, 16, means[1]), (16, 19, means[2])):
+            mean = sum(float(one[name]) for one in steps[first:last]) / (last - first)
+            assert float(row[name]) == pytest.approx(mean, rel=1e-12)
+
+
 def test_the_seed_decides_everything():
     tiny.start("one", "--epochs", "1", "--seed", "3")
     tiny.start("same", "--epochs", "1", "--seed", "3")
@@ -111,12 +125,9 @@ def test_the_best_is_the_highest_top1_and_among_equals_the_lowest_loss(monkeypat
     validated = iter([(0.5, 1.0), (0.75, 0.9), (0.75, 0.7), (0.75, 0.8), (0.7, 0.1)])
     real = validation.evaluate
 
-    def evaluate(step, batches, split):
-        metrics = real(step, batches, split)
-        if metrics.images == 360:
-            return metrics
+    def evaluate(step, batches, split, stopping):
         top1, loss = next(validated)
-        return dataclasses.replace(metrics, top1=top1, loss=loss)
+        return dataclasses.replace(real(step, batches, split, stopping), top1=top1, loss=loss)
 
     monkeypatch.setattr(validation, "evaluate", evaluate)
     tiny.start("run", "--epochs", "5")
@@ -127,9 +138,6 @@ def test_the_best_is_the_highest_top1_and_among_equals_the_lowest_loss(monkeypat
 def test_an_interrupted_run_ends_like_an_undisturbed_one(monkeypatch, ema):
     settings = ("--save_every", "5", "--log_every", "4", "--schedule", "cosine", "--ema", ema)
     tiny.start("whole", *settings)
-
-    class Killed(BaseException):
-        pass
 
     real, saves = trainer.save, []
 
@@ -152,17 +160,20 @@ def test_an_interrupted_run_ends_like_an_undisturbed_one(monkeypatch, ema):
     assert same_weights("killed", "whole")
 
 
-def test_a_signal_saves_at_the_next_step_and_says_how_to_go_on(monkeypatch, capsys):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_saves_at_the_next_step_and_says_how_to_go_on(monkeypatch, capsys, number, code):
     tiny.start("whole")
     real = logger.Interval.add
 
-    def add(self, values):
-        real(self, values)
+    def add(self, values, rate):
+        real(self, values, rate)
         if self.state.step == 5:
-            signal.raise_signal(signal.SIGTERM)
+            signal.raise_signal(number)
 
     monkeypatch.setattr(logger.Interval, "add", add)
-    tiny.start("stopped")
+    with pytest.raises(SystemExit) as caught:
+        tiny.start("stopped")
+    assert caught.value.code == code
     said = last_line(capsys)
     assert said.startswith("stopped at step 6 of 38, saved; go on with: python alexnet.py")
     assert checkpoints.newest(Path("stopped")).step == 6
@@ -170,6 +181,122 @@ def test_a_signal_saves_at_the_next_step_and_says_how_to_go_on(monkeypatch, caps
     tiny.start("stopped")
     assert Path("stopped/metrics.csv").read_bytes() == Path("whole/metrics.csv").read_bytes()
     assert same_weights("stopped", "whole")
+
+
+class Killed(BaseException):
+    """A kill at the place where it is raised."""
+
+
+def test_a_kill_in_a_validation_loses_nothing_but_that_validation(monkeypatch):
+    tiny.start("whole", "--keep", "1")
+    with monkeypatch.context() as patch:
+        patch.setattr(validation, "evaluate", lambda *_: (_ for _ in ()).throw(Killed()))
+        with pytest.raises(Killed):
+            tiny.start("killed", "--keep", "1")
+    checkpoint = checkpoints.newest(Path("killed"))
+    assert (checkpoint.step, checkpoint.state["validation_due"]) == (19, True)
+    tiny.start("killed", "--keep", "1")
+    assert Path("killed/metrics.csv").read_bytes() == Path("whole/metrics.csv").read_bytes()
+    assert checkpoints.newest(Path("killed")).state["best_step"] == 38
+    assert same_weights("killed", "whole")
+
+
+def test_a_kill_between_a_validation_and_its_checkpoint_does_not_count_it_twice(monkeypatch):
+    tiny.start("whole")
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer, "amend", lambda *_: (_ for _ in ()).throw(Killed()))
+        with pytest.raises(Killed):
+            tiny.start("killed")
+    assert read_metrics("killed")[-1]["split"] == "validation"
+    tiny.start("killed")
+    assert Path("killed/metrics.csv").read_bytes() == Path("whole/metrics.csv").read_bytes()
+    steps = [step for step, _ in events("killed/tensorboard/validation")["loss"]]
+    assert steps == [19, 38]
+
+
+def test_a_signal_ends_a_validation_at_its_next_batch_and_it_is_made_up_for(monkeypatch, capsys):
+    tiny.start("whole")
+    real, batches = dead_units.WatchedStep.__call__, []
+
+    def call(self, *batch):
+        batches.append(1)
+        if len(batches) == 2:
+            signal.raise_signal(signal.SIGTERM)
+        return real(self, *batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(dead_units.WatchedStep, "__call__", call)
+        with pytest.raises(SystemExit) as caught:
+            tiny.start("stopped")
+    assert caught.value.code == 143
+    assert len(batches) == 2  # of three
+    assert last_line(capsys).startswith("stopped at step 19 of 38, saved; go on with:")
+    assert [row["split"] for row in read_metrics("stopped")][-1] == "train"
+    tiny.start("stopped")
+    assert Path("stopped/metrics.csv").read_bytes() == Path("whole/metrics.csv").read_bytes()
+    assert same_weights("stopped", "whole")
+
+
+def test_with_one_kept_a_damaged_newest_checkpoint_gives_way_to_the_new_ones(monkeypatch, capsys):
+    """A run that goes back past a damaged checkpoint keeps what it saves from there on, whose steps are lower."""
+    settings = ("--keep", "1", "--save_every", "5", "--epochs", "4")
+    tiny.start("whole", *settings)
+    real = trainer.save
+
+    def save_and_die(job, state):
+        real(job, state)
+        if state.step == dying[0]:
+            raise Killed
+
+    monkeypatch.setattr(trainer, "save", save_and_die)
+    dying = [70]
+    with pytest.raises(Killed):
+        tiny.start("damaged", *settings)
+    assert [folder.name for folder in checkpoints.folders(Path("damaged"))] == ["step-00000070", "step-00000057"]
+    (checkpoints.folder_at(Path("damaged"), 70) / "variables.index").write_bytes(b"")
+    dying[0] = 65
+    with pytest.raises(Killed):
+        tiny.start("damaged", *settings)
+    assert "going on from step 57 of 76" in capsys.readouterr().out
+    assert checkpoints.newest(Path("damaged")).step == 65
+    dying[0] = None
+    tiny.start("damaged", *settings)
+    assert "going on from step 65 of 76" in capsys.readouterr().out
+    assert Path("damaged/metrics.csv").read_bytes() == Path("whole/metrics.csv").read_bytes()
+    assert same_weights("damaged", "whole")
+
+
+def test_young_batch_norms_are_validated_but_not_ranked(monkeypatch, capsys):
+    """Momentum 0.9 settles in 50 steps; here an epoch has 19. The highest top-1 comes at step 19."""
+    validated = iter([(0.9, 0.1), (0.8, 0.1), (0.5, 1.0), (0.4, 1.0)])
+    real = validation.evaluate
+
+    def evaluate(step, batches, split, stopping):
+        top1, loss = next(validated)
+        return dataclasses.replace(real(step, batches, split, stopping), top1=top1, loss=loss)
+
+    monkeypatch.setattr(validation, "evaluate", evaluate)
+    tiny.start("run", "--epochs", "4")
+    lines = [line for line in capsys.readouterr().out.splitlines() if ": validation top1" in line]
+    assert [line.split("images 180")[1] for line in lines] == [
+        ", not ranked: batch norm's moving statistics settle in 50 steps, so far there were 19",
+        ", not ranked: batch norm's moving statistics settle in 50 steps, so far there were 38",
+        ", the best so far",
+        "",
+    ]
+    assert json.loads(Path("run/results.json").read_text())["checkpoint"] == "run/checkpoints/step-00000057"
+
+
+def test_without_batch_norm_every_validation_is_ranked(capsys):
+    tiny.start("run", "--arch", "tiny_plain", "--epochs", "1")
+    assert ", the best so far" in capsys.readouterr().out
+
+
+def test_the_start_says_what_the_run_is_too_short_for_and_which_part_trains_at_which_rate(capsys):
+    tiny.start("first", "--schedule", "piecewise", "--schedule_boundaries", "30,32000,48000")
+    assert "\nnote: piecewise drops at 32,000 and 48,000 steps, but the run has 38\n" in capsys.readouterr().out
+    tiny.start("second", "--restore", "first", "--epochs", "1", "--freeze", "conv1", "--head_learning_rate", "0.125")
+    assert "\ntraining conv1 frozen; norm1 to conv2 (2 layers) at 0.02; fc at 0.125\n" in capsys.readouterr().out
 
 
 def test_another_recipe_in_the_same_directory_is_refused(capsys):
@@ -197,9 +324,6 @@ def test_a_second_process_on_the_same_run_is_refused(capsys):
 
 @pytest.mark.slow
 def test_a_run_killed_before_its_first_checkpoint_begins_again(monkeypatch):
-    class Killed(BaseException):
-        pass
-
     def die(job, state):
         raise Killed
 
@@ -208,13 +332,13 @@ def test_a_run_killed_before_its_first_checkpoint_begins_again(monkeypatch):
         patch.setattr(trainer, "save", die)
         with pytest.raises(Killed):
             tiny.start("killed", "--log_every", "4")
-    assert len(read_metrics("killed")) == 6
+    assert len(read_metrics("killed")) == 5  # and no validation: that comes after the checkpoint
     Path("killed/.config.json.4711").write_text("{")  # as a kill in the midst of writing it leaves
     tiny.start("killed", "--log_every", "4")
     assert Path("killed/metrics.csv").read_bytes() == Path("whole/metrics.csv").read_bytes()
     assert same_weights("killed", "whole")
     assert not Path("killed/.config.json.4711").exists()
-    assert len(list(Path("killed/tensorboard").glob("events.*"))) == 1
+    assert len(list(Path("killed/tensorboard").rglob("events.*"))) == 3
 
 
 @pytest.mark.parametrize("where", ["checkpoints.save", pytest.param("MetricsFile.add", marks=pytest.mark.slow)])
@@ -341,30 +465,67 @@ def test_training_may_start_from_another_runs_weights(capsys):
     assert float(read_metrics("second")[0]["loss"]) < 0.9 * float(read_metrics("first")[0]["loss"])
 
 
-def test_tensorboard_holds_every_curve_and_picture():
-    tiny.start("run", "--epochs", "1")
+def events(folder: str) -> dict[str, list]:
+    """Every value in a folder of TensorBoard's events, and the graph, by tag: (step, value)."""
     found = {}
-    for path in Path("run/tensorboard").glob("events.*"):
+    for path in Path(folder).glob("events.*"):
         for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
             event = tf.compat.v1.Event.FromString(record)
+            if event.graph_def:
+                found["graph"] = [(event.step, tf.compat.v1.GraphDef.FromString(event.graph_def))]
             for value in event.summary.value:
-                found.setdefault(value.tag, []).append((event.step, tf.make_ndarray(value.tensor)))
+                found.setdefault(value.tag, []).append((event.step, value))
+    return found
+
+
+def number(value) -> float:
+    return float(tf.make_ndarray(value.tensor))
+
+
+def test_in_tensorboard_training_and_validation_share_their_charts():
+    tiny.start("run", "--epochs", "1")
+    train, validated = events("run/tensorboard/train"), events("run/tensorboard/validation")
     losses = {"data_loss", "l2_loss", "loss", "top1", "top5"}
-    wanted = {f"{split}/{name}" for split in ("train", "validation") for name in losses}
-    wanted |= {
-        "run/learning_rate",
-        "run/images_per_second",
-        "run/data_wait_share",
-        "recipe",
-        "augmented_inputs",
-        "conv1",
-    }
-    assert wanted <= set(found)
-    assert [step for step, _ in found["train/loss"]] == [10, 19]
-    assert all(value > 0 for _, value in found["run/images_per_second"])
+    assert set(train) == losses | {"learning_rate", "images_per_second", "data_wait_share", "augmented_inputs"}
+    assert set(validated) == losses | {"dead_units", "conv1"}
+    assert [step for step, _ in train["loss"]] == [10, 19]
+    assert all(number(value) > 0 for _, value in train["images_per_second"])
     rows = read_metrics("run")
-    assert float(found["validation/top1"][0][1]) == pytest.approx(float(rows[-1]["top1"]))
-    assert b"learning_rate | 0.02" in found["recipe"][0][1].item()
+    assert number(train["loss"][0][1]) == pytest.approx(float(rows[0]["loss"]))
+    assert number(validated["top1"][0][1]) == pytest.approx(float(rows[-1]["top1"]))
+
+
+def test_tensorboard_has_the_recipe_the_best_figures_and_the_graph():
+    from tensorboard.plugins.hparams import plugin_data_pb2
+
+    tiny.start("run", "--epochs", "1", "--learning_rate", "0.125")
+    found = events("run/tensorboard")
+    assert b"| learning_rate | 0.125 |" in tf.make_ndarray(found["recipe"][0][1].tensor).item()
+    data = plugin_data_pb2.HParamsPluginData
+    content = found["_hparams_/session_start_info"][0][1].metadata.plugin_data.content
+    values = data.FromString(content).session_start_info.hparams
+    assert values["learning_rate"].number_value == 0.125
+    assert (values["arch"].string_value, values["optimizer"].string_value) == ("tiny", "momentum")
+    content = found["_hparams_/experiment"][0][1].metadata.plugin_data.content
+    shown = [one.name.tag for one in data.FromString(content).experiment.metric_infos]
+    best = read_metrics("run")[-1]
+    for name, column in (("best_top1", "top1"), ("best_loss", "data_loss")):
+        assert name in shown
+        assert number(found[name][0][1]) == pytest.approx(float(best[column]))
+    nodes = {node.name: list(node.input) for node in found["graph"][0][1].node}
+    assert nodes["norm1"] == ["conv1"]
+    assert len(nodes) == 11
+
+
+def test_histograms_of_the_weights_come_on_request():
+    job_of = train_mode.make_job
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train_mode, "make_job", lambda *all: dataclasses.replace(job_of(*all), histograms=True))
+        tiny.start("run")
+    found = events("run/tensorboard/validation")
+    assert [step for step, _ in found["fc/kernel"]] == [19, 38]
+    edges = tf.make_ndarray(found["fc/kernel"][0][1].tensor)
+    assert edges[:, 2].sum() == 64 * 10  # every weight is in one of the intervals
 
 
 def test_help_answers_fast_and_without_tensorflow():

@@ -21,7 +21,7 @@ from common.input import images, pipeline, read_errors
 from common.input.pipeline import Preprocessing
 from common.input.splits import Split
 from common.nn.metrics import Metrics, main_logits
-from common.training import log_writers
+from common.progress import ProgressLine, duration
 
 TOP = 5
 NEWS_EVERY = 30.0  # seconds between two lines on how far a pass is
@@ -194,7 +194,7 @@ def predict(
     start = time.perf_counter()
     begun, counted, told = start, 0, start
     found: list[tuple[np.ndarray, ...]] = []
-    progress, seen = log_writers.Progress(), 0
+    progress, seen = ProgressLine(split.examples), 0
     while True:
         with read_errors.named(split):
             batch = next(batches, None)
@@ -211,8 +211,9 @@ def predict(
             answered(index[valid], _collect(rows[valid], labels[valid])[-1])
         elif len(found) > 1 and now - told > NEWS_EVERY:
             told, speed = now, (seen - counted) / (now - begun)
-            left = log_writers.duration((split.examples - seen) / speed)
-            progress.show(f"{seen:,} of {split.examples:,} images  {speed:.1f} images/s  ETA {left}")
+            left = duration((split.examples - seen) / speed)
+            progress.show(seen, f"{seen:,} of {split.examples:,} images  {speed:.1f} images/s  ETA {left}")
+    progress.close()
     end = time.perf_counter()
     several = len(found) > 1
     speed = (seen - counted * several) / max(end - (begun if several else start), 1e-9)

@@ -5,7 +5,8 @@
     RUN/checkpoints/step-00000144/state.json                            everything else, and the files' checksums
 
 A checkpoint is written into a hidden folder, flushed to the disk, and renamed. So a folder called step-... is complete
-unless the disk damaged it, and that its checksums show.
+unless the disk damaged it, and that its checksums show. A training checkpoint is written before the validation of its
+step; the result is added to its state.json afterwards, which is replaced as a whole.
 """
 
 import hashlib
@@ -104,11 +105,11 @@ def save(run: Path, state: dict, groups: Mapping[str, Iterable], chief: bool = T
         run: the run directory.
         state: JSON-able, with at least `step`.
         groups: Keras variables by group, e.g. {"model": ..., "optimizer": ...}.
-        chief: under several workers all must call `save`, only the chief's files stay; the others' are written to a
-            temporary folder of their machine and removed.
+        chief: of several workers all must call `save`; only the chief's files stay.
     """
     groups = {name: named_variables(variables) for name, variables in groups.items()}
-    root = Path(run) / _FOLDER
+    final = folder_at(run, state["step"])
+    root = final.parent
     if chief:
         root.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=root if chief else None))
@@ -119,12 +120,11 @@ def save(run: Path, state: dict, groups: Mapping[str, Iterable], chief: bool = T
         temporary.chmod(0o755)  # mkdtemp's is 0700
         files = {path.name: _digest(path) for path in sorted(temporary.iterdir()) if path.is_file()}
         values = {"format": FORMAT, **state, "variables": _shapes(groups), "files": files}
-        write_json(temporary / STATE_FILE, values | {"checksum": _json_digest(values)})
+        _write_state(temporary, values)
         for path in temporary.iterdir():
             _flush(path)
-        final = root / f"step-{state['step']:08d}"
         if final.exists():
-            shutil.rmtree(final)
+            _remove(final)
         os.replace(temporary, final)
         _flush(root)
         return final
@@ -132,11 +132,32 @@ def save(run: Path, state: dict, groups: Mapping[str, Iterable], chief: bool = T
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def amend(run: Path, state: dict) -> Path:
+    """Changes what the checkpoint of `state["step"]` holds beside its variables, at once; returns its folder."""
+    folder = folder_at(run, state["step"])
+    _write_state(folder, read_json(folder / STATE_FILE) | state)
+    _flush(folder)
+    return folder
+
+
+def _write_state(folder: Path, values: dict) -> None:
+    values = {name: value for name, value in values.items() if name != "checksum"}
+    write_json(folder / STATE_FILE, values | {"checksum": _json_digest(values)})
+
+
+def _remove(folder: Path) -> None:
+    """Removes a checkpoint under another name, so that a kill does not leave a part of it that looks damaged."""
+    name = folder.with_name(f".removing-{folder.name}")
+    os.replace(folder, name)
+    shutil.rmtree(name)
+
+
 def sweep(run: Path) -> None:
     """Removes what a killed process left half-written. Call it at the start of a run, while nobody writes there."""
-    for leftover in (Path(run) / _FOLDER).glob(".writing-*"):
-        shutil.rmtree(leftover)
-    for leftover in Path(run).glob(".*.json.*"):
+    for kind in (".writing-*", ".removing-*"):
+        for leftover in (Path(run) / _FOLDER).glob(kind):
+            shutil.rmtree(leftover)
+    for leftover in (*Path(run).glob(".*.json.*"), *Path(run).glob(f"{_FOLDER}/*/.*.json.*")):
         leftover.unlink()
 
 
@@ -157,6 +178,11 @@ def open_checkpoint(folder: Path) -> Checkpoint:
         if _digest(path) != digest:
             raise UserError(f"{path}: damaged, its checksum does not match", 1)
     return Checkpoint(folder, state)
+
+
+def folder_at(run: Path, step: int) -> Path:
+    """Where the checkpoint of a step lies, if there is one."""
+    return Path(run) / _FOLDER / f"step-{step:08d}"
 
 
 def folders(run: Path) -> list[Path]:
@@ -185,9 +211,8 @@ def best(run: Path, say=print) -> Checkpoint | None:
     last = newest(run, say)
     if last is None or last.state.get("best_step") in (None, last.step):
         return last
-    folder = last.folder.with_name(f"step-{last.state['best_step']:08d}")
     try:
-        return open_checkpoint(folder)
+        return open_checkpoint(folder_at(run, last.state["best_step"]))
     except UserError as error:
         say(f"{error}; using {last.folder.name} in place of the best")
         return last
@@ -232,12 +257,26 @@ def restore_weights(checkpoint: Checkpoint, model) -> None:
         restore(checkpoint, {"average": [v for v in model.variables if tf.as_dtype(v.dtype).is_floating]})
 
 
-def prune(run: Path, keep: Iterable[int], newest_kept: int = 1) -> None:
-    """Removes all checkpoints but the `newest_kept` newest, those of the steps in `keep` and the snapshots."""
-    names = {f"step-{step:08d}" for step in keep}
-    for folder in folders(run)[newest_kept:]:
-        if folder.name not in names and not _is_snapshot(folder):
-            shutil.rmtree(folder)
+def prune(run: Path, keep: Iterable[int], newest_kept: int = 1, written: Path | None = None) -> None:
+    """Removes all checkpoints but the `newest_kept` newest, those of the steps in `keep` and the snapshots.
+
+    Only sound ones count, so that a damaged one does not take the place of one that a run can go on from. `written` is
+    what this process has just written, and is not read again.
+    """
+    named, sound = {folder_at(run, step) for step in keep}, 0
+    for folder in folders(run):
+        counts = sound < newest_kept and (folder == written or _is_sound(folder))
+        sound += counts
+        if not counts and folder not in named and not _is_snapshot(folder):
+            _remove(folder)
+
+
+def _is_sound(folder: Path) -> bool:
+    try:
+        open_checkpoint(folder)
+    except UserError:
+        return False
+    return True
 
 
 def transfer(checkpoint: Checkpoint, variables: Iterable, layers: Iterable[str] | None) -> tuple[list[str], list[str]]:

@@ -72,3 +72,25 @@ def set_rates(optimizer: keras.optimizers.Optimizer, model: keras.Model, recipe:
         update(gradient, variable, rate)
 
     optimizer.update_step = update_step
+
+
+def rates(model: keras.Model, recipe: Recipe) -> str | None:
+    """Which layers train at which learning rate, for the start of a run; None where all train at the same.
+
+    `conv1 to conv5 (5 layers) frozen; fc6 to fc7 (2 layers) at 0.001; fc8 at 0.01`.
+    """
+    if recipe.freeze is None and recipe.head_learning_rate is None:
+        return None
+    heads = {id(variable) for variable in head(model)} if recipe.head_learning_rate is not None else set()
+    parts: dict[str, list[str]] = {}
+    for layer in model.layers:
+        if not layer.weights:
+            continue
+        of_head = any(id(variable) in heads for variable in layer.trainable_variables)
+        rate = recipe.head_learning_rate if of_head else recipe.learning_rate
+        parts.setdefault(f"at {rate:g}" if layer.trainable else "frozen", []).append(layer.name)
+    return "; ".join(f"{_span(names)} {what}" for what, names in parts.items())
+
+
+def _span(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{names[0]} to {names[-1]} ({len(names)} layers)"

@@ -1,65 +1,30 @@
-"""What a person sees of a run: the progress line, metrics.csv, TensorBoard."""
+"""The files a run writes for people: metrics.csv and TensorBoard's events.
+
+TensorBoard's curves of one quantity share a chart: the tag is the quantity, the run is the split.
+
+    RUN/tensorboard             the recipe (TEXT and HPARAMS), the graph of the network, best_top1 and best_loss
+    RUN/tensorboard/train       a point every log interval; augmented inputs
+    RUN/tensorboard/validation  a point every validation; first filters, histograms
+    RUN/tensorboard/test        what `--mode test` measured
+"""
 
 import csv
-import io
+import dataclasses
 import math
 import os
-import sys
-import time
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
+
+from common.recipe import Recipe
 
 METRICS_FILE = "metrics.csv"
 EVENTS_FOLDER = "tensorboard"
 COLUMNS = ("step", "epoch", "split", "learning_rate", "data_loss", "l2_loss", "loss", "top1", "top5")
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people say them: 42s, 3m05s, 2h07m."""
-    seconds = round(seconds)
-    if seconds < 60:
-        return f"{seconds}s"
-    minutes, seconds = divmod(seconds, 60)
-    return f"{minutes}m{seconds:02d}s" if minutes < 60 else f"{minutes // 60}h{minutes % 60:02d}m"
-
-
-@dataclass
-class Progress:
-    """The progress line: one live line on a terminal, a plain line each time it is due elsewhere."""
-
-    stream: io.TextIOBase = field(default_factory=lambda: sys.stdout)
-    width: int = 0
-
-    def show(self, text: str) -> None:
-        """Redraws the live line on a terminal, prints a plain one elsewhere."""
-        if not self.stream.isatty():
-            print(text, file=self.stream, flush=True)
-            return
-        columns = os.get_terminal_size(self.stream.fileno()).columns
-        text = text[: max(columns - 1, 20)]
-        self.stream.write("\r" + text.ljust(self.width))
-        self.stream.flush()
-        self.width = len(text)
-
-    def say(self, text: str) -> None:
-        """A line that stays, on either."""
-        if self.stream.isatty() and self.width:
-            self.stream.write("\r" + " " * self.width + "\r")
-            self.width = 0
-        print(text, file=self.stream, flush=True)
-
-
-def progress_text(row: dict, total: int, epochs: int, rate: float, waiting: float, remaining: float) -> str:
-    """`epoch 3/16  step 27/144  loss 0.5321 (data 0.3012 + l2 0.2309)  top1 0.9062  12.9 images/s ...  ETA 15m02s`."""
-    return (
-        f"epoch {row['epoch']}/{epochs}  step {row['step']}/{total}  loss {row['loss']:.4f} "
-        f"(data {row['data_loss']:.4f} + l2 {row['l2_loss']:.4f})  top1 {row['top1']:.4f}  {rate:.1f} images/s  "
-        f"data wait {waiting:.0%}  lr {row['learning_rate']:.3g}  ETA {duration(remaining)}"
-    )
 
 
 class Profiler:
@@ -92,9 +57,11 @@ class Profiler:
 
 
 class MetricsFile:
-    """metrics.csv: one row a logging interval and one a validation, nothing in it that a rerun would change.
+    """metrics.csv: what a run measured, nothing in it that a rerun would change.
 
-    Losses and rates are written with all their digits, so two files can be compared byte for byte.
+    Its column `split` says what a row is: `step`, one of the first fifty steps; `train`, the mean over a log interval;
+    `validation`, a validation. Losses and rates are written with all their digits, so that two files can be compared
+    byte for byte.
     """
 
     def __init__(self, run: Path):
@@ -102,26 +69,40 @@ class MetricsFile:
         if not self.path.exists():
             self.path.write_text(",".join(COLUMNS) + "\n", encoding="utf-8")
 
-    def add(self, row: dict) -> None:
-        """Appends one row and flushes it to the disk."""
+    def add(self, *rows: dict) -> None:
+        """Appends rows and flushes them to the disk."""
         with open(self.path, "a", newline="", encoding="utf-8") as file:
-            csv.DictWriter(file, COLUMNS, lineterminator="\n").writerow(row)
+            csv.DictWriter(file, COLUMNS, lineterminator="\n").writerows(rows)
             file.flush()
             os.fsync(file.fileno())
 
-    def rewind(self, step: int) -> None:
-        """Drops the rows after `step`, and a row torn by a kill, so that a resumed run writes them again once."""
+    def rewind(self, step: int, validated: bool = True) -> None:
+        """Drops the rows after `step`, and a row torn by a kill, so that a resumed run writes them again once.
+
+        Unless `validated`, a validation after exactly `step` steps is dropped too.
+        """
+
+        def stays(line: str) -> bool:
+            number, _, split = line.split(",")[:3]
+            return int(number) < step or (int(number) == step and (validated or split != "validation"))
+
         lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True)
-        kept = [line for line in lines[1:] if line.endswith("\n") and int(line.split(",")[0]) <= step]
+        kept = [line for line in lines[1:] if line.endswith("\n") and stays(line)]
         temporary = self.path.with_suffix(".csv.tmp")
         temporary.write_text("".join([",".join(COLUMNS) + "\n", *kept]), encoding="utf-8")
         os.replace(temporary, self.path)
 
 
-def rewind(run: Path, step: int) -> None:
-    """Removes what a run wrote after `step`, from metrics.csv and TensorBoard's events; -1: all of it."""
-    MetricsFile(run).rewind(step)
-    _rewind_events(Path(run) / EVENTS_FOLDER, step)
+def rewind(run: Path, step: int, validated: bool = True) -> None:
+    """Removes what a run wrote after `step`, from metrics.csv and TensorBoard's events; -1: all of it.
+
+    Unless `validated`, the results of a validation after exactly `step` steps are removed too.
+    """
+    MetricsFile(run).rewind(step, validated)
+    board = Path(run) / EVENTS_FOLDER
+    _rewind_events(board / "train", step)
+    for folder in (board, board / "validation"):
+        _rewind_events(folder, step if validated else step - 1)
 
 
 def _rewind_events(folder: Path, step: int) -> None:
@@ -149,21 +130,53 @@ def _rewind_events(folder: Path, step: int) -> None:
 
 
 class TensorBoard:
-    """Scalars, pictures and the recipe, in RUN/tensorboard or a folder in it. Steps are global steps."""
+    """Events in RUN/tensorboard or a folder in it. Steps are global steps."""
 
     def __init__(self, run: Path, folder: str = ""):
         self.writer = tf.summary.create_file_writer(str(Path(run) / EVENTS_FOLDER / folder))
 
-    def scalars(self, step: int, prefix: str, values: dict) -> None:
-        """One point of each curve `prefix/name`."""
+    def scalars(self, step: int, values: dict) -> None:
+        """One point of each curve."""
         with self.writer.as_default(step=step):
             for name, value in values.items():
-                tf.summary.scalar(f"{prefix}/{name}", value)
+                tf.summary.scalar(name, value)
 
-    def text(self, name: str, markdown: str, step: int = 0) -> None:
-        """A page of the text tab."""
+    def histograms(self, step: int, variables: Any) -> None:
+        """The distribution of the values of each Keras variable."""
         with self.writer.as_default(step=step):
-            tf.summary.text(name, markdown)
+            for variable in variables:
+                tf.summary.histogram(variable.path, variable.value)
+
+    def recipe(self, recipe: Recipe, more: dict) -> None:
+        """The recipe, and what else tells runs apart: a page of the TEXT tab, a row of the HPARAMS tab.
+
+        That tab shows best_top1 and best_loss beside it, which are scalars of this folder.
+        """
+        from tensorboard.plugins.hparams import api
+
+        values = more | dataclasses.asdict(recipe)
+        table = ["| field | value |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in values.items())]
+        plain = {
+            name: value if isinstance(value, bool | int | float | str) else str(value) for name, value in values.items()
+        }
+        metrics = [api.Metric("best_top1"), api.Metric("best_loss")]
+        with self.writer.as_default(step=0):
+            tf.summary.text("recipe", "\n".join(table))
+            api.hparams_config([api.HParam(name) for name in plain], metrics)
+            api.hparams(plain)
+
+    def graph(self, model: Any) -> None:
+        """The network for the GRAPHS tab: one node a layer of a functional Keras model."""
+        graph = tf.compat.v1.GraphDef()
+        for layer in model.layers:
+            node = graph.node.add(name=layer.name, op=type(layer).__name__)
+            if not isinstance(layer, keras.layers.InputLayer):
+                inputs = layer.input if isinstance(layer.input, list) else [layer.input]
+                node.input.extend(tensor._keras_history.operation.name for tensor in inputs)
+            shape = tf.TensorShape(layer.output.shape).as_proto()
+            node.attr["_output_shapes"].list.shape.append(shape)
+        with self.writer.as_default(step=0):
+            tf.summary.graph(graph)
 
     def picture(self, name: str, picture: np.ndarray, step: int) -> None:
         """One picture, (H, W, 3) uint8."""
@@ -204,24 +217,3 @@ def filter_sheet(kernel: np.ndarray) -> np.ndarray:
     enlarge = max(1, 32 // filters.shape[1])
     filters = np.rint((filters - low) / span * 255).astype(np.uint8)
     return tile(filters.repeat(enlarge, axis=1).repeat(enlarge, axis=2), gap=2)
-
-
-class Clock:
-    """Images per second and the share of time waiting for data, between two readings; pauses are left out."""
-
-    def __init__(self):
-        self.reset()
-
-    def reset(self) -> None:
-        """Starts a new interval."""
-        self.start, self.waited, self.images = time.perf_counter(), 0.0, 0
-
-    def count(self, images: int, waited: float) -> None:
-        """Counts one step: its images, and the seconds it waited for them."""
-        self.images += images
-        self.waited += waited
-
-    def read(self) -> tuple[float, float]:
-        """(images/s, share of time waiting 0..1) since the last reset."""
-        elapsed = max(time.perf_counter() - self.start, 1e-9)
-        return self.images / elapsed, self.waited / elapsed

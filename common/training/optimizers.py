@@ -112,6 +112,16 @@ def clip_by_global_norm(gradients: Sequence[tf.Tensor | None], norm: float | tf.
     return tf.clip_by_global_norm(list(gradients), norm)[0]
 
 
+def sum_over_replicas(gradients: Sequence[tf.Tensor | None]) -> list[tf.Tensor | None]:
+    """The sum of each gradient over all replicas, on all of them. None stays None. Call it in replica context."""
+    replica = tf.distribute.get_replica_context()
+    if replica.num_replicas_in_sync == 1:
+        return list(gradients)
+    present = [gradient for gradient in gradients if gradient is not None]
+    summed = iter(replica.all_reduce(tf.distribute.ReduceOp.SUM, present))
+    return [None if gradient is None else next(summed) for gradient in gradients]
+
+
 def apply_gradients(
     optimizer: keras.optimizers.Optimizer,
     gradients: Sequence[tf.Tensor | None],
@@ -120,10 +130,7 @@ def apply_gradients(
 ) -> None:
     """Sums the gradients over replicas, clips the sum, takes one step. Call it in replica context.
 
-    `optimizer.apply` sums over replicas itself, after its own clipping, and Keras 3 has no switch against it. So the
-    gradients are summed here first, and each replica hands on its share, 1 / replicas of the clipped sum. That costs a
-    second all-reduce, when clipping is on. Gradients may be of a scaled loss (LossScaleOptimizer): then `clip_norm`
-    still counts in units of the true loss.
+    `optimizer.apply` sums over replicas itself, after its own clipping, so clipping costs a second all-reduce.
 
     Args:
         optimizer: already built.
@@ -132,11 +139,23 @@ def apply_gradients(
         clip_norm: greatest global norm; 0 does not clip.
     """
     if clip_norm:
-        replica = tf.distribute.get_replica_context()
-        present = [gradient for gradient in gradients if gradient is not None]
-        if replica.num_replicas_in_sync > 1:
-            present = replica.all_reduce(tf.distribute.ReduceOp.SUM, present)
-        clipped = clip_by_global_norm(present, tf.cast(optimizer.scale_loss(clip_norm), present[0].dtype))
-        shares = iter([gradient / replica.num_replicas_in_sync for gradient in clipped])
-        gradients = [None if gradient is None else next(shares) for gradient in gradients]
-    optimizer.apply(gradients, variables)
+        apply_summed(optimizer, sum_over_replicas(gradients), variables, clip_norm)
+    else:
+        optimizer.apply(gradients, variables)
+
+
+def apply_summed(
+    optimizer: keras.optimizers.Optimizer,
+    gradients: Sequence[tf.Tensor | None],
+    variables: Sequence[keras.Variable],
+    clip_norm: float = 0.0,
+) -> None:
+    """The same for gradients that are summed over replicas already (`sum_over_replicas`).
+
+    Keras 3 has no switch against the sum in `optimizer.apply`, so each replica hands on its share, 1 / replicas.
+    """
+    if clip_norm:
+        gradients = clip_by_global_norm(gradients, clip_norm)
+    replicas = tf.distribute.get_replica_context().num_replicas_in_sync
+    shares = [None if gradient is None else gradient / replicas for gradient in gradients]
+    optimizer.apply(shares, variables)

@@ -34,6 +34,7 @@ class Job:
         validation: () -> one pass over the validation split.
         steps_per_epoch: full global batches in an epoch.
         identity: what a checkpoint of this run must agree with (arch, classes ...).
+        loss_scale: `loss_scaling.LossScale` of a run in float16, else None.
         mean: the picture or channel mean that was subtracted, to show inputs as they looked.
         std, channels: of `pipeline.Preprocessing`, for the same.
         log_every: steps between two log rows.
@@ -42,6 +43,7 @@ class Job:
         snapshots: keep a checkpoint at the end of each of the schedule's cycles.
         jit: compile the steps with XLA.
         profile: first and last step to profile, or None.
+        histograms: write histograms of the weights for TensorBoard at every validation.
         resume_command: how to go on, printed when the run is interrupted.
     """
 
@@ -59,6 +61,7 @@ class Job:
     steps_per_epoch: int
     identity: dict
     mean: "np.ndarray"
+    loss_scale: Any = None
     log_every: int = 10
     save_every: int = 0
     keep: int = 1
@@ -67,6 +70,7 @@ class Job:
     channels: str = "rgb"
     jit: bool = False
     profile: tuple[int, int] | None = None
+    histograms: bool = False
     resume_command: str = ""
 
     @property
@@ -77,12 +81,21 @@ class Job:
 
 @dataclass
 class State:
-    """Everything that moves, beside the variables: saved with every checkpoint, so a resumed run has it all."""
+    """Everything that moves, beside the variables: saved with every checkpoint, so a resumed run has it all.
+
+    Attributes:
+        step: steps taken.
+        best_step, best_top1, best_loss: the validation that counts as the best so far; None before the first.
+        validation_due: the epoch that ends here is not validated yet.
+        finished: there is nothing left to train.
+        sums, summed: of the log interval under way, in SUMS' order, over so many steps.
+    """
 
     step: int = 0
     best_top1: float = -1.0
     best_loss: float = 0.0
     best_step: int | None = None
+    validation_due: bool = False
     finished: bool = False
-    sums: list[float] = field(default_factory=lambda: [0.0] * 5)  # of the log interval under way, in SUMS' order
-    summed: int = 0  # steps in `sums`
+    sums: list[float] = field(default_factory=lambda: [0.0] * 5)
+    summed: int = 0

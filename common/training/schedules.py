@@ -218,3 +218,23 @@ def make_schedule(recipe: Recipe, steps_per_epoch: int, total_steps: int) -> Sch
         total_steps: steps of the whole run, for cosine; 1 or more.
     """
     return SCHEDULES[recipe.schedule](recipe, steps_per_epoch, total_steps)
+
+
+def remarks(recipe: Recipe, steps_per_epoch: int) -> list[str]:
+    """Lines to print at the start of a run of `recipe.epochs` epochs that ends before its schedule acts."""
+    epochs, total = recipe.epochs, recipe.epochs * steps_per_epoch
+    run = f"but the run has {epochs:,} epochs" if epochs > 1 else "but the run has 1 epoch"
+    found = []
+    if recipe.warmup != "none" and recipe.warmup_epochs >= epochs:
+        found.append(f"the warm-up takes {recipe.warmup_epochs:g} epochs, {run}")
+    if recipe.schedule == "piecewise":
+        late = [f"{step:,}" for step in recipe.schedule_boundaries if step >= total]
+        if late:
+            found.append(f"piecewise drops at {' and '.join(late)} steps, but the run has {total:,}")
+    elif recipe.schedule == "step" and recipe.schedule_every >= epochs:
+        found.append(f"step drops every {recipe.schedule_every:g} epochs, {run}")
+    elif recipe.schedule in ("sgdr", "cyclical") and recipe.schedule_every > epochs:
+        found.append(f"the first cycle of {recipe.schedule} takes {recipe.schedule_every:g} epochs, {run}")
+    elif recipe.schedule == "plateau" and recipe.plateau_patience + 1 >= epochs:
+        found.append(f"plateau drops after epoch {recipe.plateau_patience + 1} at the earliest, {run}")
+    return [f"note: {line}" for line in found]

@@ -4,8 +4,9 @@ import dataclasses
 import math
 import signal
 import time
-from contextlib import contextmanager, nullcontext
-from functools import cache
+from collections.abc import Iterator
+from contextlib import nullcontext
+from functools import cached_property
 from pathlib import Path
 
 import tensorflow as tf
@@ -15,8 +16,8 @@ from common.errors import UserError
 from common.input import read_errors
 from common.nn import losses, metrics
 from common.runs import checkpoints
-from common.training import log_writers, optimizers, validation
-from common.training.logger import Interval, Reporter
+from common.training import dead_units, log_writers, loss_scaling, optimizers, stop_signals, validation
+from common.training.logger import Interval, make_logger
 from common.training.run_state import Job, State
 
 
@@ -27,26 +28,50 @@ def make_train_step(job: Job):
     once over all replicas. With the job's `jit` XLA compiles it, for one device.
     """
     model, optimizer, recipe, strategy = job.model, job.optimizer, job.recipe, job.devices.strategy
+    variables, scale = model.trainable_variables, job.loss_scale
     decayed = losses.decayed_variables(model, recipe.decay_biases_and_norms)
     l1 = optimizers.l1_in_loss(recipe)
 
-    def replica_step(images, labels):
+    def forward_backward(images, labels):
         with tf.GradientTape() as tape:
             outputs = model(images, training=True)
             each = losses.data_loss(labels, outputs, recipe.label_smoothing, job.auxiliary_weight)
             data_loss = tf.reduce_sum(each) / recipe.batch_size
             l2_loss = losses.regularisation(decayed, recipe.weight_decay, l1) / job.devices.replicas
             loss = data_loss + l2_loss
-            scaled = optimizer.scale_loss(loss)
-        gradients = tape.gradient(scaled, model.trainable_variables)
-        optimizers.apply_gradients(optimizer, gradients, model.trainable_variables, recipe.clip_norm)
+            scaled = loss if scale is None else scale.scaled(loss)
         logits = metrics.main_logits(outputs)
         hits = [tf.reduce_sum(tf.cast(metrics.correct(labels, logits, k), tf.float32)) for k in (1, 5)]
-        return tf.stack([data_loss, l2_loss, loss, hits[0] / recipe.batch_size, hits[1] / recipe.batch_size])
+        results = tf.stack([data_loss, l2_loss, loss, hits[0] / recipe.batch_size, hits[1] / recipe.batch_size])
+        return results, tape.gradient(scaled, variables)
+
+    def replica_step(images, labels):
+        results, gradients = forward_backward(images, labels)
+        optimizers.apply_gradients(optimizer, gradients, variables, recipe.clip_norm)
+        return results
+
+    def scaled_gradients(images, labels):
+        results, gradients = forward_backward(images, labels)
+        return results, scale.unscaled(optimizers.sum_over_replicas(gradients))
+
+    def scaled_step(images, labels):
+        """The same in two parts: a choice that all replicas share cannot be made within one of them."""
+        results, gradients = strategy.run(scaled_gradients, args=(images, labels))
+        finite = loss_scaling.all_finite([strategy.experimental_local_results(one)[0] for one in gradients])
+
+        def take():
+            strategy.run(
+                lambda *summed: optimizers.apply_summed(optimizer, summed, variables, recipe.clip_norm), args=gradients
+            )
+
+        tf.cond(finite, take, lambda: None)
+        scale.count(finite)
+        return results
 
     @tf.function(jit_compile=job.jit or None)
     def step(images, labels):
-        sums = strategy.reduce("SUM", strategy.run(replica_step, args=(images, labels)), axis=None)
+        results = strategy.run(replica_step, args=(images, labels)) if scale is None else scaled_step(images, labels)
+        sums = strategy.reduce("SUM", results, axis=None)
         if job.average is not None:
             job.average.update(optimizer.iterations.value)
         return sums
@@ -54,42 +79,37 @@ def make_train_step(job: Job):
     return step
 
 
-@contextmanager
-def _polite_signals():
-    """Yields a list that fills when SIGINT or SIGTERM arrives; a second one ends the process at once."""
-    caught = []
-
-    def note(number, _):
-        caught.append(number)
-        signal.signal(number, signal.SIG_DFL)
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield caught
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 def groups(job: Job) -> dict:
     """The variables a training checkpoint holds, by group."""
     found = {"model": job.model.variables, "optimizer": job.optimizer.variables}
-    return found | ({"average": job.average.variables} if job.average is not None else {})
+    more = {"average": job.average, "loss_scale": job.loss_scale}
+    return found | {name: owner.variables for name, owner in more.items() if owner is not None}
+
+
+def _values(job: Job, state: State) -> dict:
+    """What a checkpoint holds beside the variables."""
+    snapshot = job.snapshots and job.schedule.cycle_end(state.step)
+    return {**job.identity, **dataclasses.asdict(state), "schedule": job.schedule.state(), "snapshot": snapshot}
+
+
+def _prune(job: Job, state: State, written: Path) -> None:
+    checkpoints.prune(job.run, [] if state.best_step is None else [state.best_step], job.keep, written)
 
 
 def save(job: Job, state: State) -> Path:
     """Writes a checkpoint of this moment and removes those that are neither new nor best nor snapshots."""
-    values = {
-        **job.identity,
-        **dataclasses.asdict(state),
-        "schedule": job.schedule.state(),
-        "snapshot": job.snapshots and job.schedule.cycle_end(state.step),
-    }
     with read_errors.writing(job.run):
-        folder = checkpoints.save(job.run, values, groups(job), job.devices.chief)
-    if job.devices.chief:
-        checkpoints.prune(job.run, [state.best_step] if state.best_step is not None else [], job.keep)
+        folder = checkpoints.save(job.run, _values(job, state), groups(job), job.devices.chief)
+        if job.devices.chief:
+            _prune(job, state, folder)
     return folder
+
+
+def amend(job: Job, state: State) -> None:
+    """Adds the result of a validation to the checkpoint that was saved before it."""
+    if job.devices.chief:
+        with read_errors.writing(job.run):
+            _prune(job, state, checkpoints.amend(job.run, _values(job, state)))
 
 
 def resume(job: Job, checkpoint: checkpoints.Checkpoint) -> State:
@@ -99,9 +119,11 @@ def resume(job: Job, checkpoint: checkpoints.Checkpoint) -> State:
             raise UserError(f"{checkpoint.folder}: {name} is {checkpoint.state.get(name)}, here {value}")
     checkpoints.restore(checkpoint, groups(job))
     job.schedule.load(checkpoint.state["schedule"])
+    saved = {field.name for field in dataclasses.fields(State)} & checkpoint.state.keys()
+    state = State(**{name: checkpoint.state[name] for name in saved})
     if job.devices.chief:
-        log_writers.rewind(job.run, checkpoint.step)
-    return State(**{field.name: checkpoint.state[field.name] for field in dataclasses.fields(State)})
+        log_writers.rewind(job.run, state.step, validated=not state.validation_due)
+    return state
 
 
 def seconds_per_step(job: Job, steps: int = 3) -> float:
@@ -116,103 +138,163 @@ def seconds_per_step(job: Job, steps: int = 3) -> float:
     return (time.perf_counter() - start) / steps
 
 
-def fit(job: Job, state: State, recipe_text: str) -> State:
+class Trainer:
+    """One process' part in a run, from a state to the run's end or to a signal."""
+
+    def __init__(self, job: Job, state: State):
+        self.job, self.state = job, state
+        self.train_step, self.eval_step = make_train_step(job), dead_units.WatchedStep(job.model, job.devices, job.jit)
+        self.interval, self.log = Interval(job, state), make_logger(job, state)
+        self.profiler = log_writers.Profiler(job.run, job.profile if job.devices.chief else None)
+        self.decayed = losses.decayed_variables(job.model, job.recipe.decay_biases_and_norms)
+        self.settling_steps = validation.settling_steps(job.model)
+        self.any_worker = distribution.make_any(job.devices)
+        self.begun, self.saved, self.rate, self.stop = state.step, state.step, math.nan, False
+        self.signals: list[signal.Signals] = []
+
+    @cached_property
+    def batches(self) -> Iterator:
+        """The training batches from here on; opened when the first is needed."""
+        return iter(distribution.distribute(self.job.training(self.state.step), self.job.devices))
+
+    @cached_property
+    def validation_data(self) -> tf.data.Dataset:
+        """The validation split, as often as it is needed."""
+        return distribution.distribute(self.job.validation(), self.job.devices)
+
+    def run(self) -> signal.Signals | None:
+        """Trains. Returns the signal that ended it, of whichever worker, or None where the run is complete."""
+        try:
+            with stop_signals.noted() as self.signals:
+                self._train()
+                stopped = self._signal()
+            if stopped is not None:
+                self.log.stopped()
+            return stopped
+        finally:
+            self.profiler.stop()
+            self.log.close()
+
+    def _train(self) -> None:
+        """Steps and epochs, until the run is complete or told to stop; then everything is saved."""
+        job, state = self.job, self.state
+        if state.step == 0:
+            self.log.begin()
+        if state.validation_due:
+            self._validate()
+        while not state.finished and not self._stopping(state.step):
+            self._take_step()
+            if state.step % job.steps_per_epoch == 0:
+                self._end_epoch()
+            elif self._save_due():
+                self._save()
+        if state.step != self.saved:
+            self._save()
+
+    def _stopping(self, number: int) -> bool:
+        """Whether to stop before step or batch `number`. Several workers decide it together, every log interval."""
+        if not self.stop and (self.job.devices.workers == 1 or number % self.job.log_every == 0):
+            self.stop = self.any_worker(self.signals)
+        return self.stop
+
+    def _signal(self) -> signal.Signals | None:
+        """The signal that reached any worker, the same for all of them; SIGTERM before SIGINT."""
+        if not self.any_worker(self.signals):
+            return None
+        return signal.SIGTERM if self.any_worker(signal.SIGTERM in self.signals) else signal.SIGINT
+
+    def _take_step(self) -> None:
+        """One step, and what is due right after it: its row among the first, the row and line of a log interval."""
+        job, state = self.job, self.state
+        if job.schedule.rate(state.step) != self.rate:
+            self.rate = job.schedule.rate(state.step)
+            job.optimizer.learning_rate.assign(self.rate)
+        with self.profiler.step(state.step + 1):
+            asked = time.perf_counter()
+            with read_errors.named(job.splits["train"]):
+                images, labels = next(self.batches)
+            waited = time.perf_counter() - asked
+            self.interval.add(self.train_step(images, labels), self.rate)
+        if state.step == 0:
+            self.log.inputs(images)
+        state.step += 1
+        done = state.step - self.begun
+        if done in (1, 3) or self.profiler.last(state.step):  # the clock and the profile end with the step itself
+            self._collect()
+        if self.profiler.last(state.step):
+            self.profiler.stop()
+        self.log.step(done, waited)
+        if state.step % job.steps_per_epoch == 0 or state.step % job.log_every == 0:
+            self._collect()
+            self.log.interval(self.interval.row(self.rate))
+            self.interval.close()
+
+    def _collect(self) -> None:
+        self.log.steps(self.interval.collect())
+
+    def _save_due(self) -> bool:
+        job, step = self.job, self.state.step
+        return bool(job.save_every and step % job.save_every == 0) or (job.snapshots and job.schedule.cycle_end(step))
+
+    def _save(self) -> None:
+        """Writes a checkpoint; no worker goes on before it is whole."""
+        self._collect()
+        self.log.flush()
+        save(self.job, self.state)
+        self.saved = self.state.step
+        self.any_worker(False)
+
+    def _end_epoch(self) -> None:
+        """Saves first, then validates: a kill in the midst of it loses nothing."""
+        self.log.epoch_ends()
+        self.state.validation_due = True
+        self._save()
+        self._validate()
+        self.log.epoch_begins()
+
+    def _validate(self) -> None:
+        """Measures what was saved last and adds the result to it; a signal in the midst of it leaves it to be done."""
+        job, state = self.job, self.state
+        with job.average.swapped() if job.average is not None else nullcontext():
+            result = validation.evaluate(self.eval_step, self.validation_data, job.splits["validation"], self._stopping)
+        dead = self.eval_step.take()
+        if result is None:
+            return
+        l2 = float(losses.regularisation(self.decayed, job.recipe.weight_decay, optimizers.l1_in_loss(job.recipe)))
+        row = {"step": state.step, "epoch": state.step // job.steps_per_epoch, "split": "validation"}
+        row |= {"learning_rate": job.schedule.rate(state.step - 1), "data_loss": result.loss, "l2_loss": l2}
+        row |= {"loss": result.loss + l2, "top1": result.top1, "top5": result.top5}
+        notes = [job.schedule.observe(result.top1), self.eval_step.remark(dead)]
+        state.finished = job.schedule.exhausted or state.step >= job.total_steps
+        line = f"epoch {row['epoch']}: {result.line('validation')}{self._rank(result)}"
+        state.validation_due = False
+        self.log.validation(row, dead_units.share(dead), [line, *filter(None, notes)])
+        self.log.flush()
+        amend(job, state)
+
+    def _rank(self, result: metrics.Metrics) -> str:
+        """Notes whether a validation is the best so far. Returns the end of its line.
+
+        Moving statistics that have not settled say little of the network, so its validation is not ranked, unless
+        the run has no other.
+        """
+        state = self.state
+        if state.step < self.settling_steps and not state.finished:
+            return (
+                f", not ranked: batch norm's moving statistics settle in {self.settling_steps} steps, so far there "
+                f"were {state.step}"
+            )
+        if (result.top1, -result.loss) > (state.best_top1, -state.best_loss):  # a small split has many ties
+            state.best_top1, state.best_loss, state.best_step = result.top1, result.loss, state.step
+            return ", the best so far"
+        return ""
+
+
+def fit(job: Job, state: State) -> signal.Signals | None:
     """Trains from `state` until the epochs or the schedule are exhausted, or a signal asks to stop.
 
-    Validates and saves at every epoch's end. On SIGINT or SIGTERM saves at the next step and returns. Raises UserError
-    (exit code 3) on a non-finite loss, before anything of that interval is saved. Returns the state; `finished` tells
-    whether the run is complete.
+    Saves and then validates at every epoch's end. On SIGINT or SIGTERM saves at the next step, or gives up the
+    validation under way, and returns the signal. Raises UserError (exit code 3) on a non-finite loss, before anything
+    of that interval is saved. `state` moves on; its `finished` tells whether the run is complete.
     """
-    step_fn, eval_fn = make_train_step(job), validation.make_eval_step(job.model, job.devices, job.jit)
-    profiler = log_writers.Profiler(job.run, job.profile if job.devices.chief else None)
-    report = Reporter(job) if job.devices.chief else None
-    interval, saved, rate = Interval(job, state), state.step, math.nan
-    begun, begun_step = time.perf_counter(), None
-    if report and state.step == 0:
-        report.board.text("recipe", recipe_text)
-    batches = iter(distribution.distribute(job.training(state.step), job.devices))
-    # Built once, when it is first needed.
-    validation_data = cache(lambda: distribution.distribute(job.validation(), job.devices))
-
-    def seconds_left() -> float:
-        per_step = (time.perf_counter() - begun) / max(state.step - begun_step, 1)
-        return (job.total_steps - state.step) * per_step
-
-    def store() -> None:
-        interval.collect(rate)
-        if report:
-            report.flush()
-        save(job, state)
-
-    def validate() -> None:
-        with job.average.swapped() if job.average is not None else nullcontext():
-            result = validation.evaluate(eval_fn, validation_data(), job.splits["validation"])
-        l2 = float(losses.regularisation(decayed, job.recipe.weight_decay, optimizers.l1_in_loss(job.recipe)))
-        row = {"step": state.step, "epoch": state.step // job.steps_per_epoch, "split": "validation"}
-        row |= {"learning_rate": rate, "data_loss": result.loss, "l2_loss": l2, "loss": result.loss + l2}
-        row |= {"top1": result.top1, "top5": result.top5}
-        news = job.schedule.observe(result.top1)
-        better = (result.top1, -result.loss) > (state.best_top1, -state.best_loss)  # a small split has many ties
-        if better:
-            state.best_top1, state.best_loss, state.best_step = result.top1, result.loss, state.step
-        state.finished = job.schedule.exhausted or state.step >= job.total_steps
-        if report:
-            report.validation(row, result.line("validation"), better, news)
-
-    decayed = losses.decayed_variables(job.model, job.recipe.decay_biases_and_norms)
-    any_worker = distribution.make_any(job.devices)
-    with _polite_signals() as signals:
-        while not state.finished and not any_worker(signals):
-            if job.schedule.rate(state.step) != rate:
-                rate = job.schedule.rate(state.step)
-                job.optimizer.learning_rate.assign(rate)
-            with profiler.step(state.step + 1):
-                asked = time.perf_counter()
-                with read_errors.named(job.splits["train"]):
-                    images, labels = next(batches)
-                waited = time.perf_counter() - asked
-                interval.add(step_fn(images, labels))
-            if report and state.step == 0:
-                report.inputs(images)
-            state.step += 1
-            if profiler.last(state.step):
-                interval.collect(rate)  # a device may still be at it
-                profiler.stop()
-            ends = state.step % job.steps_per_epoch == 0
-            if begun_step is None:  # the first step holds the tracing: it does not count for the speed
-                interval.collect(rate)
-                begun, begun_step = time.perf_counter(), state.step
-                if report:
-                    report.clock.reset()
-            elif report:
-                report.clock.count(job.recipe.batch_size, waited)
-                if state.step == begun_step + 2:
-                    interval.collect(rate)
-                    steps = job.total_steps - state.step
-                    report.progress.say(
-                        f"expecting {log_writers.duration(seconds_left())} for {steps} steps, and validation"
-                    )
-            if ends or state.step % job.log_every == 0:
-                row = interval.collect(rate)
-                if report:
-                    report.interval(row, seconds_left())
-                interval.close()
-            if ends:
-                paused = time.perf_counter()
-                validate()
-            cycle_ends = job.snapshots and job.schedule.cycle_end(state.step)
-            if ends or cycle_ends or (job.save_every and state.step % job.save_every == 0):
-                store()
-                saved = state.step
-            if ends:
-                begun += time.perf_counter() - paused
-                if report:
-                    report.clock.reset()
-        if state.step != saved:
-            store()
-    profiler.stop()
-    if report:
-        report.board.close()
-        if not state.finished:
-            print(f"stopped at step {state.step} of {job.total_steps}, saved; go on with: {job.resume_command}")
-    return state
+    return Trainer(job, state).run()

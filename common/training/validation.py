@@ -1,34 +1,39 @@
 """Testing: exact top-1, top-5 and loss over a whole split."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
-import numpy as np
+import keras
 import tensorflow as tf
 
 from common.distribution import Devices
 from common.input import read_errors
 from common.input.splits import Split
 from common.nn import losses, metrics
+from common.nn.normalization import BatchNorm
+
+
+def sums(labels: tf.Tensor, logits: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
+    """(4,) float32, summed over the valid images of a batch: loss, top1, top5, images."""
+    counted = tf.cast(valid, tf.float32)
+    return tf.stack(
+        [
+            tf.reduce_sum(losses.cross_entropy(labels, logits) * counted),
+            tf.reduce_sum(tf.cast(metrics.correct(labels, logits, 1), tf.float32) * counted),
+            tf.reduce_sum(tf.cast(metrics.correct(labels, logits, 5), tf.float32) * counted),
+            tf.reduce_sum(counted),
+        ]
+    )
 
 
 def make_eval_step(model, devices: Devices, jit: bool = False):
-    """A traced function (images, labels, valid, index) -> sums over the valid images: loss, top1, top5, images.
+    """A traced function (images, labels, valid, index) -> `sums` over all replicas.
 
     With `jit` XLA compiles it, for one device.
     """
 
     def replica_step(images, labels, valid, _):
-        logits = metrics.main_logits(model(images, training=False))
-        counted = tf.cast(valid, tf.float32)
-        return tf.stack(
-            [
-                tf.reduce_sum(losses.cross_entropy(labels, logits) * counted),
-                tf.reduce_sum(tf.cast(metrics.correct(labels, logits, 1), tf.float32) * counted),
-                tf.reduce_sum(tf.cast(metrics.correct(labels, logits, 5), tf.float32) * counted),
-                tf.reduce_sum(counted),
-            ]
-        )
+        return sums(labels, metrics.main_logits(model(images, training=False)), valid)
 
     @tf.function(jit_compile=jit or None)
     def step(*batch):
@@ -37,20 +42,41 @@ def make_eval_step(model, devices: Devices, jit: bool = False):
     return step
 
 
-def evaluate(step, batches: Iterable, split: Split) -> metrics.Metrics:
-    """Runs an eval step over a finite, distributed data set. Sums are kept in float64 over the batches.
+def evaluate(
+    step: Callable, batches: Iterable, split: Split, stopping: Callable[[int], bool] = lambda number: False
+) -> metrics.Metrics | None:
+    """Runs an eval step over a finite, distributed data set.
 
-    Raises UserError that names the file where `split`, which the batches come from, cannot be read.
+    The sums are kept in float64, on the device, so that it need not wait between batches.
+
+    Args:
+        step: (images, labels, valid, index) -> `sums`.
+        batches: the data set.
+        split: what the batches come from, to name the file that cannot be read.
+        stopping: asked before each batch, given its number from 0, whether to give up; then the result is None.
+
+    Raises:
+        UserError: the split cannot be read.
     """
     start = time.perf_counter()
-    total = np.zeros(4, np.float64)
+    total, number = tf.zeros(4, tf.float64), 0
     iterator = iter(batches)
-    while True:
+    while not stopping(number):
         with read_errors.named(split):
             batch = next(iterator, None)
         if batch is None:
-            break
-        total += step(*batch).numpy()
-    loss, top1, top5, images = total.tolist()
-    count = max(images, 1.0)
-    return metrics.Metrics(top1 / count, top5 / count, loss / count, int(images), time.perf_counter() - start)
+            loss, top1, top5, images = total.numpy().tolist()
+            count, seconds = max(images, 1.0), time.perf_counter() - start
+            return metrics.Metrics(top1 / count, top5 / count, loss / count, int(images), seconds)
+        total += tf.cast(step(*batch), tf.float64)
+        number += 1
+    return None
+
+
+def settling_steps(model: keras.Model) -> int:
+    """Steps of training after which the moving statistics of all batch norms follow the weights: 5 / (1 - momentum).
+
+    The first batches' share in them is then below 1 %. 0 for a network that moves none.
+    """
+    moved = [layer.momentum for layer in model.layers if isinstance(layer, BatchNorm) and layer.trainable]
+    return round(5.0 / (1.0 - max(moved))) if moved else 0

@@ -315,8 +315,8 @@ def test_the_sheet_of_inputs_shows_the_pictures_as_they_looked(channels):
     job = types.SimpleNamespace(
         run=Path(), mean=np.float32(mean), std=std, channels=channels, devices=types.SimpleNamespace(strategy=one)
     )
-    told = logger.Reporter.__new__(logger.Reporter)
-    told.job, told.board = job, Board()
+    told = logger.ChiefLogger.__new__(logger.ChiefLogger)
+    told.job, told.train = job, Board()
     told.inputs(seen)
     np.testing.assert_array_equal(shown["augmented_inputs"], log_writers.tile(pixels.astype(np.uint8), gap=4))
 

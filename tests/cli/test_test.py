@@ -231,7 +231,7 @@ def test_the_account_lies_in_the_run_and_in_tensorboard(monkeypatch, folder, cap
     for path in Path("all/seed-6/tensorboard/test").glob("events.*"):
         for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
             tags |= {value.tag for value in tf.compat.v1.Event.FromString(record).summary.value}
-    assert {f"test/{name}" for name in ("confusion", "calibration", "errors", "top1", "calibration_error")} <= tags
+    assert {"top1", "top5", "loss", "calibration_error", "test/confusion", "test/calibration", "test/errors"} <= tags
 
 
 def predicted(capsys, *arguments):

@@ -120,6 +120,52 @@ def test_prune_keeps_the_newest_and_the_named(tmp_path):
     ]
 
 
+def test_only_sound_checkpoints_count_as_kept(tmp_path):
+    model = small_model()
+    for step in (1, 2, 3, 4):
+        saved(tmp_path, model, step)
+    damaged = checkpoints.folder_at(tmp_path, 4)
+    (damaged / "variables.index").write_bytes(b"")
+    checkpoints.prune(tmp_path, [], newest_kept=1)
+    assert [folder.name for folder in checkpoints.folders(tmp_path)] == ["step-00000003"]
+
+
+def test_what_was_just_written_is_not_read_again(tmp_path, monkeypatch):
+    model = small_model()
+    written = [saved(tmp_path, model, step) for step in (1, 2)][-1]
+    monkeypatch.setattr(checkpoints, "open_checkpoint", None)
+    checkpoints.prune(tmp_path, [], 1, written)
+    assert checkpoints.folders(tmp_path) == [written]
+
+
+def test_amending_changes_the_state_and_nothing_else(tmp_path):
+    model = small_model()
+    folder = saved(tmp_path, model, 3, due=True, best_top1=0.25)
+    before = checkpoints.open_checkpoint(folder).state
+    assert checkpoints.amend(tmp_path, {"step": 3, "due": False, "best_step": 3}) == folder
+    assert checkpoints.open_checkpoint(folder).state == before | {"due": False, "best_step": 3}
+    (folder / checkpoints.STATE_FILE).write_text("{")
+    with pytest.raises(UserError, match="damaged, not JSON"):
+        checkpoints.amend(tmp_path, {"step": 3})
+
+
+def test_a_kill_while_removing_leaves_nothing_that_looks_like_a_damaged_checkpoint(tmp_path, monkeypatch):
+    model = small_model()
+    for step in (1, 2):
+        saved(tmp_path, model, step)
+
+    def stop(_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints.shutil, "rmtree", stop)
+        with pytest.raises(KeyboardInterrupt):
+            checkpoints.prune(tmp_path, [])
+    assert [folder.name for folder in checkpoints.folders(tmp_path)] == ["step-00000002"]
+    checkpoints.sweep(tmp_path)
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-00000002"]
+
+
 def test_an_interrupted_write_leaves_nothing_that_looks_whole(tmp_path, monkeypatch):
     def stop(*_):
         raise KeyboardInterrupt

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 from pathlib import Path
 
@@ -45,6 +46,22 @@ def test_a_layers_name_freezes_it_and_what_it_depends_on():
 def test_what_cannot_be_frozen(layer, said):
     with pytest.raises(UserError, match=said):
         finetuning.freeze(tiny.build(), layer)
+
+
+def test_the_start_says_which_layers_train_at_which_rate():
+    settings = Recipe(learning_rate=0.001)
+    assert finetuning.rates(tiny.build(), settings) is None
+    model = tiny.build()
+    finetuning.freeze(model, "conv1")
+    assert finetuning.rates(model, dataclasses.replace(settings, freeze="conv1")) == (
+        "conv1 frozen; norm1 to fc (3 layers) at 0.001"
+    )
+    both = dataclasses.replace(settings, freeze="conv1", head_learning_rate=0.25)
+    assert finetuning.rates(model, both) == "conv1 frozen; norm1 to conv2 (2 layers) at 0.001; fc at 0.25"
+    deep = registry.find("googlenet").build(classes=3, image_size=96, auxiliary=True)
+    text = finetuning.rates(deep, dataclasses.replace(settings, head_learning_rate=0.5))
+    assert text.startswith("conv1 to ")
+    assert text.endswith("(3 layers) at 0.5")  # the classifier and the two auxiliary ones
 
 
 def moved(name: str, learning_rate: float, head: float | None, gradients) -> list[np.ndarray]:

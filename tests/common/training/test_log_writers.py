@@ -1,21 +1,13 @@
-import io
 import re
 
+import keras
 import numpy as np
-import pytest
 import tensorflow as tf
 
 from common.training import log_writers
 
 ROW = {"epoch": 1, "split": "train", "learning_rate": 0.01, "data_loss": 2.25, "l2_loss": 0.5, "loss": 2.75}
 ROW |= {"top1": 0.125, "top5": 0.5}
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(0, "0s"), (59.4, "59s"), (59.6, "1m00s"), (185, "3m05s"), (7620, "2h07m")]
-)
-def test_duration(seconds, text):
-    assert log_writers.duration(seconds) == text
 
 
 def test_metrics_file_rewinds_to_a_step_and_drops_a_torn_row(tmp_path):
@@ -31,36 +23,77 @@ def test_metrics_file_rewinds_to_a_step_and_drops_a_torn_row(tmp_path):
     assert metrics.path.read_text() == whole
 
 
+def test_a_validation_that_no_checkpoint_knows_of_is_dropped_and_the_rest_of_its_step_stays(tmp_path):
+    metrics = log_writers.MetricsFile(tmp_path)
+    metrics.add({"step": 20, **ROW, "split": "step"}, {"step": 20, **ROW})
+    before = metrics.path.read_text()
+    metrics.add({"step": 20, **ROW, "split": "validation"})
+    metrics.rewind(20)
+    assert metrics.path.read_text().count("validation") == 1
+    metrics.rewind(20, validated=False)
+    assert metrics.path.read_text() == before
+
+
 def age(path) -> list[int]:
     """Of an event file, from the numbers in its name: seconds, process, how many that process wrote before (9, 10)."""
     return [int(number) for number in re.findall(r"\d+", path.name)]
 
 
-def scalar_steps(folder) -> list[int]:
+def scalar_steps(folder, tag="loss") -> list[int]:
     steps = []
     for path in sorted(folder.glob("events.*"), key=age):
         for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
             event = tf.compat.v1.Event.FromString(record)
-            steps += [event.step for value in event.summary.value if value.tag == "train/loss"]
+            steps += [event.step for value in event.summary.value if value.tag == tag]
     return steps
 
 
-def test_tensorboard_points_after_a_step_are_removed_once_rewound(tmp_path):
-    board = log_writers.TensorBoard(tmp_path)
-    for step in (10, 20, 30):
-        board.scalars(step, "train", {"loss": 1.0})
+def write(run, folder, *steps):
+    board = log_writers.TensorBoard(run, folder)
+    for step in steps:
+        board.scalars(step, {"loss": 1.0})
     board.close()
-    folder = tmp_path / log_writers.EVENTS_FOLDER
+
+
+def test_tensorboard_points_after_a_step_are_removed_once_rewound(tmp_path):
+    write(tmp_path, "train", 10, 20, 30)
+    folder = tmp_path / log_writers.EVENTS_FOLDER / "train"
     event_file = next(folder.glob("events.*"))
     event_file.write_bytes(event_file.read_bytes() + b"torn by a kill")
     log_writers.rewind(tmp_path, 20)
     assert scalar_steps(folder) == [10, 20]
-    board = log_writers.TensorBoard(tmp_path)
-    board.scalars(30, "train", {"loss": 2.0})
-    board.close()
+    write(tmp_path, "train", 30)
     assert scalar_steps(folder) == [10, 20, 30]
     log_writers.rewind(tmp_path, -1)
     assert list(folder.iterdir()) == []
+
+
+def test_rewinding_to_before_a_validation_leaves_the_training_of_that_step(tmp_path):
+    for folder in ("train", "validation", ""):
+        write(tmp_path, folder, 10, 20, 30)
+    log_writers.rewind(tmp_path, 20, validated=False)
+    board = tmp_path / log_writers.EVENTS_FOLDER
+    assert scalar_steps(board / "train") == [10, 20]
+    assert scalar_steps(board / "validation") == scalar_steps(board) == [10]
+
+
+def test_the_graph_has_a_node_a_layer_and_an_edge_for_each_input(tmp_path):
+    image = keras.Input((4, 4, 3), name="image")
+    left = keras.layers.Conv2D(2, 1, name="left")(image)
+    right = keras.layers.Conv2D(2, 1, name="right")(image)
+    board = log_writers.TensorBoard(tmp_path)
+    board.graph(keras.Model(image, keras.layers.Add(name="sum")([left, right])))
+    board.close()
+    (path,) = (tmp_path / log_writers.EVENTS_FOLDER).glob("events.*")
+    events = map(tf.compat.v1.Event.FromString, tf.data.TFRecordDataset(str(path)).as_numpy_iterator())
+    (graph,) = [tf.compat.v1.GraphDef.FromString(event.graph_def) for event in events if event.graph_def]
+    assert {node.name: list(node.input) for node in graph.node} == {
+        "image": [],
+        "left": ["image"],
+        "right": ["image"],
+        "sum": ["left", "right"],
+    }
+    assert [d.size for d in graph.node[1].attr["_output_shapes"].list.shape[0].dim] == [-1, 4, 4, 2]
 
 
 def test_tile_places_pictures_row_by_row_with_white_between():
@@ -92,37 +125,3 @@ def test_filter_sheet_stretches_each_filter_to_the_whole_range():
     assert sheet[0, 0].tolist() == [255, 255, 255]
     assert sheet[31, 31].tolist() == [0, 0, 0]
     assert sheet[31, 65].tolist() == [0, 255, 255]
-
-
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
-
-    def fileno(self):
-        return 1
-
-
-def test_plain_lines_without_a_terminal():
-    stream = io.StringIO()
-    progress = log_writers.Progress(stream)
-    progress.show("plain")
-    progress.say("said")
-    assert stream.getvalue() == "plain\nsaid\n"
-
-
-def test_one_live_line_on_a_terminal(monkeypatch):
-    monkeypatch.setattr(log_writers.os, "get_terminal_size", lambda _: log_writers.os.terminal_size((30, 10)))
-    stream = Terminal()
-    progress = log_writers.Progress(stream)
-    progress.show("x" * 50)
-    progress.show("short")
-    progress.say("said")
-    assert stream.getvalue() == "\r" + "x" * 29 + "\r" + "short".ljust(29) + "\r     \rsaid\n"
-
-
-def test_progress_text_names_everything():
-    text = log_writers.progress_text({"step": 27, **ROW}, 144, 16, 12.94, 0.014, 905)
-    assert text == (
-        "epoch 1/16  step 27/144  loss 2.7500 (data 2.2500 + l2 0.5000)  top1 0.1250  12.9 images/s  data wait 1%  "
-        "lr 0.01  ETA 15m05s"
-    )

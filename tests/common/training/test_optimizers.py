@@ -251,14 +251,6 @@ def test_clip_by_global_norm():
     assert np.isnan(optimizers.clip_by_global_norm([tf.constant([np.inf, 1.0])], 1.0)[0].numpy()).all()
 
 
-def test_clipping_of_a_scaled_loss_counts_in_units_of_the_true_one():
-    inner = make("sgd")
-    optimizer, variable = keras.optimizers.LossScaleOptimizer(inner, initial_scale=8.0), kernel(np.zeros(2))
-    optimizer.build([variable])
-    optimizers.apply_gradients(optimizer, [8 * tf.constant([3.0, 4.0], tf.float64)], [variable], clip_norm=1.0)
-    np.testing.assert_allclose(variable.numpy(), [-RATE * 0.6, -RATE * 0.8], rtol=1e-6)
-
-
 def test_recipe_reaches_every_option():
     recipe = Recipe(learning_rate=RATE, momentum=0.7, gamma=0.6, rho=0.8, beta_1=0.4, beta_2=0.3, epsilon=0.01)
     made = {name: optimizers.make_optimizer(dataclasses.replace(recipe, optimizer=name)) for name in OPTIMIZERS}

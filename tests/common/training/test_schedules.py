@@ -10,7 +10,7 @@ import pytest
 
 from common.errors import UserError
 from common.recipe import Recipe
-from common.training.schedules import SCHEDULES, cycle_boundaries, make_schedule
+from common.training.schedules import SCHEDULES, cycle_boundaries, make_schedule, remarks
 
 SPE, EPOCHS = 7, 100  # steps per epoch, and epochs: no boundary falls on a round number by luck
 TOTAL = SPE * EPOCHS
@@ -247,3 +247,28 @@ def test_restored_state_goes_on_identically(name, warmup):
 def test_state_of_another_rule_is_refused():
     with pytest.raises(UserError, match="plateau"):
         schedule(schedule="plateau").load(schedule(schedule="cosine").state())
+
+
+@pytest.mark.parametrize(
+    ("fields", "line"),
+    [
+        ({"schedule": "piecewise", "schedule_boundaries": (32000, 48000)},
+         "piecewise drops at 32,000 and 48,000 steps, but the run has 440"),
+        ({"schedule": "piecewise", "schedule_boundaries": (439, 440)},
+         "piecewise drops at 440 steps, but the run has 440"),
+        ({"schedule": "piecewise", "schedule_boundaries": (439,)}, None),
+        ({"schedule": "step", "schedule_every": 5}, "step drops every 5 epochs, but the run has 5 epochs"),
+        ({"schedule": "step", "schedule_every": 4.5}, None),
+        ({"schedule": "sgdr", "schedule_every": 6}, "the first cycle of sgdr takes 6 epochs, but the run has 5 epochs"),
+        ({"schedule": "cyclical", "schedule_every": 5}, None),
+        ({"schedule": "plateau", "plateau_patience": 4},
+         "plateau drops after epoch 5 at the earliest, but the run has 5 epochs"),
+        ({"schedule": "plateau", "plateau_patience": 3}, None),
+        ({"schedule": "cosine", "warmup": "gradual", "warmup_epochs": 5.0},
+         "the warm-up takes 5 epochs, but the run has 5 epochs"),
+        ({"schedule": "cosine", "warmup": "gradual", "warmup_epochs": 4.0}, None),
+    ],
+)  # fmt: skip
+def test_a_schedule_that_never_acts_is_named(fields, line):
+    found = remarks(Recipe(epochs=5, **fields), 88)
+    assert found == ([] if line is None else [f"note: {line}"])

@@ -1,6 +1,7 @@
 import numpy as np
 import tensorflow as tf
 
+import tiny
 from common import distribution
 from common.nn import metrics
 from common.training import validation
@@ -37,3 +38,24 @@ def test_counts_are_exact_with_a_ragged_last_batch():
 def test_the_line():
     found = metrics.Metrics(0.99722, 1.0, 0.01234, 360, 1.5)
     assert found.line("test") == "test top1 0.9972 top5 1.0000 loss 0.0123 images 360"
+
+
+def test_a_pass_that_is_told_to_stop_has_no_result():
+    images = tf.zeros((12, 3))
+    batches = tf.data.Dataset.from_tensor_slices((images, [0] * 12, [True] * 12, range(12))).batch(4)
+    step, asked = validation.make_eval_step(lambda images, training: images, distribution.choose("one")), []
+
+    def stopping(number):
+        asked.append(number)
+        return number == 2
+
+    assert validation.evaluate(step, batches, None, stopping) is None
+    assert asked == [0, 1, 2]
+
+
+def test_batch_norm_settles_in_five_time_constants():
+    assert validation.settling_steps(tiny.build()) == 50  # momentum 0.9
+    assert validation.settling_steps(tiny.build(batch_norm="none")) == 0
+    frozen = tiny.build()
+    frozen.get_layer("norm1").trainable = False
+    assert validation.settling_steps(frozen) == 0
