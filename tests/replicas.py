@@ -2,6 +2,7 @@
 
 python replicas.py FOLDER COUNTS     one process; a run for each count of replicas, into FOLDER/NETWORK-COUNT
 python replicas.py FOLDER workers    one of several workers (TF_CONFIG), into FOLDER/NETWORK-workers
+python replicas.py FOLDER stopped    the same, but worker 1 gets SIGTERM in step 25; into FOLDER/normalised-stopped
 """
 
 import contextlib
@@ -17,6 +18,7 @@ from cli import registry
 from common import distribution
 from common.architecture import Architecture
 from common.nn import layers
+from common.nn.style import styled
 from common.training import logger
 
 # No randomness that depends on the number of replicas: masks of dropout are drawn by each replica for itself.
@@ -35,7 +37,8 @@ NETWORKS = {
 }
 
 
-def build(classes=10, image_size=16, initializer="he", dropout=0.0, batch_norm="replica"):
+@styled(initializer="he", norm="batch")
+def build(classes=10, image_size=16, dropout=0.0):
     """A network without kinks, which learns 80 % of the digits within these epochs.
 
     Its sums may be taken in any order: a rounding error changes the losses as little as itself. At a ReLU's zero or
@@ -43,20 +46,18 @@ def build(classes=10, image_size=16, initializer="he", dropout=0.0, batch_norm="
     """
     x = image = layers.image_input(image_size, smallest=4)
     for stage, channels in enumerate((8, 16), start=1):
-        x = layers.conv(x, channels, 3, padding=1, relu=False, initializer=initializer, name=f"conv{stage}")
-        if batch_norm != "none":
-            x = layers.batch_norm(x, synchronised=batch_norm == "global", name=f"norm{stage}")
+        x = layers.conv(x, channels, 3, padding=1, relu=False, name=f"conv{stage}")
         x = keras.layers.Activation("tanh", name=f"tanh{stage}")(x)
         x = layers.avg_pool(x, 2, 2, name=f"pool{stage}")
     x = layers.flatten(x, name="flatten")
-    return layers.network(image, layers.logits(x, classes, initializer, name="fc"), name="smooth")
+    return layers.network(image, layers.logits(x, classes, name="fc"), name="smooth")
 
 
 def register(patch: pytest.MonkeyPatch) -> None:
     """Adds `smooth`, and `smooth_plain` without batch norm, to the registry."""
-    plain, note = partial(build, batch_norm="none"), "made for the tests"
+    plain, note = partial(build, norm="none"), "made for the tests"
     for network in (
-        Architecture("smooth", "alexnet", build, 16, tiny.RECIPE, note, options={"batch_norm": "replica"}),
+        Architecture("smooth", "alexnet", build, 16, tiny.RECIPE, note),
         Architecture("smooth_plain", "alexnet", plain, 16, tiny.RECIPE, note),
     ):
         patch.setitem(registry.ARCHITECTURES, network.name, network)
@@ -84,13 +85,26 @@ def stop_after(patch: pytest.MonkeyPatch, step: int) -> None:
     patch.setattr(logger.Interval, "add", add)
 
 
+def stopped_worker(patch: pytest.MonkeyPatch) -> None:
+    """Trains one network; worker 1 alone is told to stop. Ends with the exit code of the program."""
+    devices = distribution.choose("multiworker")
+    patch.setattr(distribution, "choose", lambda *_: devices)
+    if devices.worker == 1:
+        stop_after(patch, 25)
+    tiny.run(*SETTINGS, "--log_every=10", *NETWORKS["normalised"], "--ckpt=normalised-stopped")
+
+
 def main(folder: str, which: str) -> None:
     """Trains both networks."""
     with pytest.MonkeyPatch.context() as patch:
         tiny.register(patch, folder)
         register(patch)
-        if which == "workers":
-            runs = {"workers": distribution.choose("multiworker")}
+        if which == "stopped":
+            stopped_worker(patch)
+        elif which == "workers":
+            devices = distribution.choose("multiworker")
+            assert distribution.from_chief(7 + devices.worker, devices) == 7
+            runs = {"workers": devices}
         else:
             counts = [int(count) for count in which.split(",")]
             devices = distribution.choose("auto", max(counts))

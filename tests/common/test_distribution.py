@@ -29,7 +29,7 @@ def begin(folder: Path, which: str, tf_config: dict | None = None) -> subprocess
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-def begin_workers(folder: Path, count: int) -> list[subprocess.Popen]:
+def begin_workers(folder: Path, count: int, which: str = "workers") -> list[subprocess.Popen]:
     sockets = [socket.socket() for _ in range(count)]  # all open at once, so that every port is another
     for one in sockets:
         one.bind(("127.0.0.1", 0))
@@ -37,9 +37,7 @@ def begin_workers(folder: Path, count: int) -> list[subprocess.Popen]:
     for one in sockets:
         one.close()
     cluster = {"worker": addresses}
-    return [
-        begin(folder, "workers", {"cluster": cluster, "task": {"type": "worker", "index": i}}) for i in range(count)
-    ]
+    return [begin(folder, which, {"cluster": cluster, "task": {"type": "worker", "index": i}}) for i in range(count)]
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +53,7 @@ def runs(tmp_path_factory) -> Path:
 
 def losses(run: Path) -> np.ndarray:
     with open(run / "metrics.csv", newline="") as file:
-        return np.array([float(row["loss"]) for row in csv.DictReader(file)])
+        return np.array([float(row["loss"]) for row in csv.DictReader(file) if row["split"] != "step"])
 
 
 def variables(run: Path) -> dict[str, np.ndarray]:
@@ -87,8 +85,18 @@ def test_a_run_may_go_on_with_another_number_of_replicas(runs):
 def test_only_the_chief_writes(runs):
     written = {path.name for path in (runs / "plain-workers").iterdir()}
     assert written == {"config.json", "checkpoints", "tensorboard", "metrics.csv", "results.json", ".lock"}
-    assert len(list((runs / "plain-workers/tensorboard").iterdir())) == 1
+    assert len(list((runs / "plain-workers/tensorboard").rglob("events.*"))) == 3  # at the top, train, validation
     assert not list((runs / "plain-workers/checkpoints").glob(".*"))
+
+
+@pytest.mark.slow
+def test_a_signal_to_one_worker_stops_all_of_them_at_the_next_log_interval(tmp_path):
+    workers = begin_workers(tmp_path, 2, "stopped")
+    outputs = [worker.communicate(timeout=300)[0] for worker in workers]
+    assert [worker.returncode for worker in workers] == [143, 143], outputs
+    assert checkpoints.newest(tmp_path / "normalised-stopped").step == 30
+    assert "stopped at step 30 of 57, saved; go on with:" in outputs[0]
+    assert "stopped" not in outputs[1]
 
 
 @pytest.mark.slow
