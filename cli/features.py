@@ -1,7 +1,6 @@
 """`--mode features`: what one layer gives for every image of a split."""
 
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,81 +8,108 @@ import numpy as np
 
 from cli import flags, setup
 from cli import trained as trained_networks
-from common.errors import unknown
-from common.evaluation import projector
+from common.errors import UserError, unknown
+from common.evaluation import feature_file, projector
 from common.input import datasets, pipeline, read_errors
 from common.nn import layers
+
+FILE = "features.npz"
+FOLLOWING = ("_relu", "_bn", "_ln", "_in", "_gn", "")  # names of what follows a layer, the last of them first
 
 
 def run(options: flags.Options, family: str | None) -> None:
     """`--mode features`: what one layer gives for every image of a split, as .npz and for TensorBoard's projector."""
-    import tensorflow as tf
-
     trained = trained_networks.one(options, family)
     data, trained = trained_networks.with_data(options, trained)
     split_name = setup.test_split(data, options.split)
     split = data.splits[split_name]
     config = trained.config
     model = trained_networks.build(trained)
-    layer = find_layer(model, options.layer or "fc7")
+    layer = find_layer(model, options.layer) if options.layer else classifier_input(model)
+    out = Path(options.out or f"features/{config.arch}-{split_name}")
+    preprocessing = pipeline.Preprocessing(**config.preprocessing)
+    batch_size = options.batch_size if "batch_size" in options.given else min(config.recipe.batch_size, split.examples)
+    width = _write(out, model, layer, split, preprocessing, batch_size, config.classes)
+    print(f"{out / FILE}: {split.examples:,} images, {width:,} values of {layer.name} each")
+    print(f"tensorboard --logdir {out}")
+
+
+def _write(
+    out: Path,
+    model: Any,
+    layer: Any,
+    split: "datasets.Split",
+    preprocessing: "pipeline.Preprocessing",
+    batch_size: int,
+    classes: tuple[str, ...],
+) -> int:
+    """Writes the features of a split as they are computed, and what the projector shows; returns their number D."""
+    import tensorflow as tf
+
     cut = layers.network(model.inputs[0], layer.output, "features")
+    drawn = projector.chosen(split.examples)
+    labels: list[np.ndarray] = []
+    points: list[np.ndarray] = []
+    names: list[str] = []
 
     @tf.function
     def compute(pictures):
         values = cut(pictures, training=False)
         return tf.cast(tf.reduce_mean(values, [1, 2]) if len(values.shape) == 4 else values, tf.float32)
 
-    preprocessing = pipeline.Preprocessing(**config.preprocessing)
-    batch_size = options.batch_size if "batch_size" in options.given else min(config.recipe.batch_size, split.examples)
-    found: list[np.ndarray] = []
-    labels: list[np.ndarray] = []
-    with read_errors.named(split):
-        for pictures, label, valid, _ in pipeline.evaluation(split, preprocessing, batch_size=batch_size):
-            kept = valid.numpy()
-            found.append(compute(pictures).numpy()[kept])
-            labels.append(label.numpy()[kept])
-        names = [name.decode("utf-8", "backslashreplace") for name in _names(split)]
-    values, numbers = np.concatenate(found), np.concatenate(labels)
-    out = Path(options.out or f"features/{config.arch}-{split_name}")
+    def parts() -> Iterator[np.ndarray]:
+        with read_errors.named(split):
+            for pictures, label, valid, index in pipeline.evaluation(split, preprocessing, batch_size=batch_size):
+                kept = valid.numpy()
+                values = compute(pictures).numpy()[kept]
+                labels.append(label.numpy()[kept])
+                points.append(values[np.isin(index.numpy()[kept], drawn)])
+                yield values
+
+    def others() -> dict[str, np.ndarray]:
+        with read_errors.named(split):
+            names.extend(name.decode("utf-8", "backslashreplace") for name in _names(split))
+        return {"labels": np.concatenate(labels), "files": np.array(names), "classes": np.array(classes)}
+
+    width = int(layer.output.shape[-1])
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        feature_file.write(out / FILE, (split.examples, width), parts(), others)
+    except OSError as error:
+        raise UserError(f"--out={out}: cannot be written ({error.strerror})", 1) from error
+    numbers = np.concatenate(labels)
     with read_errors.writing(out):
-        write_features(out, values, numbers, names, config.classes)
-    print(f"{out / 'features.npz'}: {len(values):,} images, {values.shape[1]:,} values of {layer.name} each")
-    print(f"tensorboard --logdir {out}")
+        projector.write(out, np.concatenate(points), [(classes[numbers[place]], names[place]) for place in drawn])
+    return width
 
 
 def _names(split: "datasets.Split") -> Iterator[bytes]:
     return split.serialized(None).map(lambda element: split.parse(element)[2]).as_numpy_iterator()
 
 
+def classifier_input(model: Any) -> Any:
+    """The layer that the classifier reads, before dropout: `fc7_relu` of AlexNet and VGG, the last pool of a ResNet."""
+    from common.nn.dropout import Dropout
+
+    layer = model.outputs[0]._keras_history.operation
+    while not layer.weights:  # a pool of class maps
+        layer = layer.input._keras_history.operation
+    layer = layer.input._keras_history.operation
+    while isinstance(layer, Dropout):
+        layer = layer.input._keras_history.operation
+    return layer
+
+
 def find_layer(model: Any, name: str) -> Any:
     """The layer that `--layer` names. Raises UserError where there is none.
 
-    A convolution or fully connected layer means its output after batch norm and ReLU, as in Caffe (`fc7`). `pool` is
-    the last pool, whatever it is called.
+    A convolution or fully connected layer means its output after normalisation and ReLU, as in Caffe (`fc7`). `pool`
+    is the last pool, whatever it is called.
     """
     names = [layer.name for layer in model.layers]
     if name == "pool":
         name = next((layer for layer in reversed(names) if layer.startswith("pool")), name)
-    chosen = f"{name}_relu" if f"{name}_relu" in names else name
-    if chosen not in names:
+    chosen = next((name + suffix for suffix in FOLLOWING if name + suffix in names), None)
+    if chosen is None:
         raise unknown("--layer", name, [layer.name for layer in model.layers if layer.weights])
     return model.get_layer(chosen)
-
-
-def write_features(
-    out: Path, values: np.ndarray, labels: np.ndarray, files: Sequence[str], classes: Sequence[str]
-) -> None:
-    """features.npz, and beside it what TensorBoard's projector shows.
-
-    Args:
-        out: folder, made if it is not there.
-        values: (N, D) float32.
-        labels: (N,) int32.
-        files: N names, in the stored order.
-        classes: names by label.
-    """
-    out.mkdir(parents=True, exist_ok=True)
-    temporary = out / f".features.{os.getpid()}.npz"
-    np.savez(temporary, features=values, labels=labels, files=np.array(files), classes=np.array(classes))
-    os.replace(temporary, out / "features.npz")
-    projector.write(out, values, [(classes[label], file) for label, file in zip(labels, files, strict=True)])

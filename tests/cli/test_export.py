@@ -1,4 +1,4 @@
-"""The modes export and features on a small trained network, and what reads their files."""
+"""The mode export on a small trained network, and what reads its files."""
 
 import importlib.util
 import json
@@ -13,7 +13,6 @@ import tensorflow as tf
 from PIL import Image
 
 import tiny
-from benchmarks import linear_probe
 from cli import export as exporting
 from cli import registry, setup, trained
 from common.errors import UserError
@@ -29,13 +28,11 @@ from common.weights import export as export_formats
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A directory with a run, `run`, its features and its exported files."""
+    """A directory with a run, `run`, and its exported files."""
     root = tmp_path_factory.mktemp("exporting")
     with pytest.MonkeyPatch.context() as patch:
         tiny.register(patch, root)
         tiny.start("run")
-        tiny.run("--mode", "features", "--restore", "run", "--split", "test", "--layer", "conv2", "--out", "test")
-        tiny.run("--mode", "features", "--restore", "run", "--split", "train", "--layer", "pool", "--out", "train")
         onnx = all(map(importlib.util.find_spec, ("tf2onnx", "onnxruntime")))
         formats = "saved_model,keras,tflite,tflite_int8" + ",onnx" * onnx
         tiny.run("--mode", "export", "--restore", "run", "--export_format", formats, "--out", "files", "--verify")
@@ -155,58 +152,9 @@ def test_verification_tells_a_file_that_answers_otherwise(capfd):
     assert capfd.readouterr().out.count("TOO FAR OFF") == len(list(Path("files").glob("*model*"))) - 1  # model.json
 
 
-def test_features_are_the_layers_values_averaged_over_the_map():
-    model, _ = network()
-    _, inputs, labels, classes = stored_pictures()
-    with np.load("test/features.npz") as found:
-        assert found["features"].dtype == np.float32
-        np.testing.assert_array_equal(found["labels"], labels)
-        assert list(found["classes"]) == list(classes)
-        assert len(set(found["files"])) == 360
-        maps = tf.keras.Model(model.inputs, model.get_layer("conv2_relu").output)(inputs).numpy()
-        assert maps.shape == (360, 8, 8, 16)
-        np.testing.assert_allclose(found["features"], maps.mean((1, 2)), atol=1e-5)
-
-
-def test_the_projector_finds_its_points():
-    with np.load("test/features.npz") as found:
-        values, labels, files = found["features"], found["labels"], found["files"]
-    text = Path("test/projector_config.pbtxt").read_text()
-    assert 'metadata_path: "projector.tsv"' in text
-    reader = tf.train.load_checkpoint("test/projector.ckpt")
-    name = next(line.split('"')[1] for line in text.splitlines() if "tensor_name" in line)
-    np.testing.assert_array_equal(reader.get_tensor(name), values)
-    lines = Path("test/projector.tsv").read_text().splitlines()
-    assert lines[0] == "class\tfile"
-    assert lines[1:] == [f"{label}\t{file}" for label, file in zip(labels, files, strict=True)]
-
-
-def test_the_linear_probe_learns_from_features(capsys):
-    tiny.run("--mode", "features", "--restore", "run", "--split", "test", "--layer", "pool", "--out", "pooled")
-    capsys.readouterr()
-    linear_probe.main(["train", "pooled", "--c", "0.1"])
-    first, last = capsys.readouterr().out.splitlines()
-    assert first == "16 values of 1,257 images, C 0.1"
-    assert 0.5 < float(last.split()[3]) <= float(last.split()[5]) <= 1  # guessing: 0.1
-    with pytest.raises(UserError, match="nowhere: no features here"):
-        linear_probe.main(["train", "nowhere"])
-
-
-@pytest.mark.parametrize("labels", [[0] * 20 + [1], [0, 0, 1, 1] * 4])
-def test_a_linear_probe_of_too_few_images_wants_one_strength(labels):
-    features = np.eye(2, dtype=np.float32)[labels]
-    with pytest.raises(UserError, match="are too few to choose among several --c; give one"):
-        linear_probe.fit(features, np.array(labels), [0.1, 1.0])
-    model, strength = linear_probe.fit(features, np.array(labels), [1.0])
-    assert strength == 1.0
-    assert model.predict([[1, 0], [0, 1]]).tolist() == [0, 1]
-
-
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--mode", "features", "--restore", "run", "--layer", "fc9"), "--layer: 'fc9' is not known; did you mean fc?"),
-        (("--mode", "features"), "--mode=features needs --restore"),
         (("--mode", "export", "--restore", "run", "--export_format", "caffe"), "--export_format: 'caffe' is not known"),
         (("--mode", "export", "--restore", "run", "--layer", "fc"), "--layer means nothing in --mode=export"),
     ],
