@@ -133,6 +133,7 @@ def make_job(
         save_every=options.save_every,
         keep=options.keep,
         snapshots=bool(options.snapshots),
+        histograms=options.histograms,
         jit=config.jit,
         profile=options.profile,
         resume_command="python " + shlex.join(sys.argv),

@@ -54,10 +54,10 @@ def test_the_start_says_which_layers_train_at_which_rate():
     model = tiny.build()
     finetuning.freeze(model, "conv1")
     assert finetuning.rates(model, dataclasses.replace(settings, freeze="conv1")) == (
-        "conv1 frozen; norm1 to fc (3 layers) at 0.001"
+        "conv1 frozen; conv1_bn to fc (4 layers) at 0.001"
     )
     both = dataclasses.replace(settings, freeze="conv1", head_learning_rate=0.25)
-    assert finetuning.rates(model, both) == "conv1 frozen; norm1 to conv2 (2 layers) at 0.001; fc at 0.25"
+    assert finetuning.rates(model, both) == "conv1 frozen; conv1_bn to conv2_bn (3 layers) at 0.001; fc at 0.25"
     deep = registry.find("googlenet").build(classes=3, image_size=96, auxiliary=True)
     text = finetuning.rates(deep, dataclasses.replace(settings, head_learning_rate=0.5))
     assert text.startswith("conv1 to ")

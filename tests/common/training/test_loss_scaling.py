@@ -68,7 +68,7 @@ def job(model, scale) -> run_state.Job:
 def test_a_step_in_float16_has_the_gradients_of_float32_when_the_loss_is_small():
     """A classifier that is sure of every image: its gradients are below what float16 holds."""
     images = tf.image.resize(load()[0][:64].astype(np.float32) - 128.0, (16, 16))
-    reference = tiny.build(dropout=0.0, batch_norm="none")
+    reference = tiny.build(dropout=0.0, norm="none")
     before = reference.get_weights()
     before[-1] = np.where(np.arange(10) == 3, 12.0, 0.0).astype(np.float32)  # the loss is about 9 exp(-12) = 5e-5
     labels = tf.fill([64], 3)
@@ -76,7 +76,7 @@ def test_a_step_in_float16_has_the_gradients_of_float32_when_the_loss_is_small()
 
     def gradients(precision, scale):
         with distribution.precision(precision):
-            model = tiny.build(dropout=0.0, batch_norm="none")
+            model = tiny.build(dropout=0.0, norm="none")
         model.set_weights(before)
         results = trainer.make_train_step(job(model, scale))(images, labels).numpy()
         return results[0], [old - new for old, new in zip(before, model.get_weights(), strict=True)]
@@ -92,7 +92,7 @@ def test_a_step_in_float16_has_the_gradients_of_float32_when_the_loss_is_small()
 
 
 def test_a_skipped_step_changes_nothing_but_the_scale():
-    model = tiny.build(dropout=0.0, batch_norm="none")
+    model = tiny.build(dropout=0.0, norm="none")
     scale = loss_scaling.LossScale(2.0**127)  # no gradient of this loss survives it
     made = job(model, scale)
     before = [value.numpy() for value in (*model.variables, *made.optimizer.variables)]

@@ -55,7 +55,8 @@ def test_a_pass_that_is_told_to_stop_has_no_result():
 
 def test_batch_norm_settles_in_five_time_constants():
     assert validation.settling_steps(tiny.build()) == 50  # momentum 0.9
-    assert validation.settling_steps(tiny.build(batch_norm="none")) == 0
+    assert validation.settling_steps(tiny.build(norm="none")) == 0
     frozen = tiny.build()
-    frozen.get_layer("norm1").trainable = False
+    for name in ("conv1_bn", "conv2_bn"):
+        frozen.get_layer(name).trainable = False
     assert validation.settling_steps(frozen) == 0
