@@ -6,7 +6,7 @@
 PATH is whatever --dataset of the program takes. The limit is `decode`: JPEG bytes that lie in memory, decoded whole
 (`tf.io.decode_jpeg`, the exact DCT), nothing else. Ours read the files as well, and crop, resize, flip, subtract the
 mean and make batches. The loader does the same work as our training on as many processes as there are cores, if PyTorch
-is there (pip install -r benchmarks/requirements.txt); it is given the bytes in memory where ours reads records.
+is there (pip install -r requirements-optional.txt); it is given the bytes in memory where ours reads records.
 
 All take turns, a few seconds each, in an order that rotates from round to round: what slows the machine down meanwhile
 strikes all of them. A ratio is the median over the rounds of the ratio within a round. At the end an epoch of training

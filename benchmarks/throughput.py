@@ -16,7 +16,7 @@ With --dataset our training also takes batches of the data set's JPEGs from the 
 synthetic one, and the bare decoder takes turns too: training at t images/s and decoding at d allow 1 / (1/t + 1/d)
 together, if the cores had nothing else to do.
 
-Peers are optional: pip install -r benchmarks/requirements.txt brings PyTorch; a peer that is missing is left out.
+Peers are optional: pip install -r requirements-optional.txt brings PyTorch; a peer that is missing is left out.
 """
 
 import argparse

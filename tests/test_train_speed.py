@@ -5,7 +5,6 @@ import json
 import numpy as np
 import pytest
 import tensorflow as tf
-from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
 import tiny
 from cli import registry
@@ -61,17 +60,18 @@ def test_jit_is_for_one_device(here, capsys, monkeypatch):
     assert not (here / "run").exists()
 
 
-def test_the_profile_has_the_steps_it_names(here):
+def test_the_profile_has_the_steps_it_names(here, monkeypatch):
+    profiler, done = tf.profiler.experimental, []
+    start, stop, trace = profiler.start, profiler.stop, profiler.Trace
+    monkeypatch.setattr(profiler, "start", lambda folder: (done.append("start"), start(folder)))
+    monkeypatch.setattr(profiler, "stop", lambda: (done.append("stop"), stop()))
+    monkeypatch.setattr(
+        profiler, "Trace", lambda *names, **more: (done.append(more["step_num"]), trace(*names, **more))[1]
+    )
     tiny.start("run", "--epochs=1", "--profile=4:6")
+    assert done == ["start", 4, 5, 6, "stop"]
     (profile,) = (here / "run/tensorboard/plugins/profile").glob("*/*.xplane.pb")
-    space = xplane_pb2.XSpace.FromString(profile.read_bytes())
-    steps = set()
-    for plane in space.planes:
-        names = {number: stat.name for number, stat in plane.stat_metadata.items()}
-        for event in (event for line in plane.lines for event in line.events):
-            if plane.event_metadata[event.metadata_id].name == "train":
-                steps |= {stat.int64_value for stat in event.stats if names[stat.metadata_id] == "step_num"}
-    assert steps == {4, 5, 6}
+    assert b"step_num" in profile.read_bytes()
 
 
 @pytest.mark.slow

@@ -145,7 +145,9 @@ def to_onnx(model: keras.Model, preprocessing: Preprocessing) -> bytes:
     try:
         import tf2onnx
     except ImportError as error:
-        raise UserError(f"--export_format=onnx needs tf2onnx: pip install tf2onnx onnxruntime ({error})") from error
+        raise UserError(
+            f"--export_format=onnx needs tf2onnx: pip install -r requirements-optional.txt ({error})"
+        ) from error
     function, _ = _of_crops(model, preprocessing, None)
     made, _ = tf2onnx.convert.from_function(function, function.input_signature, opset=ONNX_OPSET)
     made.graph.output[0].name, old = "probabilities", made.graph.output[0].name

@@ -171,7 +171,7 @@ def test_mistakes_are_said_in_one_line(capsys, arguments, said):
 def test_onnx_without_its_converter_is_one_line(monkeypatch):
     monkeypatch.setitem(sys.modules, "tf2onnx", None)
     model, config = network()
-    with pytest.raises(UserError, match="pip install tf2onnx onnxruntime"):
+    with pytest.raises(UserError, match=r"pip install -r requirements-optional\.txt"):
         export_formats.to_onnx(model, pipeline.Preprocessing(**config.preprocessing))
 
 
