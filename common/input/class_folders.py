@@ -1,7 +1,7 @@
 """Trees of class folders (`folder_tree`), read on the fly.
 
 One tree without split folders is split 80/10/10 by the seed. TIFF, AVIF and PPM files are left out: TensorFlow does not
-decode them, data/prepare.py converts them. Orientation tags are not applied: data/prepare.py does that.
+decode them, data/prepare.py converts them. JPEGs are turned as their EXIF orientation says (`orientation`).
 """
 
 import os

@@ -10,9 +10,13 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from common.input import orientation
+
 DCT = "INTEGER_ACCURATE"  # TF's own default is the fast, less exact one; the same picture must give the same pixels
 MOST_ENLARGED = 1.5  # a window enlarged more than this is not moved to whole pixels: they would be seen as steps
 LARGE = (4, 8, 16)  # a window so many times the output is decoded at 1/2, 1/4, 1/8 of the picture's size
+REDUCTIONS = (1, 2, 4, 8)  # of the decoder
+NO_JPEG = 0  # in place of an orientation tag
 ROUNDING = 1e-3  # of float32 arithmetic, in pixels: 10.00001 does not reach into the next one
 
 Chooser = Callable[[tf.Tensor], tf.Tensor]
@@ -23,6 +27,17 @@ def is_jpeg(encoded: tf.Tensor) -> tf.Tensor:
     return tf.equal(tf.strings.substr(encoded, 0, 2), b"\xff\xd8")
 
 
+def _is_special(encoded: tf.Tensor) -> tf.Tensor:
+    """Scalar bool: anything but a JPEG that is upright, as far as the first bytes tell."""
+    head = tf.strings.substr(encoded, 0, orientation.HEAD)
+    # \C is any byte. A JPEG begins with FF, which no regular expression here can name: neither ASCII nor PNG's 89.
+    return tf.strings.regex_full_match(head, rf"(?:[\x00-\x7f]|\CPNG|\C*?{orientation.EXIF})\C*|")
+
+
+def _decode_jpeg(encoded: tf.Tensor) -> tf.Tensor:
+    return tf.io.decode_jpeg(encoded, channels=3, dct_method=DCT)
+
+
 def _decode_other(encoded: tf.Tensor) -> tf.Tensor:
     image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
     return tf.ensure_shape(image, (None, None, 3))
@@ -31,14 +46,20 @@ def _decode_other(encoded: tf.Tensor) -> tf.Tensor:
 def decode(encoded: tf.Tensor) -> tf.Tensor:
     """Bytes of a JPEG, PNG, GIF (first frame), BMP or WebP file -> (H, W, 3) uint8 RGB.
 
-    Grey becomes RGB, CMYK is converted, alpha is dropped, 16 bits become 8. Orientation tags are not looked at.
+    Grey becomes RGB, CMYK is converted, alpha is dropped, 16 bits become 8, a JPEG that lies on its side is turned.
     Raises tf.errors.InvalidArgumentError for anything else.
     """
-    return tf.cond(
+    return tf.cond(_is_special(encoded), lambda: _decode_special(encoded), lambda: _decode_jpeg(encoded))
+
+
+@orientation.as_one_operation
+def _decode_special(encoded: tf.Tensor) -> tf.Tensor:
+    image = tf.cond(
         is_jpeg(encoded),
-        lambda: tf.io.decode_jpeg(encoded, channels=3, dct_method=DCT),
+        lambda: orientation.turn(_decode_jpeg(encoded), orientation.read(encoded)),
         lambda: _decode_other(encoded),
     )
+    return tf.ensure_shape(image, (None, None, 3))
 
 
 def resize(image: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:
@@ -79,7 +100,8 @@ def read_window(
     enlarged, they move outwards and the rest is cropped afterwards, to half a pixel of the output. Of a window many
     times as large as the output, as in a camera's photographs, the JPEG decoder makes a half, a quarter or an eighth
     of the size, and no less than twice the output's. With `exact` the whole picture is decoded, resized and cropped.
-    All of these are the same where the window has the output's size.
+    All of these are the same where the window has the output's size. A picture that is turned lies, where it was
+    decoded at a reduced size, by up to half a pixel of the output beside its place.
 
     Args:
         encoded: bytes, scalar string.
@@ -92,16 +114,12 @@ def read_window(
         (size, size, 3) float32, 0..255.
     """
     # Few operations, and little in the branches: at this speed each is felt, also those of the branches not taken.
-    jpeg = is_jpeg(encoded)
-    nothing = tf.zeros([0, 0, 3], tf.uint8)
-    image, shape = tf.cond(
-        jpeg, lambda: (nothing, tf.image.extract_jpeg_shape(encoded)), lambda: _with_shape(_decode_other(encoded))
-    )
+    image, shape, tag = tf.cond(_is_special(encoded), lambda: _special(encoded), lambda: _plain(encoded))
     window, shape = choose(shape[:2]), shape[:2]
     halvings = tf.zeros([], tf.int32)
     if not exact:
         large = tf.reduce_min(window[1]) >= [float(times * size) for times in LARGE]
-        halvings = tf.where(jpeg, tf.math.count_nonzero(large, dtype=tf.int32), 0)
+        halvings = tf.where(tag > NO_JPEG, tf.math.count_nonzero(large, dtype=tf.int32), 0)
         reduction = tf.bitwise.left_shift(1, halvings)
         window, shape = window / tf.cast(reduction, tf.float32), -(-shape // reduction)
     first, extent = tf.unstack(window)
@@ -120,9 +138,9 @@ def read_window(
     beyond = tf.minimum(corners[1] + [0, 1], shape)
     part = tf.concat([first_decoded, beyond - first_decoded], 0)
     decoded, origin = tf.switch_case(
-        tf.where(jpeg, halvings, -1),
-        [lambda r=r: (_decode_part(encoded, part, r), first_decoded) for r in (1, 2, 4, 8)],
-        default=lambda: (image, tf.zeros_like(corner)),
+        tf.where(tf.equal(tag, orientation.UPRIGHT), halvings, -1),
+        [lambda r=r: (_decode_part(encoded, part, r), first_decoded) for r in REDUCTIONS],
+        default=lambda: _part_of_special(encoded, image, part, shape, tag, halvings),
     )
     decoded = tf.slice(decoded, tf.pad(corner - origin, [[0, 1]]), tf.concat([corners[1] - corner, [3]], 0))
     brought = tf.cond(
@@ -141,8 +159,44 @@ def _decode_part(encoded: tf.Tensor, part: tf.Tensor, reduction: int) -> tf.Tens
     return tf.image.decode_and_crop_jpeg(encoded, part, channels=3, ratio=reduction, dct_method=DCT)
 
 
-def _with_shape(image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    return image, tf.shape(image)
+_Found = tuple[tf.Tensor, tf.Tensor, tf.Tensor]  # pixels if decoded; height, width and more, upright; orientation tag
+
+
+def _plain(encoded: tf.Tensor) -> _Found:
+    return tf.zeros([0, 0, 3], tf.uint8), tf.image.extract_jpeg_shape(encoded), tf.constant(orientation.UPRIGHT)
+
+
+@orientation.as_one_operation
+def _special(encoded: tf.Tensor) -> _Found:
+    def tagged():
+        tag, (nothing, shape, _) = orientation.read(encoded), _plain(encoded)
+        return nothing, tf.concat([orientation.upright_shape(shape[:2], tag), shape[2:]], 0), tag
+
+    def other():
+        image = _decode_other(encoded)
+        return image, tf.shape(image), tf.constant(NO_JPEG)
+
+    return tf.cond(is_jpeg(encoded), tagged, other)
+
+
+@orientation.as_one_operation
+def _part_of_special(
+    encoded: tf.Tensor, image: tf.Tensor, part: tf.Tensor, shape: tf.Tensor, tag: tf.Tensor, halvings: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Pixels that hold the part, and where they begin: the decoded image's, or of a JPEG that is not stored upright.
+
+    `part` and `shape` (height, width) are those of the upright picture at the size at which it is decoded.
+    """
+
+    def turned():
+        stored, sides = orientation.stored_part(part, shape, tag), orientation.upright_shape(shape, tag)
+        before = tf.minimum(stored[1], 1)  # a column more on either side, as in `read_window`: of the stored picture
+        after = tf.minimum(sides[1] - stored[1] - stored[3], 1)
+        wider = stored + tf.stack([0, -before, 0, before + after])
+        decoded = tf.switch_case(halvings, [lambda r=r: _decode_part(encoded, wider, r) for r in REDUCTIONS])
+        return orientation.turn(decoded[:, before : before + stored[3]], tag), part[:2]
+
+    return tf.cond(tag > NO_JPEG, turned, lambda: (image, tf.zeros_like(part[:2])))
 
 
 def resized_shape(shape: tf.Tensor, short_side: tf.Tensor) -> tf.Tensor:

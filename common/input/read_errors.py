@@ -1,6 +1,7 @@
 """Which file was it? TensorFlow's errors from inside a pipeline say what went wrong, not where."""
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -73,7 +74,8 @@ def _first_line(error: tf.errors.OpError) -> str:
     """What an error says, without the place in the graph where it was raised."""
     lines = [line.strip() for line in error.message.splitlines() if line.strip()]
     said = next((line for line in lines if not line.endswith(":") and "[[" not in line), error.message)
-    return said.rsplit("}} ", 1)[-1].split(" [Op:")[0].rstrip(".")
+    said = said.rsplit("}} ", 1)[-1].split(" [Op:")[0].rstrip(".")
+    return re.sub(r"^Error in user-defined function .* with iterator: \S+: ", "", said)
 
 
 def _failure(dataset: tf.data.Dataset, check: Callable, progress: Progress) -> tuple[int, tf.errors.OpError] | None:

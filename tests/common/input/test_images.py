@@ -209,3 +209,88 @@ def test_normalise_against_numpy():
     np.testing.assert_allclose(images.normalise(pixels, mean), pixels - mean)
     got = images.normalise(pixels, mean, std, "bgr")
     np.testing.assert_allclose(got, ((pixels - mean) / std)[..., ::-1], rtol=1e-6)
+
+
+def tagged(pixels: np.ndarray, tag: int, big_endian: bool = True, **settings) -> tf.Tensor:
+    """A JPEG with an EXIF orientation tag behind some other entries."""
+    exif = Image.Exif()
+    exif.endian = ">" if big_endian else "<"
+    exif[0x010F], exif[0x0110], exif[0x0112], exif[0x0132] = "maker", "model", tag, "2020:01:01 00:00:00"
+    return encode(pixels, "JPEG", exif=exif, **settings)
+
+
+def upright(pixels: np.ndarray, tag: int) -> np.ndarray:
+    """By the words of the EXIF standard: where the stored first row and the stored first column are to be seen."""
+    rows, columns = {
+        1: ("top", "left"), 2: ("top", "right"), 3: ("bottom", "right"), 4: ("bottom", "left"),
+        5: ("left", "top"), 6: ("right", "top"), 7: ("right", "bottom"), 8: ("left", "bottom"),
+    }[tag]  # fmt: skip
+    pixels = pixels[::-1] if rows in ("bottom", "right") else pixels
+    pixels = pixels[:, ::-1] if columns in ("right", "bottom") else pixels
+    return pixels if rows in ("top", "bottom") else pixels.transpose(1, 0, 2)
+
+
+@pytest.mark.parametrize("tag", range(1, 9))
+@pytest.mark.parametrize("big_endian", [True, False])
+def test_a_jpeg_is_turned_as_its_tag_says(tag, big_endian):
+    pixels = noise(24, 40)
+    stored = images.decode(encode(pixels, "JPEG")).numpy()
+    np.testing.assert_array_equal(images.decode(tagged(pixels, tag, big_endian)), upright(stored, tag))
+
+
+@pytest.mark.parametrize("tag", [0, 9, 60000])
+def test_a_tag_of_no_meaning_turns_nothing(tag):
+    pixels = noise(24, 40)
+    np.testing.assert_array_equal(images.decode(tagged(pixels, tag)), images.decode(encode(pixels, "JPEG")))
+
+
+def test_damaged_exif_data_turn_nothing():
+    pixels = noise(24, 40)
+    whole, plain = tagged(pixels, 6).numpy(), images.decode(encode(pixels, "JPEG")).numpy()
+    begin = whole.index(b"Exif\0\0") + 6
+    for place, values in ((begin + 4, b"\xff\xff\xff\xff"), (begin + 4, b"\0\0\x40\0"), (begin + 8, b"\0\0")):
+        broken = whole[:place] + values + whole[place + len(values) :]
+        np.testing.assert_array_equal(images.decode(tf.constant(broken)), plain)
+    more = whole[: begin + 8] + b"\xff\xff" + whole[begin + 10 :]  # says it has 65,535 entries: it is still found
+    np.testing.assert_array_equal(images.decode(tf.constant(more)), upright(plain, 6))
+
+
+@pytest.mark.parametrize("tag", range(1, 9))
+@pytest.mark.parametrize("exact", [True, False])
+def test_a_window_is_one_of_the_upright_picture(tag, exact):
+    """Cut out untouched, at places where the decoder interpolates the colours of neighbouring columns."""
+    encoded = tagged(noise(56, 72), tag, quality=90)
+    whole = images.decode(encoded).numpy()
+    for top, left in ((0, 0), (3, 7), (16, 9), (16, 16)):
+        got = images.read_window(encoded, fixed(top, left, 40, 40), 40, exact=exact)
+        np.testing.assert_array_equal(got, whole[top : top + 40, left : left + 40])
+
+
+@pytest.mark.parametrize("tag", [1, 3, 6, 7])
+@pytest.mark.parametrize("extent", [60, 100, 213, 400])
+def test_a_window_of_a_large_picture_that_is_not_stored_upright(tag, extent):
+    """Decoded at full size, 1/2, 1/4 and 1/8, mirrored or not: the same as of the picture stored upright."""
+    pixels, settings = smooth(408, 536), {"quality": 98, "subsampling": 0}
+    turned = upright(pixels, tag)
+    assert images.read_window(tagged(pixels, tag), lambda shape: checked(shape, turned.shape), 16).shape == (16, 16, 3)
+    place = fixed(5, 9, extent, extent)
+    for mirror in (None, tf.constant(True)):
+        got = images.read_window(tagged(pixels, tag, **settings), place, 16, mirror=mirror)
+        want = images.read_window(encode(turned, "JPEG", **settings), place, 16, mirror=mirror)
+        assert np.abs(got - want).max() < 4
+        assert np.abs(got - want).mean() < 0.5
+
+
+def checked(shape: tf.Tensor, expected: tuple[int, ...]) -> tf.Tensor:
+    """A window of the whole picture's upper left; the picture's shape is asserted."""
+    tf.debugging.assert_equal(shape, expected[:2])
+    return tf.constant([[0, 0], [16, 16]], tf.float32)
+
+
+def test_turning_survives_in_a_saved_model(tmp_path):
+    module = tf.Module()
+    module.decode = tf.function(images.decode, input_signature=[tf.TensorSpec((), tf.string)])
+    tf.saved_model.save(module, str(tmp_path))
+    pixels = noise(24, 40)
+    turned = upright(images.decode(encode(pixels, "JPEG")).numpy(), 6)
+    np.testing.assert_array_equal(tf.saved_model.load(str(tmp_path)).decode(tagged(pixels, 6)), turned)

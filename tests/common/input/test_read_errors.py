@@ -97,14 +97,23 @@ def test_a_record_whose_image_does_not_decode_is_named_with_its_image(tmp_path):
         train_an_epoch(data)
 
 
-@pytest.mark.parametrize("content", [b"", b"\xff\xd8\xff and no more", b"text"])
-def test_an_unreadable_file_of_a_class_folder_is_named(tmp_path, content):
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "Input is empty"),
+        (b"\xff\xd8\xff and no more", "jpeg::Uncompress failed. Invalid JPEG data or crop window"),
+        (b"text", "Unknown image file format. One of "),
+        (b"RIFF text", "Unknown image file format. One of "),
+        (jpeg(1, form="PNG")[:-60], "Invalid PNG data, size "),
+    ],
+)
+def test_an_unreadable_file_of_a_class_folder_is_named(tmp_path, content, reason):
     tree(tmp_path / "train", {"a": 5, "b": 5})
     tree(tmp_path / "val", {"a": 1, "b": 1})
     (tmp_path / "train" / "b" / "003.jpg").write_bytes(content)
     with pytest.raises(UserError) as raised:
         train_an_epoch(datasets.open_dataset(str(tmp_path)))
-    assert str(raised.value).startswith(f"{tmp_path / 'train/b/003.jpg'}: ")
+    assert str(raised.value).startswith(f"{tmp_path / 'train/b/003.jpg'}: {reason}")
     assert "data/prepare.py" in str(raised.value)
     assert raised.value.exit_code == 1
 
