@@ -14,7 +14,7 @@ from common.architecture import Architecture
 from common.errors import UserError
 from common.input import datasets, pipeline, records
 from common.recipe import Recipe
-from common.runs import checkpoints, locks
+from common.runs import checkpoints, locks, network
 from common.runs import config as runs
 from common.training import finetuning, log_writers
 
@@ -133,19 +133,7 @@ def configure(
 def build_model(architecture: Architecture, config: "runs.RunConfig") -> Any:
     """The network of a configuration, as it is trained. Call it inside the strategy's scope."""
     random.seed(config.seed)  # where Keras draws its initializers' and dropout's seeds from
-    arguments = dict(config.options)
-    if config.recipe.dropout is not None:
-        arguments["dropout"] = config.recipe.dropout
-    if architecture.auxiliary_weight:
-        arguments["auxiliary"] = True
-    with distribution.precision(config.precision):
-        model = architecture.build(
-            classes=len(config.classes),
-            image_size=config.image_size,
-            initializer=config.recipe.initializer,
-            classifier_initializer=config.recipe.classifier_initializer,
-            **arguments,
-        )
+    model = network.build(architecture, config)
     if config.recipe.freeze:
         finetuning.freeze(model, config.recipe.freeze)
     return model

@@ -1,1 +1,36 @@
 """Weights of other frameworks read, and finished networks exported."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from common.architecture import Architecture
+
+if TYPE_CHECKING:
+    from common.weights.run_model import LoadedRun
+
+
+def load_run(path: str | Path, find: Callable[[str], Architecture]) -> "LoadedRun":
+    """A trained network as a Keras model from pictures to probabilities, and its class names (docs/library.md).
+
+        network, classes = load_run("ckpt/resnet20", registry.find)
+        probabilities = network(pictures)
+
+    It is what `--mode predict --precision float32` runs: the weights of the best checkpoint, or of the one named, their
+    moving averages where the run kept them.
+
+    Args:
+        path: a run directory, or one checkpoint's folder in it.
+        find: a network's name -> its `Architecture`. `cli.registry.find` knows all of the project; nothing in common/
+            knows one, and a network of one's own needs no entry there.
+
+    Returns:
+        (model, classes): pictures (N, H, W, 3) RGB, 0..255, uint8 or float, of any one size -> probabilities
+        (N, classes) float32; class names by label.
+
+    Raises:
+        UserError: no run or checkpoint is there, it is damaged, or `find` does not know the network.
+    """
+    from common.weights import run_model  # TensorFlow waits until a run is loaded
+
+    return run_model.load(path, find)
