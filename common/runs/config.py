@@ -2,9 +2,12 @@
 
 import dataclasses
 import platform
+import shutil
 import sys
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from common import recipe as recipes
 from common.errors import UserError
@@ -13,6 +16,7 @@ from common.runs import checkpoints
 
 RESULTS_FILE = "results.json"
 ENSEMBLE_FILE = "ensemble.json"  # in a directory of runs that `--ensemble` trained: their names
+MEAN_IMAGE = "mean_image.npy"  # the run's own copy, where it subtracts one
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,9 @@ class RunConfig:
             share their splits, or one would have learnt what another is tested on.
         imported: of weights from elsewhere: the file, and how it was read; their data set is unknown ("") and their
             classes are numbers.
+        started_from: of training on from other weights: "path" of the run, checkpoint or file (absolute), a file's
+            "sha256", and the "checkpoint" that was taken.
+        deterministic: TensorFlow's op determinism was on.
     """
 
     arch: str
@@ -48,6 +55,8 @@ class RunConfig:
     jit: bool = False
     split_seed: int | None = None
     imported: dict | None = None
+    started_from: dict | None = None
+    deterministic: bool = False
 
     @property
     def data_seed(self) -> int:
@@ -56,28 +65,41 @@ class RunConfig:
 
 
 def write(run: Path, config: RunConfig) -> None:
-    """Writes config.json, with the libraries' versions and the command beside the settings."""
+    """Writes config.json, with the libraries' versions and the command beside the settings.
+
+    A mean image is copied beside it, so that the run does not need the data set's folder again.
+    """
     import keras
     import tensorflow as tf
 
     versions = {"python": platform.python_version(), "tensorflow": tf.__version__, "keras": keras.__version__}
     values = dataclasses.asdict(config) | {"versions": versions, "command": sys.argv}
+    if config.preprocessing.get("mean_image"):
+        shutil.copyfile(config.preprocessing["mean_image"], run / MEAN_IMAGE)
+        values["preprocessing"]["mean_image"] = MEAN_IMAGE
     checkpoints.write_json(run / checkpoints.CONFIG_FILE, values)
 
 
 def read(run: Path) -> RunConfig:
     """Reads config.json. Raises UserError where it is missing or damaged."""
-    path = run / checkpoints.CONFIG_FILE
-    values = checkpoints.read_json(path)
+    return _from_json(run, checkpoints.read_json(run / checkpoints.CONFIG_FILE))
+
+
+def _from_json(run: Path, values: dict) -> RunConfig:
+    """The configuration in config.json's values; what an older version did not write has its default."""
     try:
-        values = {"split_seed": None, "jit": False} | values  # older runs do not have them
-        values.setdefault("imported", None)
-        known = {field.name: values[field.name] for field in dataclasses.fields(RunConfig)}
+        known = {one.name: values[one.name] for one in dataclasses.fields(RunConfig) if _is_needed(one, values)}
         known["recipe"] = recipes.from_dict(known["recipe"])
         known["preprocessing"] = _tuples(known["preprocessing"])
+        if known["preprocessing"].get("mean_image") == MEAN_IMAGE:
+            known["preprocessing"]["mean_image"] = str(run / MEAN_IMAGE)
         return RunConfig(**known | {"classes": tuple(known["classes"])})
     except (KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path}: damaged, {error} is missing or wrong", 1) from error
+        raise UserError(f"{run / checkpoints.CONFIG_FILE}: damaged, {error} is missing or wrong", 1) from error
+
+
+def _is_needed(field: dataclasses.Field, values: dict) -> bool:
+    return field.name in values or field.default is dataclasses.MISSING
 
 
 def _tuples(values: dict) -> dict:
@@ -85,15 +107,64 @@ def _tuples(values: dict) -> dict:
     return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
 
 
+def resumed(run: Path, new: RunConfig, given: Container[str], defaults: Mapping[str, Any]) -> RunConfig:
+    """The configuration with which an unfinished run goes on: that of its config.json.
+
+    What was measured or found out when the run began holds: the preprocessing, and the precision unless it is `given`.
+    What an older version did not write into config.json means what that version did, unless it is `given`.
+
+    Args:
+        run: the run directory.
+        new: what the command line asks for.
+        given: the names of the flags on the command line.
+        defaults: the network's options, as they are where nothing is said of them.
+
+    Raises:
+        UserError: the command line asks for something else; it names each difference.
+    """
+    values = checkpoints.read_json(run / checkpoints.CONFIG_FILE)
+    old = _from_json(run, values)
+    old = dataclasses.replace(old, options={**defaults, **old.options})
+
+    def lacked(names, found):
+        return [name for name in names if name not in found and name not in given]
+
+    kept = lacked((one.name for one in dataclasses.fields(RunConfig)), values)
+    kept += ["preprocessing", *(["precision"] if "precision" not in given else [])]
+    options = lacked(defaults, values["options"])
+    fields = lacked((one.name for one in dataclasses.fields(Recipe)), values["recipe"])
+    asked = dataclasses.replace(
+        new,
+        **{name: getattr(old, name) for name in kept},
+        options={**new.options, **{name: old.options[name] for name in options}},
+        recipe=dataclasses.replace(new.recipe, **{name: getattr(old.recipe, name) for name in fields}),
+    )
+    different = differences(old, asked)
+    if different:
+        raise UserError(f"{run} holds a run of other settings ({'; '.join(different)}); name another with --ckpt")
+    return old
+
+
 def differences(old: RunConfig, new: RunConfig) -> list[str]:
     """Where two configurations differ, as `name: old -> new` lines; empty when they are equal."""
     found = recipes.differences(old.recipe, new.recipe)
+    pairs = {name: (old.options.get(name), new.options.get(name)) for name in {**old.options, **new.options}}
     for field in dataclasses.fields(RunConfig):
-        before, after = getattr(old, field.name), getattr(new, field.name)
-        if field.name != "recipe" and before != after:
-            long = field.name in ("classes", "preprocessing")
-            found.append(f"{field.name} differ" if long else f"{field.name}: {before} -> {after}")
+        if field.name not in ("recipe", "options", "started_from"):
+            pairs[field.name] = getattr(old, field.name), getattr(new, field.name)
+    pairs["restore"] = _source(old.started_from), _source(new.started_from)
+    for name, (before, after) in pairs.items():
+        if before != after:
+            long = name in ("classes", "preprocessing")
+            found.append(f"{name} differ" if long else f"{name}: {before} -> {after}")
     return found
+
+
+def _source(started_from: dict | None) -> str:
+    """Where weights came from. Of a run that trains on, another checkpoint may have become the best meanwhile."""
+    if started_from is None:
+        return "nothing"
+    return started_from["path"] + (f" ({started_from['sha256'][:8]})" if "sha256" in started_from else "")
 
 
 def members(folder: Path) -> list[str]:

@@ -1,8 +1,12 @@
 import dataclasses
 import json
+import shutil
+from pathlib import Path
 
+import numpy as np
 import pytest
 
+from common import recipe as recipes
 from common.errors import UserError
 from common.recipe import Recipe
 from common.runs import checkpoints
@@ -45,6 +49,97 @@ def test_differences_are_named():
         "seed: 1 -> 2",
         "classes differ",
     }
+
+
+def test_options_differ_one_by_one():
+    old = dataclasses.replace(CONFIG, options={"lrn": "paper", "norm": "none"})
+    new = dataclasses.replace(CONFIG, options={"lrn": "caffe", "norm": "none"})
+    assert runs.differences(old, new) == ["lrn: paper -> caffe"]
+
+
+def resumed(run, *given, **changes):
+    """What a run of CONFIG in `run` goes on with where the command line asks for CONFIG with changes."""
+    return runs.resumed(run, dataclasses.replace(CONFIG, **changes), given, {})
+
+
+def test_on_resume_what_was_measured_holds_and_the_precision_unless_it_is_given(tmp_path):
+    run = put(tmp_path / "run")
+    moved = {"image_size": 227, "mean": (1.5, 2.0, 3.0)}  # as after the removal of a damaged image
+    assert resumed(run, preprocessing=moved, precision="mixed_bfloat16") == CONFIG
+    with pytest.raises(UserError, match="precision: float32 -> mixed_bfloat16"):
+        resumed(run, "precision", precision="mixed_bfloat16")
+    with pytest.raises(UserError, match=r"holds a run of other settings \(epochs: 3 -> 4; seed: 1 -> 2\)"):
+        resumed(run, recipe=dataclasses.replace(CONFIG.recipe, epochs=4), seed=2)
+
+
+def test_on_resume_the_source_of_the_weights_is_compared(tmp_path):
+    file, other = {"path": "/w.npz", "sha256": "12345678aa"}, {"path": "/w.npz", "sha256": "abcdefabaa"}
+    run = put(tmp_path / "run", started_from=file)
+    assert resumed(run, started_from=file).started_from == file
+    for asked, message in ((None, "/w.npz (12345678) -> nothing"), (other, "/w.npz (12345678) -> /w.npz (abcdefab)")):
+        with pytest.raises(UserError) as caught:
+            resumed(run, started_from=asked)
+        assert f"restore: {message}" in str(caught.value)
+    # The best checkpoint of a run that trains on is another one by now: still the same run.
+    run = put(tmp_path / "second", started_from={"path": "/run", "checkpoint": "step-00000010"})
+    found = resumed(run, started_from={"path": "/run", "checkpoint": "step-00000020"})
+    assert found.started_from["checkpoint"] == "step-00000010"
+
+
+DEFAULTS = {"shortcut": "A", "norm": "batch", "batch_norm": "replica"}
+
+
+def earlier(folder):
+    """A run directory as an earlier version left it, and what this version asks for by the same command."""
+    folder.mkdir()
+    shutil.copyfile(Path(__file__).with_name("earlier_config.json"), folder / "config.json")
+    recipe = recipes.from_dict(json.loads((folder / "config.json").read_text())["recipe"])
+    now = dataclasses.replace(
+        runs.read(folder),
+        options=DEFAULTS,
+        recipe=dataclasses.replace(recipe, classifier_initializer="gaussian"),  # the network's recipe has it by now
+    )
+    return folder, now
+
+
+def test_what_an_earlier_version_did_not_write_means_what_it_did(tmp_path):
+    run, now = earlier(tmp_path / "run")
+    read = runs.read(run)
+    assert (read.recipe.classifier_initializer, read.started_from, read.deterministic) == (None, None, False)
+    assert (read.recipe.schedule_boundaries, read.recipe.ema, read.options["shortcut"]) == ((32000, 48000), 0.98, "A")
+    found = runs.resumed(run, now, {"arch", "ckpt", "image_size"}, DEFAULTS)
+    assert found.recipe.classifier_initializer is None
+    assert found.options == DEFAULTS
+    started = dataclasses.replace(now, started_from={"path": "/old", "checkpoint": "step-00000001"})
+    assert runs.resumed(run, started, {"restore"}, DEFAULTS).started_from is None
+
+
+@pytest.mark.parametrize(
+    ("given", "changes", "message"),
+    [
+        ("classifier_initializer", {}, "classifier_initializer: None -> gaussian"),
+        ("norm", {"options": DEFAULTS | {"norm": "none"}}, "norm: batch -> none"),
+        ("shortcut", {"options": DEFAULTS | {"shortcut": "B"}}, "shortcut: A -> B"),
+        ("deterministic", {"deterministic": True}, "deterministic: False -> True"),
+    ],
+)
+def test_what_is_asked_for_is_a_difference_to_an_earlier_version_too(tmp_path, given, changes, message):
+    run, now = earlier(tmp_path / "run")
+    with pytest.raises(UserError) as caught:
+        runs.resumed(run, dataclasses.replace(now, **changes), {given}, DEFAULTS)
+    assert message in str(caught.value)
+
+
+def test_a_mean_image_is_copied_into_the_run(tmp_path, monkeypatch):
+    picture = np.random.default_rng(0).normal(size=(4, 4, 3)).astype(np.float32)
+    np.save(tmp_path / "mean.npy", picture)
+    monkeypatch.chdir(tmp_path)
+    put(tmp_path / "run", preprocessing={"image_size": 4, "mean_image": "mean.npy"})
+    (tmp_path / "mean.npy").unlink()
+    (tmp_path / "run").rename(tmp_path / "moved")
+    monkeypatch.chdir("/")
+    found = runs.read(tmp_path / "moved").preprocessing
+    np.testing.assert_array_equal(np.load(found["mean_image"]), picture)
 
 
 def test_find_takes_a_run_a_parent_or_a_checkpoint(tmp_path):
