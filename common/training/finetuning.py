@@ -7,11 +7,12 @@ layers on, the new one from its start.
 import difflib
 
 import keras
+import tensorflow as tf
 
 from common.errors import UserError
 from common.recipe import Recipe
 
-CONVOLUTIONS = "conv"  # --freeze: everything but the fully connected layers
+CONVOLUTIONS = "conv"  # --freeze: everything but the classifier and the fully connected layers
 
 
 def freeze(model: keras.Model, upto: str) -> None:
@@ -19,7 +20,8 @@ def freeze(model: keras.Model, upto: str) -> None:
 
     Args:
         model: freshly built, before its optimizer.
-        upto: `conv`: every layer but the fully connected ones. Else a layer's name: it and all that it depends on.
+        upto: `conv`: every layer but the classifiers and the fully connected ones. Else a layer's name: it and all that
+            it depends on.
 
     Raises:
         UserError: there is no such layer, or nothing would be left to train.
@@ -32,7 +34,8 @@ def freeze(model: keras.Model, upto: str) -> None:
 
 def _frozen(model: keras.Model, upto: str) -> list:
     if upto == CONVOLUTIONS:
-        return [layer for layer in model.layers if not isinstance(layer, keras.layers.Dense)]
+        kept = {layer.name for layer in classifiers(model)}
+        return [layer for layer in model.layers if layer.name not in kept and not isinstance(layer, keras.layers.Dense)]
     names = [layer.name for layer in model.layers]
     if upto not in names:
         near = difflib.get_close_matches(upto, names, n=3)
@@ -43,22 +46,46 @@ def _frozen(model: keras.Model, upto: str) -> list:
         layer = pending.pop()
         if layer.name not in found and not isinstance(layer, keras.layers.InputLayer):
             found[layer.name] = layer
-            inputs = layer.input if isinstance(layer.input, list) else [layer.input]
-            pending += [tensor._keras_history.operation for tensor in inputs]
+            pending += _before(layer)
     return list(found.values())
 
 
+def _before(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
+    """The layers whose outputs a layer takes."""
+    inputs = layer.input if isinstance(layer.input, list) else [layer.input]
+    return [tensor._keras_history.operation for tensor in inputs]
+
+
+def classifiers(model: keras.Model) -> list[keras.layers.Layer]:
+    """The layers that make the scores of the classes: a fully connected one, or a convolution that is averaged.
+
+    They are the last layers with a matrix of weights on the way to each output; what has only vectors after it, such as
+    a normalisation of the scores, belongs to them.
+    """
+    found, pending = set(), [output._keras_history.operation for output in model.outputs]
+    while pending:
+        layer = pending.pop()
+        if layer.name in found or isinstance(layer, keras.layers.InputLayer):
+            continue
+        dimensions = [len(weight.shape) for weight in layer.weights if tf.as_dtype(weight.dtype).is_floating]
+        if dimensions:
+            found.add(layer.name)
+        if max(dimensions, default=0) < 2:
+            pending += _before(layer)
+    return [layer for layer in model.layers if layer.name in found]
+
+
 def head(model: keras.Model) -> list[keras.Variable]:
-    """The variables of the classifiers: the layers that give the network's outputs."""
-    return [variable for output in model.outputs for variable in output._keras_history.operation.trainable_variables]
+    """The variables of the classifiers."""
+    return [variable for layer in classifiers(model) for variable in layer.trainable_variables]
 
 
 def set_rates(optimizer: keras.optimizers.Optimizer, model: keras.Model, recipe: Recipe) -> None:
     """Gives the classifiers the recipe's `head_learning_rate`; call it after `optimizer.build`.
 
     The schedule moves both rates together: the classifiers' is always head_learning_rate / learning_rate times the
-    other. It is the rate in the update rule that is multiplied, not the gradient, which adam and its like would divide
-    out again, and which momentum would carry on at the old rate. Every rule treats each variable by itself, so that
+    other. It is the optimizer's rate that is multiplied, not the gradient, which adam and its like would divide out
+    again, and which momentum would carry on at the old rate. Every optimizer treats each variable by itself, so that
     each moves exactly as if it were trained at its rate alone.
     """
     if recipe.head_learning_rate is None:

@@ -7,10 +7,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import images as made
 import tiny
 from cli import registry
 from common import recipe
+from common.architecture import Architecture
 from common.errors import UserError
+from common.nn import layers
+from common.nn.style import styled
 from common.recipe import Recipe
 from common.runs import checkpoints
 from common.runs import config as runs
@@ -62,6 +66,50 @@ def test_the_start_says_which_layers_train_at_which_rate():
     text = finetuning.rates(deep, dataclasses.replace(settings, head_learning_rate=0.5))
     assert text.startswith("conv1 to ")
     assert text.endswith("(3 layers) at 0.5")  # the classifier and the two auxiliary ones
+
+
+@styled(initializer="he")
+def convolutional(classes=10, image_size=16, dropout=0.25):
+    """As Network in Network ends: the scores are the means of the last maps."""
+    x = image = layers.image_input(image_size)
+    x = layers.conv(x, 8, 3, padding=1, name="conv1")
+    x = layers.dropout(layers.max_pool(x, 4, 4, name="pool1"), dropout, name="dropout")
+    x = layers.conv(x, classes, 1, name="conv2")
+    return layers.network(image, layers.global_avg_pool(x, name="pool2"), name="convolutional")
+
+
+CONV2 = {"conv2/kernel", "conv2/bias"}
+
+
+def test_a_convolution_that_is_averaged_is_a_classifier():
+    model = convolutional()
+    assert {variable.path for variable in finetuning.head(model)} == CONV2
+    finetuning.freeze(model, "conv")
+    assert trainable(model) == CONV2
+    model = convolutional(norm="batch")
+    of_norm = {"conv2_bn/gamma", "conv2_bn/beta"}
+    assert {variable.path for variable in finetuning.head(model)} == {"conv2/kernel"} | of_norm
+    assert [layer.name for layer in finetuning.classifiers(tiny.build())] == ["fc"]
+    heads = finetuning.classifiers(registry.find("googlenet").build(classes=3, image_size=96, auxiliary=True))
+    assert [layer.output.shape[-1] for layer in heads] == [3, 3, 3]
+    assert all(isinstance(layer, keras.layers.Dense) for layer in heads)
+
+
+def test_a_convolutional_classifier_is_replaced_and_trained_at_its_own_rate(monkeypatch, tmp_path, capsys):
+    tiny.register(monkeypatch, tmp_path)
+    network = Architecture("convolutional", "alexnet", convolutional, 16, tiny.RECIPE, "made for the tests")
+    monkeypatch.setitem(registry.ARCHITECTURES, network.name, network)
+    made.tree(Path("photos"), {"oak": 30, "ash": 30})
+    tiny.start("first", "--arch", "convolutional", "--epochs", "1")
+    capsys.readouterr()
+    tuned = ("--freeze", "conv", "--head_learning_rate", "0.5", "--epochs", "1", "--batch_size", "16")
+    tiny.start("second", "--arch", "convolutional", "--restore", "first", "--dataset", "photos", *tuned)
+    printed = capsys.readouterr().out
+    assert "2 variables taken; new layers: conv2" in printed
+    assert "conv1 frozen; conv2 at 0.5" in printed
+    before, after = weights("first"), weights("second")
+    assert (before["conv2/kernel"].shape, after["conv2/kernel"].shape) == ((1, 1, 8, 10), (1, 1, 8, 2))
+    np.testing.assert_array_equal(before["conv1/kernel"], after["conv1/kernel"])
 
 
 def moved(name: str, learning_rate: float, head: float | None, gradients) -> list[np.ndarray]:
