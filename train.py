@@ -9,7 +9,7 @@ import os
 import sys
 
 from cli import flags
-from common import machine
+from common import distribution, machine
 from common.errors import UserError
 
 
@@ -27,7 +27,11 @@ def main(family: str | None = None, arguments: list[str] | None = None) -> None:
         options = flags.parse(arguments)
         mode = flags.choose_mode(options, script)
         start_tensorflow()
-        importlib.import_module(f"cli.{mode}").run(options, family)
+        note = distribution.unseen_gpu() if mode != "summary" else None
+        if note:
+            print(f"{script}: {note}", file=sys.stderr)
+        with machine.shortage_named():
+            importlib.import_module(f"cli.{mode}").run(options, family)
         sys.stdout.flush()
     except UserError as error:
         print(f"{script}: {error}", file=sys.stderr)

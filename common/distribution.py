@@ -19,6 +19,7 @@ tf = lazy("tensorflow")
 
 STRATEGIES = ("auto", "one", "mirrored", "multiworker")
 CPUINFO = Path("/proc/cpuinfo")
+DRIVER = (Path("/proc/driver"), Path("/dev"))  # where NVIDIA's driver shows nvidia, nvidia0 ...
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 
 
@@ -45,14 +46,16 @@ class Devices:
         return self.worker == 0
 
 
-def choose(name: str = "auto", virtual_devices: int = 0) -> Devices:
-    """The devices that `--strategy` and `--virtual_devices` ask for.
+def choose(name: str = "auto", virtual_devices: int = 0, deterministic: bool = False) -> Devices:
+    """The devices that `--strategy` and `--virtual_devices` ask for; with `deterministic` operations repeat their bits.
 
     auto: several machines where TF_CONFIG names them, several GPUs (or virtual CPUs) where they are visible, else one
     device. Call it before anything else touches TensorFlow's devices. Raises UserError where what is asked is not here.
     """
     if name not in STRATEGIES:
         raise unknown("--strategy", name, STRATEGIES)
+    if deterministic:
+        tf.config.experimental.enable_op_determinism()
     if virtual_devices > 1:
         cpu = tf.config.list_physical_devices("CPU")[0]
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * virtual_devices)
@@ -67,6 +70,18 @@ def choose(name: str = "auto", virtual_devices: int = 0) -> Devices:
         raise UserError("--strategy=mirrored needs two devices or more; on a CPU add --virtual_devices 2")
     strategy = tf.distribute.MirroredStrategy([device.name for device in devices])
     return Devices(strategy, 0, 1, len(devices), f"{len(devices)} x {'GPU' if gpus else 'CPU'}, mirrored")
+
+
+def unseen_gpu() -> str | None:
+    """A line for a machine with a GPU that TensorFlow does not see, with the command that helps; else None."""
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
+    present = any(path for folder in DRIVER for path in folder.glob("nvidia*"))
+    if hidden or not present or tf.config.list_physical_devices("GPU"):
+        return None
+    return (
+        "note: there is a GPU in this machine, but TensorFlow does not see it; this installs CUDA's libraries: "
+        f"pip install 'tensorflow[and-cuda]=={tf.__version__}'"
+    )
 
 
 def _several_machines(workers: int) -> Devices:

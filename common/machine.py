@@ -2,9 +2,13 @@
 
 import ctypes
 import os
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+from common.errors import UserError
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -53,3 +57,26 @@ def keep_freed_memory() -> bool:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     wanted = ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, 2**31 - 1), (_TOP_PAD, 64 * 2**20))
     return mallopt is not None and all([mallopt(name, value) == 1 for name, value in wanted])
+
+
+@contextmanager
+def shortage_named() -> Iterator[None]:
+    """Running out of memory inside it, the processor's or a GPU's, raises UserError (exit code 1) with what helps."""
+    try:
+        yield
+    except Exception as error:
+        if not _is_shortage(error):
+            raise
+        wanted = re.search(r"OOM when allocating tensor with shape\[[^]]*\]", str(error))
+        raise UserError(
+            f"out of memory{f' ({wanted[0]})' if wanted else ''}; give a smaller --batch_size, or train with a smaller "
+            "--image_size",
+            1,
+        ) from error
+
+
+def _is_shortage(error: Exception) -> bool:
+    import tensorflow as tf
+
+    full = isinstance(error, tf.errors.ResourceExhaustedError) and "No space left" not in str(error)  # not a disk
+    return full or isinstance(error, MemoryError)

@@ -148,3 +148,17 @@ def test_auto_precision_wants_amx_on_a_cpu(monkeypatch, tmp_path):
         monkeypatch.setattr(distribution, "CPUINFO", tmp_path / "cpuinfo")
         assert distribution.resolve_precision("auto") == wanted
     assert distribution.resolve_precision("mixed_float16") == "mixed_float16"
+
+
+def test_a_gpu_that_tensorflow_does_not_see_is_said_with_the_command_that_helps(monkeypatch, tmp_path):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(distribution, "DRIVER", (tmp_path / "none", tmp_path))
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [])
+    assert distribution.unseen_gpu() is None
+    (tmp_path / "nvidia0").touch()
+    assert distribution.unseen_gpu().endswith(f"pip install 'tensorflow[and-cuda]=={tf.__version__}'")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")  # the user does not want it
+    assert distribution.unseen_gpu() is None
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["GPU:0"])
+    assert distribution.unseen_gpu() is None
