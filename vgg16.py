@@ -87,7 +87,7 @@ PAPER = replace(LAB, epochs=74, scale_range=(256, 512), pca_lighting=0.1)
 #      too. It trained A first and started the first four convolutions and the three fully connected layers of the
 #      deeper nets from it; later it found that Glorot's initialisation needs no such start. The first way:
 #          python vgg16.py --mode train --arch vgg11
-#          python vgg16.py --mode train --initializer gaussian --restore ckpt/vgg11
+#          python vgg16.py --mode train --arch vgg16 --initializer gaussian --restore ckpt/vgg11
 #      Nor did that leave ln(10) in 117 steps at 64 pixels, where Glorot's reached 79 % (docs/initialisation.md).
 #   2. The lab writes standard deviation 0.01, the paper variance 0.01, which is a standard deviation of 0.1.
 #   3. The lab draws the short side from [256, 480] like ResNet's; the paper from [256, 512], and shifts the colours

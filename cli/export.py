@@ -44,7 +44,7 @@ def run(options: flags.Options, family: str | None) -> None:
         for name in formats:
             print(f"writing {_write(name, out, model, config, preprocessing, data)}", flush=True)
     if options.verify:
-        verify(out, whole, preprocessing, data, options.split)
+        verify(out, whole, preprocessing, data, setup.test_split(options, data))
 
 
 def _write(name: str, out: Path, model: Any, config: Any, preprocessing: Any, data: Any) -> Path:
@@ -90,7 +90,7 @@ def verify(out: Path, model: Any, preprocessing: Any, data: "datasets.Dataset", 
     """
     import tensorflow as tf
 
-    split = data.splits[setup.test_split(data, wanted)]
+    split = data.splits[wanted]
     files, cut, *_ = zip(*_pictures(split, preprocessing, VERIFIED), strict=True)
     with tempfile.TemporaryDirectory() as folder:
         reference = Path(folder)

@@ -21,7 +21,7 @@ def run(options: flags.Options, family: str | None) -> None:
     """`--mode features`: what one layer gives for every image of a split, as .npz and for TensorBoard's projector."""
     trained = trained_networks.one(options, family)
     data, trained = trained_networks.with_data(options, trained)
-    split_name = setup.test_split(data, options.split)
+    split_name = setup.test_split(options, data)
     split = data.splits[split_name]
     config = trained.config
     model = trained_networks.build(trained)

@@ -10,6 +10,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 from cli import registry, weight_names
@@ -31,15 +32,41 @@ def is_foreign(path: str) -> bool:
     return path.startswith("keras:") or Path(path).is_file()
 
 
+@dataclass(frozen=True)
+class Imported:
+    """Weights from elsewhere, as they were read.
+
+    Attributes:
+        folder: the run directory that they have, or get.
+        config: its configuration.
+        found: the arrays, and what network they are of; None where the run directory is there already.
+    """
+
+    folder: Path
+    config: "runs.RunConfig"
+    found: Foreign | None
+
+    def run(self) -> Path:
+        """The run directory; made where it is not there yet."""
+        if self.found is not None and not (self.folder / checkpoints.CONFIG_FILE).exists():
+            _make(self.folder, self.found, self.config)
+        return self.folder
+
+
 def import_run(path: str, arch: str | None) -> Path:
-    """The run directory of weights from elsewhere; made if it is not there yet.
+    """The run directory of weights from elsewhere, made if it is not there yet. Arguments and errors of `read`."""
+    return read(path, arch).run()
+
+
+def read(path: str, arch: str | None) -> Imported:
+    """Weights from elsewhere. Nothing is written.
 
     Args:
         path: a weight file (`weight_files`), or `keras:imagenet`.
         arch: the network wanted. A file says what it is; the name decides where several networks fit.
 
     Raises:
-        UserError: the file is damaged, of no network here, or does not fit: with every name and shape that is wrong.
+        UserError: the file is damaged, or of no network here.
     """
     if path.startswith("keras:"):
         if path != FETCH:
@@ -47,18 +74,19 @@ def import_run(path: str, arch: str | None) -> Path:
         if arch not in weight_names.KERAS:
             raise UserError(f"--restore={path}: give --arch, one of {', '.join(weight_names.KERAS)}")
         folder = FOLDER / f"{arch}-keras-imagenet"
-        if not (folder / checkpoints.CONFIG_FILE).exists():
-            _make(folder, weight_names.recognise(fetch(arch), path), arch, {"file": path})
-        return folder
+        if (folder / checkpoints.CONFIG_FILE).exists():
+            return Imported(folder, runs.read(folder), None)
+        found = weight_names.recognise(fetch(arch), path)
+        return Imported(folder, _configuration(found, registry.find(arch), {"file": path}), found)
     file = Path(path).resolve()
     found = weight_names.recognise(weight_files.read(file), path)
     name = arch if arch in found.archs else found.archs[0]
     with open(file, "rb") as content:
         digest = hashlib.file_digest(content, "sha256").hexdigest()
     folder = FOLDER / f"{name}-{file.name.split('.')[0]}-{digest[:8]}"
-    if not (folder / checkpoints.CONFIG_FILE).exists():
-        _make(folder, found, name, {"file": str(file), "sha256": digest})
-    return folder
+    if (folder / checkpoints.CONFIG_FILE).exists():
+        return Imported(folder, runs.read(folder), None)
+    return Imported(folder, _configuration(found, registry.find(name), {"file": str(file), "sha256": digest}), found)
 
 
 def fetch(arch: str) -> "weight_files.Arrays":
@@ -78,15 +106,18 @@ def fetch(arch: str) -> "weight_files.Arrays":
     }
 
 
-def _make(folder: Path, found: Foreign, name: str, source: dict) -> None:
-    """Writes the run directory, whole or not at all, and says so."""
-    config = _configuration(found, registry.find(name), source)
+def _make(folder: Path, found: Foreign, config: "runs.RunConfig") -> None:
+    """Writes the run directory, whole or not at all, and says so.
+
+    Raises UserError where the arrays do not fit the network: with every name and shape that is wrong.
+    """
+    name, source = config.arch, config.imported["file"]
     with distribution.precision(config.precision):
         model = registry.find(name).build(
             classes=found.classes, image_size=config.image_size, dropout=config.recipe.dropout, **config.options
         )
     names = {layer.name: found.rename(layer.name) for layer in model.layers if layer.weights and not _is_seed(layer)}
-    weight_layouts.fill(model, names, found.arrays, found.layout, source["file"])
+    weight_layouts.fill(model, names, found.arrays, found.layout, source)
     with read_errors.writing(FOLDER):
         FOLDER.mkdir(parents=True, exist_ok=True)
         with locks.wait(FOLDER / ".lock"):  # several workers may begin at once
@@ -100,7 +131,7 @@ def _make(folder: Path, found: Foreign, name: str, source: dict) -> None:
                     os.replace(temporary, folder)
             finally:
                 shutil.rmtree(temporary, ignore_errors=True)
-    print(f"{source['file']}: {name} with {found.classes:,} classes, {found.origin}; imported as {folder}", flush=True)
+    print(f"{source}: {name} with {found.classes:,} classes, {found.origin}; imported as {folder}", flush=True)
 
 
 def _is_seed(layer) -> bool:

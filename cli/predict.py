@@ -30,10 +30,10 @@ def run(options: flags.Options, family: str | None) -> None:
     for name in ("restore", "images"):
         if not options.values[name]:
             raise UserError(f"--mode=predict needs --{name}")
-    trained = trained_networks.restored(options, family)
     files = list_images(options.images)
     protocol = Protocol(options.crops, options.scales or ())
     devices = distribution.choose("one")
+    trained = trained_networks.restored(options, family)
     batch_size = trained_networks.batch_size_of(options, trained[0].config)
     failed: dict[str, str] = {}
     members = [trained_networks.load(one, protocol, devices) for one in trained]

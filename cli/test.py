@@ -28,13 +28,13 @@ def run(options: flags.Options, family: str | None) -> None:
     """`--mode test`: measures a run, or several whose softmax is averaged, on a split."""
     if not options.restore:
         raise UserError("--mode=test needs --restore: a run directory, a folder that holds one, or a checkpoint")
-    trained = trained_networks.restored(options, family)
     protocol = Protocol(options.crops, options.scales or ())
     devices = _devices(options, protocol)
+    trained = trained_networks.restored(options, family)
     first = trained[0].config
     data = setup.open_data(setup.dataset_of(options, first), first.data_seed)
     trained = [dataclasses.replace(one, config=setup.named(one.config, data)) for one in trained]
-    split = setup.test_split(data, options.split)
+    split = setup.test_split(options, data)
     _check_splits(trained, data, split)
     batch_size = trained_networks.batch_size_of(options, first)
     distribution.check_batch(batch_size, devices)
@@ -45,9 +45,15 @@ def run(options: flags.Options, family: str | None) -> None:
         report(result, trained, members[0].view, data, split, out)
 
 
-def test_run(model: Any, trained: Trained, devices: "distribution.Devices", data: "datasets.Dataset") -> None:
+def test_run(
+    model: Any,
+    trained: Trained,
+    devices: "distribution.Devices",
+    data: "datasets.Dataset",
+    options: flags.Options,
+) -> None:
     """The end of a training: the network with its best weights on the test split, as `--mode test` measures it."""
-    protocol, split = Protocol(), setup.test_split(data, "test")
+    protocol, split = Protocol(), setup.test_split(options, data)
     with devices.strategy.scope():
         member = prediction.Member(
             trained_networks.for_testing(model, protocol), trained_networks.view_of(trained.config, protocol)

@@ -3,16 +3,14 @@
 import dataclasses
 import shlex
 import sys
-from pathlib import Path
-from typing import Any
 
-from cli import flags, registry, setup
+from cli import flags, plan, run_directory, setup
 from cli import test as testing
+from cli import trained as trained_networks
+from cli.plan import Plan
 from cli.trained import Trained
 from common import distribution
-from common.architecture import Architecture
-from common.errors import UserError
-from common.input import datasets, pipeline
+from common.input import pipeline
 from common.progress import duration
 from common.runs import checkpoints
 from common.runs import config as runs
@@ -23,85 +21,66 @@ from common.training.run_state import Job, State
 
 def run(options: flags.Options, family: str | None) -> None:
     """`--mode train`: starts a run, or goes on with the unfinished one in the run directory, and tests its best."""
-    architecture = setup.choose_architecture(options, family)
-    devices = distribution.choose(options.strategy, options.virtual_devices)
-    data = setup.open_data(options.dataset, options.seed)
-    config = setup.configure(options, architecture, data, options.seed)
-    distribution.check_batch(config.recipe.batch_size, devices)
-    if options.jit and devices.replicas > 1:
-        raise UserError(f"--jit compiles the step of one device, not of {devices.replicas} replicas")
-    if config.recipe.batch_size > data.splits["train"].examples:
-        raise UserError(
-            f"--batch_size={config.recipe.batch_size} is more than the {data.splits['train'].examples} training images"
-        )
-    if options.snapshots and config.recipe.schedule not in ("sgdr", "cyclical"):
-        raise UserError(f"--snapshots: --schedule={config.recipe.schedule} has no cycles; use sgdr or cyclical")
-    run = Path(options.ckpt or f"ckpt/{architecture.name}")
+    folder = setup.prepared_folder(options.dataset)
+    prepared = folder is not None and not folder.exists()
+    whole = plan.make(options, family)
     if options.dry_run:
-        job = make_job(run, options, architecture, devices, data, config)
-        print(heading(job, config, data), flush=True)
-        print(dry_run(job))
+        job = make_job(whole)
+        print(heading(job, whole), flush=True)
+        print(dry_run(job, options.ensemble or 1, whole.data.path if prepared else None))
         return
     if options.ensemble is None:
-        train_one(run, options, architecture, devices, data, config)
+        train_one(whole)
         return
-    members = [(run / f"seed-{seed}", seed) for seed in range(options.seed, options.seed + options.ensemble)]
-    setup.ensemble_directory(run, [folder.name for folder, _ in members], devices.chief)
-    for folder, seed in members:
-        config = setup.configure(options, architecture, data, seed)
-        train_one(folder, options, architecture, devices, data, config)
-    if devices.chief:
-        print(f"test all {len(members)} together: python {flags.script_name()} --mode test --restore {run}")
+    members = [whole.member(seed) for seed in range(options.seed, options.seed + options.ensemble)]
+    with run_directory.ensemble(whole.run, [member.run.name for member in members], whole.devices.chief):
+        for member in members:
+            train_one(member)
+    if whole.devices.chief:
+        print(f"test all {len(members)} together: python {flags.script_name()} --mode test --restore {whole.run}")
 
 
-def train_one(
-    run: Path,
-    options: flags.Options,
-    architecture: Architecture,
-    devices: "distribution.Devices",
-    data: "datasets.Dataset",
-    config: "runs.RunConfig",
-) -> None:
-    """Trains the network of `config` in `run`, from its start or from where it stopped, and tests its best.
+def train_one(run: Plan) -> None:
+    """Trains a network from its start, or from where it stopped, and tests its best.
 
     A finished member of an ensemble is left as it is. Exits with 128 + the signal's number where a signal stopped it.
     """
-    with setup.run_directory(run, config, devices.chief) as checkpoint, distribution.peers_named(devices):
-        distribution.check_shared(run, checkpoint.step if checkpoint else 0, devices)
-        if options.ensemble and checkpoint and checkpoint.state["finished"] and (run / runs.RESULTS_FILE).exists():
+    devices, given, defaults = run.devices, run.options.given, run.architecture.defaults
+    with (
+        run_directory.opened(run.run, run.config, given, defaults, devices.chief) as (config, checkpoint),
+        distribution.peers_named(devices),
+    ):
+        run = dataclasses.replace(run, config=config)
+        distribution.check_shared(run.run, checkpoint.step if checkpoint else 0, devices)
+        finished = checkpoint is not None and checkpoint.state["finished"]
+        if run.options.ensemble and finished and (run.run / runs.RESULTS_FILE).exists():
             if devices.chief:
-                print(f"{run} is finished", flush=True)
+                print(f"{run.run} is finished", flush=True)
             return
-        job = make_job(run, options, architecture, devices, data, config)
+        job = make_job(run)
         if devices.chief:
-            print(heading(job, config, data), flush=True)
+            print(heading(job, run), flush=True)
         state = State()
         if checkpoint:
             state = training.resume(job, checkpoint)
             if devices.chief and not state.finished:
                 print(f"going on from step {state.step} of {job.total_steps} ({checkpoint.folder})", flush=True)
-        elif options.restore:
-            said = setup.start_from(options, architecture, job.model)
+        elif run.start:
+            news = trained_networks.transfer(run.start, run.architecture, job.model)
             if devices.chief:
-                print(said, flush=True)
+                print(news, flush=True)
         stopped = None if state.finished else training.fit(job, state)
         if stopped is not None:
             sys.exit(128 + stopped)
-        test_the_best(job, state, config, data)
+        test_the_best(job, state, run)
 
 
-def make_job(
-    run: Path,
-    options: flags.Options,
-    architecture: Architecture,
-    devices: "distribution.Devices",
-    data: "datasets.Dataset",
-    config: "runs.RunConfig",
-) -> Job:
+def make_job(run: Plan) -> Job:
     """Builds the network and its optimizer on the devices, and all else that stays the same through the run."""
+    config, options, devices, data = run.config, run.options, run.devices, run.data
     recipe, preprocessing = config.recipe, pipeline.Preprocessing(**config.preprocessing)
     with devices.strategy.scope():
-        model = setup.build_model(architecture, config)
+        model = setup.build_model(run.architecture, config)
         optimizer = optimizers.make_optimizer(recipe)
         optimizer.build(model.trainable_variables)
         finetuning.set_rates(optimizer, model, recipe)
@@ -110,13 +89,13 @@ def make_job(
     steps_per_epoch = data.splits["train"].examples // recipe.batch_size
     shares = {"batch_size": recipe.batch_size, "worker": devices.worker, "workers": devices.workers}
     return Job(
-        run=run,
+        run=run.run,
         model=model,
         optimizer=optimizer,
         average=average,
         schedule=schedules.make_schedule(recipe, steps_per_epoch, steps_per_epoch * recipe.epochs),
         recipe=recipe,
-        auxiliary_weight=architecture.auxiliary_weight,
+        auxiliary_weight=run.architecture.auxiliary_weight,
         devices=devices,
         splits=data.splits,
         training=lambda start: pipeline.training(
@@ -124,7 +103,7 @@ def make_job(
         ),
         validation=lambda: pipeline.evaluation(data.splits["validation"], preprocessing, **shares),
         steps_per_epoch=steps_per_epoch,
-        identity={"arch": architecture.name, "classes": len(config.classes), "optimizer": recipe.optimizer},
+        identity={"arch": config.arch, "classes": len(config.classes), "optimizer": recipe.optimizer},
         mean=pipeline.mean_picture(preprocessing),
         loss_scale=loss_scale,
         std=preprocessing.std,
@@ -140,7 +119,7 @@ def make_job(
     )
 
 
-def test_the_best(job: Job, state: State, config: "runs.RunConfig", data: "datasets.Dataset") -> None:
+def test_the_best(job: Job, state: State, run: Plan) -> None:
     """The end of a run: its best checkpoint, on all workers the one that the chief finds, on the test split."""
     winner = checkpoints.best(job.run) if job.devices.chief else None
     step = distribution.from_chief(winner.step if winner else 0, job.devices)
@@ -149,12 +128,13 @@ def test_the_best(job: Job, state: State, config: "runs.RunConfig", data: "datas
     if job.devices.chief:
         print(f"best validation top1 {state.best_top1:.4f} at step {state.best_step}, kept in {winner.folder}")
         print(f"test it again: python {flags.script_name()} --mode test --restore {job.run}")
-    trained = Trained(job.run, config, winner, registry.find(config.arch))
-    testing.test_run(job.model, trained, job.devices, data)
+    trained = Trained(job.run, run.config, run.architecture, lambda: winner)
+    testing.test_run(job.model, trained, run.devices, run.data, run.options)
 
 
-def heading(job: Job, config: "runs.RunConfig", data: Any) -> str:
+def heading(job: Job, run: Plan) -> str:
     """What is about to happen: model, data, recipe, devices, where to look."""
+    config, data = run.config, run.data
     recipe, info = job.recipe, data.info
     parameters = sum(variable.shape.num_elements() for variable in job.model.trainable_variables)
     counts = ", ".join(f"{split.examples:,} {name}" for name, split in data.splits.items())
@@ -181,14 +161,20 @@ def heading(job: Job, config: "runs.RunConfig", data: Any) -> str:
     return "\n".join([*(f"{name.ljust(8)} {value}" for name, value in lines.items() if value), *notes])
 
 
-def dry_run(job: Job) -> str:
-    """`--dry_run`: every field of the recipe, and the time the run would take, from three real steps."""
+def dry_run(job: Job, count: int, prepared: str | None) -> str:
+    """`--dry_run`: every field of the recipe, and the time that `count` runs would take, from three real steps.
+
+    `prepared` is the data set that had to be prepared for it, if any.
+    """
     fields = dataclasses.asdict(job.recipe).items()
     seconds = training.seconds_per_step(job)
+    steps, each = job.total_steps, duration(seconds * job.total_steps)
+    several = f"{duration(count * seconds * steps)} for {count} runs: " if count > 1 else ""
+    written = f"nothing was written but the data set, {prepared}" if prepared else "nothing was written"
     return "\n".join(
         [
             *(f"  {name.ljust(24)} {value}" for name, value in fields),
-            f"expecting {duration(seconds * job.total_steps)} for {job.total_steps} steps "
-            f"({job.recipe.batch_size / seconds:.1f} images/s), and validation; nothing was written",
+            f"expecting {several}{each} for {steps} steps ({job.recipe.batch_size / seconds:.1f} images/s), "
+            f"and validation; {written}",
         ]
     )

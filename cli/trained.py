@@ -1,11 +1,13 @@
-"""What `--restore` names, as trained networks: for the modes that use one."""
+"""What `--restore` names, as trained networks: found once, with their configuration; loaded when they are used."""
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from cli import flags, setup
+from cli import flags, import_weights, registry, setup
 from common import distribution
 from common.architecture import Architecture
 from common.errors import UserError
@@ -19,27 +21,65 @@ from common.runs import config as runs
 
 @dataclass(frozen=True)
 class Trained:
-    """One trained network: its run, the run's configuration, the checkpoint to load, the architecture."""
+    """One trained network.
+
+    Attributes:
+        run: its run directory.
+        config: the run's configuration.
+        architecture: the network.
+        find: gives the checkpoint to load; weights from elsewhere are written as one at the first call.
+        exact: the command line names the checkpoint, not only the run.
+    """
 
     run: Path
     config: "runs.RunConfig"
-    checkpoint: "checkpoints.Checkpoint"
     architecture: Architecture
+    find: "Callable[[], checkpoints.Checkpoint]"
+    exact: bool = False
+
+    @property
+    def checkpoint(self) -> "checkpoints.Checkpoint":
+        """The checkpoint to load."""
+        return self.find()
+
+
+def _parts(restore: str) -> list[str]:
+    """The runs, checkpoints and files that `--restore` names, an ensemble's runs one by one."""
+    parts = [restore] if Path(restore).exists() else [part for part in restore.split(",") if part]
+    return [run for part in parts for run in runs.ensemble(part)]
+
+
+def _find(path: str, options: flags.Options, family: str | None, members: tuple[Architecture, ...]) -> Trained:
+    """What one part of `--restore` names: among several runs in a folder that of `--arch`, else the one of `members`.
+
+    Raises UserError where it is no trained network.
+    """
+    arch = options.arch or family
+    if import_weights.is_foreign(path):
+        imported = import_weights.read(path, arch)
+        find = cache(lambda: checkpoints.best(imported.run()))
+        return Trained(imported.folder, imported.config, registry.find(imported.config.arch), find)
+    run, folder = runs.find(path, arch, tuple(member.name for member in members))
+    checkpoint = checkpoints.open_checkpoint(folder) if folder else checkpoints.best(run)
+    if checkpoint is None:
+        raise UserError(f"--restore={path}: {run} holds no checkpoint yet; let it train for an epoch first")
+    config = runs.read(run)
+    return Trained(run, config, registry.find(config.arch), lambda: checkpoint, exact=folder is not None)
 
 
 def restored(options: flags.Options, family: str | None) -> list[Trained]:
     """All that `--restore` and `--snapshots` name. Raises UserError where that is not one or more trained networks."""
-    parts = [options.restore] if Path(options.restore).exists() else [p for p in options.restore.split(",") if p]
-    found = []
-    for path in (run for part in parts for run in runs.ensemble(part)):
-        run, config, checkpoint = setup.load_run(path, options, family)
-        architecture = setup.choose_architecture(options, family, config.arch)
-        if architecture.name != config.arch:
-            raise UserError(f"--arch={architecture.name}, but {run} holds {config.arch}")
+    members = registry.FAMILIES[family] if family else tuple(registry.ARCHITECTURES.values())
+    found: list[Trained] = []
+    for path in _parts(options.restore):
+        one = _find(path, options, family, members)
+        architecture = setup.choose_architecture(options, family, one.config.arch)
+        if architecture.name != one.config.arch:
+            raise UserError(f"--arch={architecture.name}, but {one.run} holds {one.config.arch}")
         if "precision" in options.given:
-            config = dataclasses.replace(config, precision=distribution.resolve_precision(options.precision))
-        chosen = _snapshots(run, options.snapshots) if options.snapshots else [checkpoint]
-        found += [Trained(run, config, one, architecture) for one in chosen]
+            precision = distribution.resolve_precision(options.precision)
+            one = dataclasses.replace(one, config=dataclasses.replace(one.config, precision=precision))
+        found += _snapshots(one, options.snapshots) if options.snapshots else [one]
     for one in found:
         if len(one.config.classes) != len(found[0].config.classes) or (
             one.config.classes != found[0].config.classes and not (one.config.imported or found[0].config.imported)
@@ -48,19 +88,18 @@ def restored(options: flags.Options, family: str | None) -> list[Trained]:
     return found
 
 
-def _snapshots(run: Path, wanted: str) -> list["checkpoints.Checkpoint"]:
-    """The snapshots that `--snapshots` names, `all` or `last:N`, oldest first."""
-    kept = checkpoints.snapshots(run)
+def _snapshots(trained: Trained, wanted: str) -> list[Trained]:
+    """The snapshots of a run that `--snapshots` names, `all` or `last:N`, oldest first."""
+    run, kept = trained.run, checkpoints.snapshots(trained.run)
     if not kept:
         raise UserError(f"--snapshots: {run} holds none; train with --schedule sgdr --snapshots")
-    if wanted == "all":
-        return [checkpoints.open_checkpoint(folder) for folder in kept]
-    count = wanted.removeprefix("last:")
+    count = wanted.removeprefix("last:") if wanted != "all" else str(len(kept))
     if count == wanted or not count.isdecimal() or not int(count):
         raise UserError(f"--snapshots={wanted}: give all, or last:N with a whole number, e.g. last:5")
     if int(count) > len(kept):
         raise UserError(f"--snapshots={wanted}: {run} holds only {len(kept)}")
-    return [checkpoints.open_checkpoint(folder) for folder in kept[-int(count) :]]
+    opened = [checkpoints.open_checkpoint(folder) for folder in kept[-int(count) :]]
+    return [dataclasses.replace(trained, find=lambda one=one: one, exact=True) for one in opened]
 
 
 def one(options: flags.Options, family: str | None) -> Trained:
@@ -71,6 +110,42 @@ def one(options: flags.Options, family: str | None) -> Trained:
     if len(trained) > 1:
         raise UserError(f"--restore={options.restore}: {len(trained)} networks; name one for --mode={options.mode}")
     return trained[0]
+
+
+def start(options: flags.Options, family: str | None) -> Trained | None:
+    """`--mode train --restore`: the network, of any family, whose weights training starts from; None without it."""
+    if not options.restore:
+        return None
+    parts = _parts(options.restore)
+    if len(parts) > 1:
+        raise UserError(f"--restore={options.restore}: {len(parts)} networks; training starts from one")
+    return _find(parts[0], options, family, tuple(registry.ARCHITECTURES.values()))
+
+
+def check_fit(source: Trained, architecture: Architecture) -> None:
+    """Raises UserError where a network cannot start from the weights of another."""
+    if source.architecture.name != architecture.name and not architecture.inherits:
+        name = source.architecture.name
+        raise UserError(
+            f"--restore: {source.run} holds {name}, which {architecture.name} cannot start from; "
+            f"leave --arch out to train {name}"
+        )
+
+
+def transfer(source: Trained, architecture: Architecture, model: Any) -> str:
+    """Takes over what a test of the source uses, layer by layer; returns a line on which layers start afresh.
+
+    Of the same network every layer whose shapes agree is taken (so the classifier starts afresh where the classes
+    differ); of another one, the layers this network inherits. Raises UserError where nothing fits.
+    """
+    same = source.architecture.name == architecture.name
+    checkpoint = source.checkpoint
+    taken, left = checkpoints.transfer(checkpoint, model.variables, None if same else architecture.inherits)
+    if not taken:
+        raise UserError(
+            f"--restore={checkpoint.folder}: no layer of {source.architecture.name} fits {architecture.name}"
+        )
+    return f"starting from {checkpoint.folder}: {len(taken)} variables taken; new layers: {', '.join(left) or 'none'}"
 
 
 def with_data(options: flags.Options, trained: Trained) -> tuple["datasets.Dataset", Trained]:

@@ -16,7 +16,6 @@ import pytest
 import tensorflow as tf
 
 import tiny
-from cli import train as train_mode
 from common.runs import checkpoints, locks
 from common.training import dead_units, logger, trainer, validation
 from common.training.log_writers import MetricsFile
@@ -60,7 +59,17 @@ def test_the_test_command_repeats_the_figure_of_the_training(capsys, ema):
     tiny.run("--mode", "test", "--arch", "tiny", "--restore", "ckpt/")
     assert last_line(capsys) == printed
     tested = json.loads(Path("ckpt/tiny/results.json").read_text())
-    measured = {"split", "crops", "scales", "checkpoint", "top1", "top5", "loss", "images", "calibration_error"}
+    measured = {
+        "split",
+        "crops",
+        "scales",
+        "checkpoint",
+        "top1",
+        "top5",
+        "loss",
+        "images",
+        "calibration_error",
+    }
     clocked = {"seconds", "images_per_second"}
     assert set(tested) == measured | clocked
     assert {name: tested[name] for name in measured} == {name: trained[name] for name in measured}
@@ -518,10 +527,7 @@ def test_tensorboard_has_the_recipe_the_best_figures_and_the_graph():
 
 
 def test_histograms_of_the_weights_come_on_request():
-    job_of = train_mode.make_job
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train_mode, "make_job", lambda *all: dataclasses.replace(job_of(*all), histograms=True))
-        tiny.start("run")
+    tiny.start("run", "--histograms")
     found = events("run/tensorboard/validation")
     assert [step for step, _ in found["fc/kernel"]] == [19, 38]
     edges = tf.make_ndarray(found["fc/kernel"][0][1].tensor)

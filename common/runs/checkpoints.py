@@ -280,7 +280,9 @@ def _is_sound(folder: Path) -> bool:
 
 
 def transfer(checkpoint: Checkpoint, variables: Iterable, layers: Iterable[str] | None) -> tuple[list[str], list[str]]:
-    """Copies a checkpoint's model variables into those of the same path and shape. Seeds stay this run's own.
+    """Copies a checkpoint's weights into the variables of the same path and shape. Seeds stay this run's own.
+
+    Where the run kept moving averages of them, those are taken: they are what was tested.
 
     Args:
         checkpoint: of this or another network.
@@ -294,7 +296,9 @@ def transfer(checkpoint: Checkpoint, variables: Iterable, layers: Iterable[str] 
     shapes = checkpoint.state["variables"]
     wanted = {path: value for path, value in named.items() if layers is None or path.split("/")[0] in set(layers)}
     taken = {path: value for path, value in wanted.items() if shapes.get(f"model:{path}") == value.shape.as_list()}
-    status = tf.train.Checkpoint(model=taken).read(str(checkpoint.folder / "variables"))
+    averaged = {path: value for path, value in taken.items() if f"average:{path}" in shapes}
+    raw = {path: value for path, value in taken.items() if path not in averaged}
+    status = tf.train.Checkpoint(model=raw, average=averaged).read(str(checkpoint.folder / "variables"))
     status.assert_existing_objects_matched().expect_partial()
     left = dict.fromkeys(path.split("/")[0] for path in named if path not in taken)
     return list(taken), list(left)

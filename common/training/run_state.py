@@ -25,7 +25,7 @@ class Job:
         run: the run directory.
         model, optimizer: built inside the strategy's scope; the optimizer's variables exist already.
         average: the moving average of the weights that is evaluated in their place, or None.
-        schedule: learning-rate rule (`common.training.schedules`).
+        schedule: of the learning rate (`common.training.schedules`).
         recipe: resolved, `epochs` is a number.
         auxiliary_weight: weight of the loss of every auxiliary classifier.
         devices: where to compute.

@@ -1,3 +1,4 @@
+import hashlib
 import io
 import json
 import lzma
@@ -14,7 +15,7 @@ import tensorflow as tf
 import foreign
 import tiny
 import train
-from cli import flags, import_weights, registry, setup, weight_names
+from cli import flags, import_weights, plan, registry, setup, weight_names
 from common.errors import UserError
 from common.input import pipeline
 from common.runs import checkpoints
@@ -286,17 +287,25 @@ def test_a_file_for_other_classes_is_said_to_be_so(capsys):
     assert "are for 7" in error
 
 
+def started(*more):
+    """The configuration of a training that starts from the weight file."""
+    return plan.make(flags.parse(["--mode", "train", "--restore", "resnet.npz", *more]), "resnet34").config
+
+
 def test_training_on_brings_the_preprocessing_along(cifar_file):
-    options = flags.parse(["--mode", "train", "--restore", "resnet.npz", "--arch", "resnet20"])
-    data = setup.open_data("digits", 0)
-    config = setup.configure(options, registry.find("resnet20"), data, 0)
+    config = started()
+    assert config.arch == "resnet20"  # as in the file: --arch is not given
     assert config.preprocessing["mean"] == pytest.approx((123.675, 116.28, 103.53))
     assert config.preprocessing["std"] == pytest.approx((58.395, 57.12, 57.375))
     assert config.imported is None
-    own = flags.parse(["--mode", "train", "--restore", "resnet.npz", "--arch", "resnet20", "--mean", "channel"])
-    config = setup.configure(own, registry.find("resnet20"), data, 0)
-    assert config.preprocessing["mean"] == tuple(data.info.mean)
-    assert config.preprocessing["std"] == pytest.approx((58.395, 57.12, 57.375))
+    assert config.started_from == {
+        "path": os.path.abspath("resnet.npz"),
+        "sha256": hashlib.sha256(Path("resnet.npz").read_bytes()).hexdigest(),
+    }
+    own = started("--arch", "resnet20", "--mean", "channel").preprocessing
+    assert own["mean"] == tuple(setup.open_data("digits", 0).info.mean)
+    assert own["std"] == pytest.approx((58.395, 57.12, 57.375))
+    assert not Path("ckpt").exists()  # what is only looked at is not written
 
 
 @pytest.mark.parametrize("channels", ["rgb", "bgr"])

@@ -12,7 +12,7 @@ from PIL import Image
 
 import images as made
 import tiny
-from cli import flags, registry, setup
+from cli import flags, plan, registry, setup
 from cli import test as testing
 from common.input import datasets, pipeline
 from common.nn import fully_convolutional, graph_rewrite
@@ -26,7 +26,7 @@ def put(run, *arguments, steps=(1,)):
     options = flags.parse(["--mode=train", *arguments])
     architecture = registry.find(options.arch or "tiny")
     data = setup.open_data(options.dataset, options.seed)
-    config = setup.configure(options, architecture, data, options.seed)
+    config = plan.configure(options, architecture, data, options.seed)
     Path(run).mkdir(parents=True)
     runs.write(Path(run), config)
     model = setup.build_model(architecture, config)
