@@ -22,7 +22,7 @@ from math import prod
 
 import keras
 
-from common.nn.all_layers import rule
+from common.nn.all_layers import Rule, rule
 
 VALUE_BYTES = 4
 
@@ -107,7 +107,7 @@ def measure(model_layers: Iterable[keras.layers.Layer], image_size: int) -> list
     """A row for every layer that is not in place, in the order given. Raises TypeError for an unknown kind of layer."""
     rows, seen = [], {}  # seen: layer -> (receptive field, distance in pixels between two neighbouring places)
     for layer in model_layers:
-        sources = _sources(layer)
+        counted, sources = rule(layer), _sources(layer)
         field, step = max((seen[tensor._keras_history.operation] for tensor in sources), default=(1, 1))
         size, stride = _window(layer)
         field, step = field + (size - 1) * step, step * stride
@@ -115,8 +115,8 @@ def measure(model_layers: Iterable[keras.layers.Layer], image_size: int) -> list
         if len(output) == 1:
             field = image_size
         seen[layer] = field, step
-        if rule(layer).kind is not None:
-            rows.append(_row(layer, sources, output, field))
+        if counted.kind is not None:
+            rows.append(_row(layer, counted, sources, output, field))
     return rows
 
 
@@ -125,8 +125,7 @@ def _window(layer: keras.layers.Layer) -> tuple[int, int]:
     return getattr(layer, "size", 1), getattr(layer, "stride", 1)
 
 
-def _row(layer: keras.layers.Layer, sources: list, output: tuple[int, ...], field: int) -> Row:
-    counted = rule(layer)
+def _row(layer: keras.layers.Layer, counted: Rule, sources: list, output: tuple[int, ...], field: int) -> Row:
     given = tuple(sources[0].shape[1:]) if sources else output
     return Row(
         name=layer.name,
