@@ -106,7 +106,9 @@ def build_ours(task: Task):
 
     auxiliary = {"auxiliary": True} if architecture.auxiliary_weight else {}
     with distribution.precision(task.precision):
-        return architecture.build(task.classes, task.image_size, architecture.recipe.initializer, **auxiliary)
+        return architecture.build(
+            classes=task.classes, image_size=task.image_size, initializer=architecture.recipe.initializer, **auxiliary
+        )
 
 
 def ours(task: Task) -> Run:
