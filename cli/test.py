@@ -1,7 +1,16 @@
-"""`--mode test`: one run or several together, measured on a split of a data set."""
+"""`--mode test`: one run or several together, measured on a split of a data set.
+
+Results lie in the run's directory, or in that of the ensemble, or in ckpt/ensemble/NAMES for other runs together. The
+plain test (one central crop, the run's own data set and best checkpoint) writes results.json and test/; every other one
+results-NAME.json and test-NAME/, where NAME says what is different about it: `results-validation-10crops.json`.
+"""
 
 import dataclasses
-from collections.abc import Sequence
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +31,53 @@ from common.training import log_writers
 
 SHEET = 128  # width of a picture on the sheet of errors
 SEVERAL = Path("ckpt/ensemble")  # where the results of runs go that share no directory
+LONGEST = 60  # characters of a list of names that becomes a part of a file name
+
+
+@dataclass(frozen=True)
+class Test:
+    """What is tested.
+
+    Attributes:
+        trained: the networks.
+        view: how the first of them looks at a picture.
+        data: the data set.
+        split: which of its splits.
+        out: the directory for the results.
+        name: of the results; "" for the plain test.
+    """
+
+    trained: tuple[Trained, ...]
+    view: "prediction.View"
+    data: "datasets.Dataset"
+    split: str
+    out: Path
+    name: str
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names by label."""
+        return self.trained[0].config.classes
+
+    @property
+    def results(self) -> Path:
+        """The file with the figures."""
+        plain = Path(runs.RESULTS_FILE)
+        return self.out / (f"{plain.stem}-{self.name}{plain.suffix}" if self.name else plain)
+
+    @property
+    def folder(self) -> Path:
+        """The folder with the error analysis."""
+        return self.out / (f"test-{self.name}" if self.name else "test")
+
+    @property
+    def subject(self) -> str:
+        """Networks, checkpoint and data set in words."""
+        one = self.trained[0]
+        what = f"{one.run} ({one.config.arch}), {one.checkpoint.folder.name}"
+        if len(self.trained) > 1:
+            what = f"{len(self.trained)} networks"
+        return f"{what}, on the {self.split} split of {self.data.info.name} ({self.data.path})"
 
 
 def run(options: flags.Options, family: str | None) -> None:
@@ -34,15 +90,14 @@ def run(options: flags.Options, family: str | None) -> None:
     first = trained[0].config
     data = setup.open_data(setup.dataset_of(options, first), first.data_seed)
     trained = [dataclasses.replace(one, config=setup.named(one.config, data)) for one in trained]
-    split = setup.test_split(options, data)
-    _check_splits(trained, data, split)
+    test = describe(options, trained, protocol, data)
+    _check_splits(test)
     batch_size = trained_networks.batch_size_of(options, first)
     distribution.check_batch(batch_size, devices)
     members = [trained_networks.load(one, protocol, devices) for one in trained]
-    result = prediction.predict(members, data.splits[split], devices, batch_size)
+    result = prediction.predict(members, data.splits[test.split], devices, batch_size)
     if devices.chief:
-        out = Path(options.ckpt) if options.ckpt else _directory(options.restore, trained)
-        report(result, trained, members[0].view, data, split, out)
+        report(result, test)
 
 
 def test_run(
@@ -53,14 +108,13 @@ def test_run(
     options: flags.Options,
 ) -> None:
     """The end of a training: the network with its best weights on the test split, as `--mode test` measures it."""
-    protocol, split = Protocol(), setup.test_split(options, data)
+    test = Test((trained,), trained_networks.view_of(trained.config, Protocol()), data, "test", trained.run, "")
+    test = dataclasses.replace(test, split=setup.test_split(options, data))
     with devices.strategy.scope():
-        member = prediction.Member(
-            trained_networks.for_testing(model, protocol), trained_networks.view_of(trained.config, protocol)
-        )
-    result = prediction.predict([member], data.splits[split], devices, trained.config.recipe.batch_size)
+        member = prediction.Member(trained_networks.for_testing(model, test.view.protocol), test.view)
+    result = prediction.predict([member], data.splits[test.split], devices, trained.config.recipe.batch_size)
     if devices.chief:
-        report(result, [trained], member.view, data, split, trained.run)
+        report(result, test)
 
 
 def _devices(options: flags.Options, protocol: Protocol) -> "distribution.Devices":
@@ -71,97 +125,122 @@ def _devices(options: flags.Options, protocol: Protocol) -> "distribution.Device
     return distribution.choose("one", options.virtual_devices)
 
 
-def _check_splits(trained: Sequence[Trained], data: "datasets.Dataset", split: str) -> None:
+def describe(options: flags.Options, trained: Sequence[Trained], protocol: Protocol, data: "datasets.Dataset") -> Test:
+    """The test that a command line asks for, with a name that tells it from others of the same networks.
+
+    The name has a part for each of these: a data set that is not the run's, a split that is not the default, a
+    precision that was asked for, a protocol, checkpoints that were named.
+    """
+    first, split = trained[0].config, setup.test_split(options, data)
+    parts = []
+    if not setup.same_dataset(first.dataset, setup.dataset_name(setup.dataset_of(options, first))):
+        parts.append(re.sub(r"[^\w.-]+", "_", data.info.name))
+    if split != ("test" if "test" in data.splits else "validation"):
+        parts.append(split)
+    if "precision" in options.given:
+        parts.append(first.precision)
+    view = trained_networks.view_of(first, protocol)
+    parts.append(protocol.name(view.preprocessing.image_size, view.preprocessing.resize))
+    if len({one.run for one in trained}) == 1 and (options.snapshots or trained[0].exact):
+        steps = [one.checkpoint.folder.name for one in trained]
+        parts.append(f"snapshots-{options.snapshots.replace(':', '-')}" if options.snapshots else joined(steps))
+    out = Path(options.ckpt) if options.ckpt else _directory(trained)
+    return Test(tuple(trained), view, data, split, out, "-".join(filter(None, parts)))
+
+
+def joined(names: Iterable[str]) -> str:
+    """Names as a part of a file name; what is too long ends in a digest of all of them."""
+    text = "+".join(names)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}-{_digest(text)}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+
+
+def _directory(trained: Sequence[Trained]) -> Path:
+    """Where results go: the run's directory, the one above all members of an ensemble, or one below `SEVERAL`."""
+    of_runs = sorted({one.run for one in trained})
+    parent = of_runs[0].parent
+    if len(of_runs) == 1:
+        return of_runs[0]
+    named = runs.members(parent) if (parent / runs.ENSEMBLE_FILE).exists() else []
+    if not any(one.exact for one in trained) and of_runs == sorted(parent / name for name in named):
+        return parent
+    chosen = [one.checkpoint.folder if one.exact else one.run for one in trained]
+    places = "+".join(sorted(os.path.abspath(path) for path in chosen))
+    return SEVERAL / f"{'+'.join(run.name for run in of_runs)[:LONGEST]}-{_digest(places)}"
+
+
+def _check_splits(test: Test) -> None:
     """Raises UserError where one network may have learnt what another is tested on."""
-    for one in trained[1:]:
-        seeds = trained[0].config.data_seed, one.config.data_seed
-        if data.splits[split].drawn and seeds[0] != seeds[1]:
+    first = test.trained[0]
+    for one in test.trained[1:]:
+        seeds = first.config.data_seed, one.config.data_seed
+        if test.data.splits[test.split].drawn and seeds[0] != seeds[1]:
             raise UserError(
-                f"--restore: {trained[0].run} and {one.run} drew their {split} split by other seeds ({seeds[0]} and "
+                f"--restore: {first.run} and {one.run} drew their {test.split} split by other seeds ({seeds[0]} and "
                 f"{seeds[1]}), so one has learnt what the other is tested on; --ensemble trains runs that share it"
             )
 
 
-def _directory(restore: str, trained: Sequence[Trained]) -> Path:
-    """Where results go: the run's directory, the one above the members of an ensemble, or `SEVERAL`."""
-    of_runs = {one.run for one in trained}
-    if len(of_runs) == 1:
-        return trained[0].run
-    above = {run.parent for run in of_runs}
-    return above.pop() if len(above) == 1 and (trained[0].run.parent / runs.ENSEMBLE_FILE).exists() else SEVERAL
-
-
-def report(
-    result: "prediction.Pass",
-    trained: Sequence[Trained],
-    view: "prediction.View",
-    data: "datasets.Dataset",
-    split: str,
-    out: Path,
-) -> None:
-    """Prints the result, its last line the figures; writes results.json and the account of the mistakes into `out`."""
-    metrics = result.together.metrics(result.seconds)
-    what = view.protocol.text(view.short_sides)
-    if view.protocol.mirrored and not data.info.flip:
-        print(f"note: {data.info.name} is trained without mirror images, and half of these views are mirrored")
-    values = {"split": split, "crops": view.protocol.crops, "scales": view.short_sides}
-    if len(trained) == 1:
-        values |= {"checkpoint": str(trained[0].checkpoint.folder)}
-    else:
-        each = [one.metrics(result.seconds) for one in result.members]
-        values |= _gain(metrics, each, trained, split)
-        what = f"{len(trained)} networks, {what}"
+def report(result: "prediction.Pass", test: Test) -> None:
+    """Prints the result, its last line the figures; writes them and the error analysis into the test's directory."""
+    metrics, classes, view = result.together.metrics(result.seconds), len(test.classes), test.view
     calibration = error_analysis.calibration(result.together)
-    values |= dataclasses.asdict(metrics)
+    print(test.subject)
+    if view.protocol.mirrored and not test.data.info.flip:
+        print(f"note: {test.data.info.name} is trained without mirror images, and half of these views are mirrored")
+    values = {"split": test.split, "crops": view.protocol.crops, "scales": view.short_sides, "dataset": test.data.path}
+    if len(test.trained) == 1:
+        values |= {"checkpoint": str(test.trained[0].checkpoint.folder)}
+    else:
+        values |= _gain(metrics, result, test)
+    values |= metrics.figures(classes) | {"images": metrics.images, "seconds": metrics.seconds}
     values |= {"images_per_second": result.images_per_second, "calibration_error": calibration.error}
-    print(f"{what}: {result.images_per_second:.1f} images/s, calibration error {calibration.error:.4f}")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        checkpoints.write_json(out / runs.RESULTS_FILE, values)
-        _account(result.together, trained[0], metrics, data, split, out)
-    except OSError as error:
-        print(metrics.line(split))
-        raise UserError(
-            f"{out}: the results cannot be written: {error.strerror}; name a directory with --ckpt", 1
-        ) from error
-    print(f"the mistakes, one by one: {out / split}")
-    print(metrics.line(split))
-
-
-def _gain(metrics, each: list, trained: Sequence[Trained], split: str) -> dict[str, Any]:
-    """Prints every member and what averaging gained; the same for results.json."""
-    for one, found in zip(trained, each, strict=True):
-        print(f"{one.checkpoint.folder}: {found.line(split)}")
-    gains = {}
-    for name in ("top1", "top5"):
-        values = [getattr(found, name) for found in each]
-        together = getattr(metrics, name)
-        gains |= {f"{name}_over_mean": together - float(np.mean(values)), f"{name}_over_best": together - max(values)}
     print(
-        f"together: top1 {metrics.top1:.4f}, {gains['top1_over_mean']:+.4f} over the mean of the {len(each)} and "
-        f"{gains['top1_over_best']:+.4f} over the best; top5 {metrics.top5:.4f}, {gains['top5_over_mean']:+.4f} and "
-        f"{gains['top5_over_best']:+.4f}"
+        f"{view.protocol.text(view.short_sides)}: {result.images_per_second:.1f} images/s, "
+        f"calibration error {calibration.error:.4f}"
     )
+    try:
+        test.out.mkdir(parents=True, exist_ok=True)
+        checkpoints.write_json(test.results, values)
+        _analyse_errors(result.together, metrics, test)
+    except OSError as error:
+        print(metrics.line(test.split, classes))
+        raise UserError(
+            f"{test.out}: the results cannot be written: {error.strerror}; name a directory with --ckpt", 1
+        ) from error
+    print(f"figures in {test.results}, error analysis in {test.folder}")
+    print(metrics.line(test.split, classes))
+
+
+def _gain(metrics: Metrics, result: "prediction.Pass", test: Test) -> dict[str, Any]:
+    """Prints every member and what averaging gained; the same for results.json."""
+    classes, each = len(test.classes), [one.metrics(result.seconds) for one in result.members]
+    for one, found in zip(test.trained, each, strict=True):
+        print(f"{one.checkpoint.folder}: {found.line(test.split, classes)}")
+    gains, texts = {}, []
+    for name in (name for name in metrics.figures(classes) if name != "loss"):
+        values, together = [getattr(found, name) for found in each], getattr(metrics, name)
+        over_mean, over_best = together - float(np.mean(values)), together - max(values)
+        gains |= {f"{name}_over_mean": over_mean, f"{name}_over_best": over_best}
+        over = f"{over_mean:+.4f} over the mean of the {len(each)} and {over_best:+.4f} over the best"
+        texts.append(f"{name} {together:.4f}, {over}")
+    print(f"together: {'; '.join(texts)}")
     members = [
-        {"checkpoint": str(one.checkpoint.folder), "top1": found.top1, "top5": found.top5, "loss": found.loss}
-        for one, found in zip(trained, each, strict=True)
+        {"checkpoint": str(one.checkpoint.folder)} | found.figures(classes)
+        for one, found in zip(test.trained, each, strict=True)
     ]
     return {"members": members, "gain": gains}
 
 
-def _account(
-    predictions: "prediction.Predictions",
-    trained: Trained,
-    metrics: Metrics,
-    data: "datasets.Dataset",
-    split: str,
-    out: Path,
-) -> None:
-    """Writes OUT/SPLIT/ and the same pictures and figures for TensorBoard."""
-    files, pictures = _look_up(data.splits[split], error_analysis.surest_errors(predictions))
-    drawn = error_analysis.write(out / split, predictions, trained.config.classes, files, pictures)
-    board, step = log_writers.TensorBoard(out, split), trained.checkpoint.step
-    figures = {"top1": metrics.top1, "top5": metrics.top5, "loss": metrics.loss}
+def _analyse_errors(predictions: "prediction.Predictions", metrics: Metrics, test: Test) -> None:
+    """Writes the error analysis, and the same pictures and figures for TensorBoard."""
+    files, pictures = _look_up(test.data.splits[test.split], error_analysis.most_confident_errors(predictions))
+    drawn = error_analysis.write(test.folder, predictions, test.classes, files, pictures)
+    board, step = log_writers.TensorBoard(test.out, test.folder.name), test.trained[0].checkpoint.step
+    figures = metrics.figures(len(test.classes))
     board.scalars(step, figures | {"calibration_error": error_analysis.calibration(predictions).error})
     for name, picture in drawn.items():
         board.picture(f"test/{name}", picture, step)

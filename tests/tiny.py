@@ -25,13 +25,13 @@ def build(classes=10, image_size=16, dropout=0.25):
     return layers.network(image, layers.logits(x, classes, name="fc"), name="tiny")
 
 
-def register(monkeypatch, folder: Path, account: bool = False) -> None:
+def register(monkeypatch, folder: Path, error_analysis: bool = False) -> None:
     """Adds `tiny`, and `tiny_plain` without batch norm, to the registry and moves into `folder`.
 
-    Tests end without the account of the mistakes, whose pictures take longer than the training, unless it is wanted.
+    Tests end without the error analysis, whose pictures take longer than the training, unless it is wanted.
     """
-    if not account:
-        monkeypatch.setattr(testing, "_account", lambda *_: None)
+    if not error_analysis:
+        monkeypatch.setattr(testing, "_analyse_errors", lambda *_: None)
     plain = partial(build, norm="none")
     made = (
         Architecture("tiny", "alexnet", build, 16, RECIPE, "made for the tests"),

@@ -1,11 +1,11 @@
-"""An account of a test: which classes are mistaken for which, how surely, and whether to trust the sureness.
+"""Error analysis of a test: which classes are confused, how confidently, and whether the confidence can be trusted.
 
-predictions.csv     every image: index, file, label, the five likeliest classes with their probabilities
-per_class.csv       every class: images, how often it was said, precision, recall
-confusion.csv/.png  row: label, column: the likeliest class
-confused.csv        the pairs of classes mistaken most often
-errors.png          the errors said with the highest probability, with their pictures
-calibration.csv/.png  the reliability curve: how often one is right who says "90 %"
+predictions.csv     every image: index, file, label, the five most probable classes with their probabilities
+per_class.csv       every class: images, how often it was predicted, precision, recall
+confusion.csv/.png  row: true label, column: predicted class
+confused.csv        the pairs of classes confused most often
+errors.png          the most confident errors, with their pictures
+calibration.csv/.png  the reliability curve: accuracy against confidence
 """
 
 import csv
@@ -29,12 +29,12 @@ _BLUE, _GREY = "#0072B2", "#8a8a8a"
 
 @dataclass(frozen=True)
 class Calibration:
-    """Images sorted into bins by the probability p of their likeliest class, bin b holding b / B < p <= (b + 1) / B.
+    """Images sorted into bins by the probability p of their predicted class, bin b holding b / B < p <= (b + 1) / B.
 
     Attributes:
         images: (B,) how many; an empty bin has 0 in the other two.
         confidence: (B,) mean probability.
-        accuracy: (B,) share that was right.
+        accuracy: (B,) share that was predicted correctly.
     """
 
     images: np.ndarray
@@ -48,23 +48,23 @@ class Calibration:
 
 
 def calibration(predictions: Predictions, bins: int = BINS) -> Calibration:
-    """The reliability curve of the likeliest class's probability (Guo et al. 2017, section 2)."""
-    said = predictions.probability[:, 0].astype(np.float64)
-    place = np.clip(np.ceil(said * bins).astype(int) - 1, 0, bins - 1)
+    """The reliability curve of the predicted class's probability (Guo et al. 2017, section 2)."""
+    confidences = predictions.probability[:, 0].astype(np.float64)
+    place = np.clip(np.ceil(confidences * bins).astype(int) - 1, 0, bins - 1)
     images = np.bincount(place, minlength=bins)
     least = np.maximum(images, 1)
-    confidence = np.bincount(place, said, bins) / least
-    accuracy = np.bincount(place, predictions.right, bins) / least
+    confidence = np.bincount(place, confidences, bins) / least
+    accuracy = np.bincount(place, predictions.correct, bins) / least
     return Calibration(images, confidence, accuracy)
 
 
 def confusion(predictions: Predictions, classes: int) -> np.ndarray:
-    """(classes, classes) int: entry (i, j) counts the images of class i for which j was the likeliest."""
+    """(classes, classes) int: entry (i, j) counts the images of class i that were predicted as j."""
     return metrics.confusion_matrix(predictions.labels, predictions.top[:, 0], labels=range(classes))
 
 
 def confused(matrix: np.ndarray) -> list[tuple[int, int, int]]:
-    """(label, said, images) of every pair that was mistaken, most often first; of equals the lower classes first."""
+    """(label, predicted, images) of every pair of classes, most often first; of equals the lower classes first."""
     off = matrix.copy()
     np.fill_diagonal(off, 0)
     rows, columns = np.nonzero(off)
@@ -72,9 +72,9 @@ def confused(matrix: np.ndarray) -> list[tuple[int, int, int]]:
     return sorted(pairs, key=lambda pair: -pair[2])
 
 
-def surest_errors(predictions: Predictions, most: int = ERRORS_SHOWN) -> np.ndarray:
-    """The places of the errors with the highest probability, surest first."""
-    wrong = np.flatnonzero(~predictions.right)
+def most_confident_errors(predictions: Predictions, most: int = ERRORS_SHOWN) -> np.ndarray:
+    """The places of the errors with the highest probability, the highest first."""
+    wrong = np.flatnonzero(~predictions.correct)
     return wrong[np.argsort(-predictions.probability[wrong, 0], kind="stable")][:most]
 
 
@@ -85,14 +85,14 @@ def write(
     files: Sequence[str],
     pictures: Mapping[int, np.ndarray],
 ) -> dict[str, np.ndarray]:
-    """Writes the account into a folder, which is made.
+    """Writes the error analysis into a folder, which is made.
 
     Args:
         folder: as in RUN/test.
         predictions: of a whole split.
         classes: names by label.
         files: name of each image, or an empty text; in the order of the predictions.
-        pictures: (S, S, 3) uint8 by place, of the images in `surest_errors`.
+        pictures: (S, S, 3) uint8 by place, of the images in `most_confident_errors`.
 
     Returns:
         The PNG files' contents, (H, W, 3) uint8, by name: confusion, calibration, and errors where there are any.
@@ -105,12 +105,12 @@ def write(
     _table(folder / "confusion.csv", ["label", *classes], rows)
     of_label = matrix.sum(1)
     pairs = ((classes[i], classes[j], count, count / of_label[i]) for i, j, count in confused(matrix)[:PAIRS_LISTED])
-    _table(folder / "confused.csv", ["label", "said", "images", "share_of_label"], pairs)
+    _table(folder / "confused.csv", ["label", "predicted", "images", "share_of_label"], pairs)
     edges = np.arange(BINS + 1) / BINS
     bins = zip(edges[:-1], edges[1:], curve.images, curve.confidence, curve.accuracy, strict=True)
     _table(folder / "calibration.csv", ["above", "to", "images", "confidence", "accuracy"], bins)
     drawn = {"confusion": _draw_confusion(matrix, classes), "calibration": _draw_calibration(curve)}
-    worst = [place for place in surest_errors(predictions).tolist() if place in pictures]
+    worst = [place for place in most_confident_errors(predictions).tolist() if place in pictures]
     if worst:
         drawn["errors"] = _draw_errors(predictions, classes, files, worst, pictures)
     else:
@@ -135,27 +135,28 @@ def _short(value):
 
 
 def _predictions(predictions: Predictions, classes: Sequence[str], files: Sequence[str]):
-    places = range(1, predictions.top.shape[1] + 1)
-    header = ["index", "file", "label", *(f"{what}_{place}" for place in places for what in ("class", "probability"))]
+    places = range(2, predictions.top.shape[1] + 1)
+    further = (f"{what}_{place}" for place in places for what in ("class", "probability"))
+    header = ["index", "file", "label", "predicted", "probability", *further]
 
     def rows():
-        for index, (label, top, said) in enumerate(
+        for index, (label, top, probability) in enumerate(
             zip(predictions.labels, predictions.top, predictions.probability, strict=True)
         ):
-            pairs = zip(top, said, strict=True)
+            pairs = zip(top, probability, strict=True)
             yield index, files[index], classes[label], *(x for i, p in pairs for x in (classes[i], p))
 
     return header, rows()
 
 
 def _per_class(predictions: Predictions, classes: Sequence[str]):
-    """Precision is not defined for a class that was never said, recall for one without images: left empty."""
-    said = predictions.top[:, 0]
+    """Precision is not defined for a class that was never predicted, recall for one without images: left empty."""
+    predicted = predictions.top[:, 0]
     precision, recall, _, images = metrics.precision_recall_fscore_support(
-        predictions.labels, said, labels=range(len(classes)), zero_division=np.nan
+        predictions.labels, predicted, labels=range(len(classes)), zero_division=np.nan
     )
-    counts = np.bincount(said, minlength=len(classes))
-    header = ["label", "class", "images", "said", "precision", "recall"]
+    counts = np.bincount(predicted, minlength=len(classes))
+    header = ["label", "class", "images", "predicted", "precision", "recall"]
     return header, zip(range(len(classes)), classes, images, counts, precision, recall, strict=True)
 
 
@@ -172,8 +173,8 @@ def _draw_confusion(matrix: np.ndarray, classes: Sequence[str]) -> Figure:
     image = axes.imshow(
         np.sqrt(shares), cmap="Blues", vmin=0, vmax=1, interpolation="nearest" if named else "antialiased"
     )
-    axes.set_xlabel("said")
-    axes.set_ylabel("label")
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true label")
     bar = figure.colorbar(image, ax=axes, fraction=0.045, ticks=np.sqrt([0, 0.01, 0.1, 0.25, 0.5, 1]))
     bar.ax.set_yticklabels(["0", "1 %", "10 %", "25 %", "50 %", "100 %"])
     bar.set_label("share of the label's images")
@@ -198,14 +199,14 @@ def _draw_calibration(curve: Calibration) -> Figure:
     figure = Figure(figsize=(5.5, 6.0), layout="constrained")
     upper, lower = figure.subplots(2, 1, height_ratios=(3, 1), sharex=True)
     filled = curve.images > 0
-    upper.plot([0, 1], [0, 1], color=_GREY, linestyle="--", linewidth=1, label="as sure as right")
+    upper.plot([0, 1], [0, 1], color=_GREY, linestyle="--", linewidth=1, label="perfect calibration")
     upper.plot(curve.confidence[filled], curve.accuracy[filled], "o-", color=_BLUE, label="this test")
-    upper.set(ylabel="share that was right", xlim=(0, 1), ylim=(0, 1.02), aspect="auto")
+    upper.set(ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.02), aspect="auto")
     upper.set_title(f"expected calibration error {curve.error:.4f}", fontsize=10)
     upper.legend(frameon=False)
     width = 1 / len(curve.images)
     lower.bar((np.arange(len(curve.images)) + 0.5) * width, curve.images, width * 0.9, color=_BLUE)
-    lower.set(xlabel="probability of the likeliest class", ylabel="images")
+    lower.set(xlabel="confidence (probability of the predicted class)", ylabel="images")
     for axes in (upper, lower):
         axes.spines[["top", "right"]].set_visible(False)
     return figure
@@ -226,9 +227,9 @@ def _draw_errors(
     figure.subplots_adjust(0.01, 0.25 / (2.9 * rows), 0.99, 1 - 0.4 / (2.9 * rows), wspace=0.05, hspace=0.3)
     for axes, place in zip(grid.flat, places, strict=False):
         axes.imshow(pictures[place])
-        said, sure = predictions.top[place, 0], predictions.probability[place, 0]
+        predicted, confidence = predictions.top[place, 0], predictions.probability[place, 0]
         label = _cut(classes[predictions.labels[place]])
-        axes.set_title(f"said {_cut(classes[said])} ({sure:.0%})\nis {label}", fontsize=9)
+        axes.set_title(f"predicted {_cut(classes[predicted])} ({confidence:.0%})\ntrue label {label}", fontsize=9)
         axes.set_xlabel(_cut(Path(files[place]).name, 26) if files[place] else f"image {place}", fontsize=7)
     for axes in figure.axes:
         axes.set(xticks=[], yticks=[])

@@ -1,4 +1,4 @@
-"""What one network, or several together, say of every picture of a split: one pass, batches of views.
+"""What one network, or several together, predict for every picture of a split: one pass, batches of views.
 
 Scores are averaged as probabilities: over the views of a picture, then over networks, p = mean of softmax(logits). The
 arithmetic is done on log p (log-mean-exp), so that a loss of more than 100 nats is still a number.
@@ -55,11 +55,11 @@ class Member:
 
 @dataclass(frozen=True)
 class Predictions:
-    """What was said of N pictures, in their stored order.
+    """What was predicted for N pictures, in their stored order.
 
     Attributes:
         labels: (N,) int32.
-        top: (N, k) int32, the k = min(5, classes) likeliest classes, likeliest first; of equals the lower class first.
+        top: (N, k) int32, the k = min(5, classes) most probable classes in this order; of equals the lower first.
         probability: (N, k) float32, theirs, 0..1.
         truth: (N,) float32, the natural logarithm of the label's probability.
     """
@@ -70,15 +70,15 @@ class Predictions:
     truth: np.ndarray
 
     @property
-    def right(self) -> np.ndarray:
-        """(N,) bool: the likeliest class is the label."""
+    def correct(self) -> np.ndarray:
+        """(N,) bool: the most probable class is the label."""
         return self.top[:, 0] == self.labels
 
     def metrics(self, seconds: float) -> Metrics:
         """Top-1, top-5 and the mean cross-entropy in nats."""
         top5 = (self.top == self.labels[:, None]).any(1)
         loss = -float(np.mean(self.truth, dtype=np.float64))
-        return Metrics(float(self.right.mean()), float(top5.mean()), loss, len(self.labels), seconds)
+        return Metrics(float(self.correct.mean()), float(top5.mean()), loss, len(self.labels), seconds)
 
 
 @dataclass(frozen=True)

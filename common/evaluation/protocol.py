@@ -59,6 +59,14 @@ class Protocol:
         """Whether half of the views are mirror images."""
         return self.crops != "1"
 
+    def name(self, image_size: int, resize: int) -> str:
+        """For file names: `10crops-scales-256-288`, `dense`; "" for the central crop at the network's own scale."""
+        sides = self.short_sides(image_size, resize)
+        own = sides == Protocol(self.crops).short_sides(image_size, resize)
+        crops = {"1": "", "dense": "dense"}.get(self.crops, f"{self.crops}crops")
+        scales = "" if own else f"scales-{'-'.join(map(str, sides))}"
+        return "-".join(filter(None, [crops, scales]))
+
     def text(self, short_sides: tuple[int, ...]) -> str:
         """For people: `10 crops at short side 256`."""
         what = "dense" if self.crops == "dense" else "centre crop" if self.crops == "1" else ""

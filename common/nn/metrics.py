@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
+TOP = 5  # scores that count as the first few
+
 
 @dataclass(frozen=True)
 class Metrics:
@@ -22,9 +24,14 @@ class Metrics:
     images: int
     seconds: float
 
-    def line(self, split: str) -> str:
+    def figures(self, classes: int) -> dict[str, float]:
+        """top1, top5 and loss; of so few classes that the first five are all of them, without top5."""
+        return {"top1": self.top1} | ({"top5": self.top5} if classes > TOP else {}) | {"loss": self.loss}
+
+    def line(self, split: str, classes: int) -> str:
         """`test top1 0.9972 top5 1.0000 loss 0.0123 images 360`."""
-        return f"{split} top1 {self.top1:.4f} top5 {self.top5:.4f} loss {self.loss:.4f} images {self.images}"
+        figures = " ".join(f"{name} {value:.4f}" for name, value in self.figures(classes).items())
+        return f"{split} {figures} images {self.images}"
 
 
 def main_logits(outputs) -> tf.Tensor:

@@ -266,7 +266,7 @@ class Trainer:
         row |= {"loss": result.loss + l2, "top1": result.top1, "top5": result.top5}
         notes = [job.schedule.observe(result.top1), self.eval_step.remark(dead)]
         state.finished = job.schedule.exhausted or state.step >= job.total_steps
-        line = f"epoch {row['epoch']}: {result.line('validation')}{self._rank(result)}"
+        line = f"epoch {row['epoch']}: {result.line('validation', job.identity['classes'])}{self._rank(result)}"
         state.validation_due = False
         self.log.validation(row, dead_units.share(dead), [line, *filter(None, notes)])
         self.log.flush()

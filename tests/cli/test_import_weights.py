@@ -262,7 +262,7 @@ def test_a_weight_file_is_tested_like_a_run(cifar_file, capsys):
 
     train.main("resnet34", [*arguments[:2], *arguments[4:], "--dataset", "digits"])
     (run,) = Path("ckpt/imported").glob("resnet20-resnet-*")
-    results = json.loads((run / "results.json").read_text())
+    results = json.loads((run / "results-digits.json").read_text())
     split = setup.open_data("digits", 0).splits["test"]
     pixels, labels = [], []
     for encoded, label, _ in split.serialized(None).map(split.parse).as_numpy_iterator():
@@ -344,6 +344,6 @@ def test_the_published_resnet20_reaches_its_accuracy_on_cifar10():
     file = str(Path(REAL, "resnet20-cifar10.npz"))
     train.main("resnet34", ["--mode", "test", "--restore", file, "--dataset", "cifar10"])
     (run,) = Path("ckpt/imported").glob("resnet20-*")
-    results = json.loads((run / "results.json").read_text())
+    results = json.loads((run / "results-cifar10.json").read_text())
     assert results["images"] == 10_000
     assert results["top1"] == pytest.approx(0.9173, abs=0.0005)

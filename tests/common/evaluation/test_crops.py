@@ -113,3 +113,19 @@ def test_what_is_said_of_them():
     assert Protocol("1").text((256,)) == "centre crop at short side 256"
     assert Protocol("144").text((256, 288, 320, 352)) == "144 crops at short side 256, 288, 320, 352"
     assert Protocol("dense").text((256, 384)) == "dense at short side 256, 384"
+
+
+@pytest.mark.parametrize(
+    ("protocol", "name"),
+    [
+        (Protocol(), ""),
+        (Protocol(scales=(256,)), ""),  # the network's own
+        (Protocol(scales=(256, 288)), "scales-256-288"),
+        (Protocol("10"), "10crops"),
+        (Protocol("dense", (384,)), "dense-scales-384"),
+        (Protocol("144"), "144crops"),
+        (Protocol("144", (256, 288, 320, 352)), "144crops"),
+    ],
+)
+def test_a_protocols_name_tells_it_from_others(protocol, name):
+    assert protocol.name(224, 256) == name

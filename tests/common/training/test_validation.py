@@ -37,7 +37,8 @@ def test_counts_are_exact_with_a_ragged_last_batch():
 
 def test_the_line():
     found = metrics.Metrics(0.99722, 1.0, 0.01234, 360, 1.5)
-    assert found.line("test") == "test top1 0.9972 top5 1.0000 loss 0.0123 images 360"
+    assert found.line("test", 6) == "test top1 0.9972 top5 1.0000 loss 0.0123 images 360"
+    assert found.line("test", 5) == "test top1 0.9972 loss 0.0123 images 360"  # the first five are all of them
 
 
 def test_a_pass_that_is_told_to_stop_has_no_result():
