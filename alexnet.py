@@ -13,9 +13,9 @@ from dataclasses import replace
 
 from common.architecture import Architecture, Option
 from common.nn import layers
-from common.nn.style import styled
 from common.recipe import Recipe
 from common.settings import Setting
+from common.style import styled
 
 # Deviations of `alexnet` (the lab's slide) from the paper
 #   1. One tower. The paper splits conv2, conv4 and conv5 over two GPUs; `alexnet_two_towers` keeps that split.

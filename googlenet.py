@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 from common.architecture import Architecture
 from common.nn import layers
-from common.nn.style import styled
 from common.recipe import Recipe
+from common.style import styled
 
 
 class Inception(NamedTuple):

@@ -17,9 +17,9 @@ from functools import partial
 from common.architecture import Architecture, Option
 from common.errors import UserError
 from common.nn import layers
-from common.nn.style import styled
 from common.recipe import Recipe
 from common.settings import Setting
+from common.style import styled
 
 # Table 1, depth: (block, number of blocks in conv2_x 56x56, conv3_x 28x28, conv4_x 14x14, conv5_x 7x7).
 TABLE = {

@@ -15,8 +15,8 @@ from functools import partial
 
 from common.architecture import Architecture
 from common.nn import layers
-from common.nn.style import styled
 from common.recipe import Recipe
+from common.style import styled
 
 # Table 1: channels of the convolutions in each of the five blocks, each of which ends in a 2x2 max pool.
 # Output of the blocks: 112x112x64, 56x56x128, 28x28x256, 14x14x512, 7x7x512.

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from common.nn.style import SETTINGS, Style
 from common.recipe import Recipe
 from common.settings import Setting
+from common.style import SETTINGS, Style
 
 
 @dataclass(frozen=True)

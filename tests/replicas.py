@@ -18,7 +18,7 @@ from cli import registry
 from common import distribution
 from common.architecture import Architecture
 from common.nn import layers
-from common.nn.style import styled
+from common.style import styled
 from common.training import logger
 
 # No randomness that depends on the number of replicas: masks of dropout are drawn by each replica for itself.

@@ -8,8 +8,8 @@ import tensorflow as tf
 import resnet34
 import tables
 from cli import registry
+from common import style
 from common.errors import UserError
-from common.nn import style
 
 STAGES = {"conv1": "112x112", "pool1": "56x56", "conv2": "56x56", "conv3": "28x28", "conv4": "14x14", "conv5": "7x7"}
 

@@ -8,8 +8,8 @@ from cli import registry
 from cli import test as testing
 from common.architecture import Architecture
 from common.nn import layers
-from common.nn.style import styled
 from common.recipe import Recipe
+from common.style import styled
 
 RECIPE = Recipe(batch_size=64, learning_rate=0.02, initializer="he", weight_decay=0.001, resize=16, plateau_patience=3)
 

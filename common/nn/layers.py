@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 from common.errors import UserError, unknown
 from common.lazy import lazy
-from common.nn.style import current
+from common.style import current
 
 # The vocabulary costs nothing to import: Keras and the layers themselves come with the first call.
 keras = lazy("keras")

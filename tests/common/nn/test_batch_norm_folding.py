@@ -11,7 +11,7 @@ from cli import registry
 from common.nn import batch_norm_folding, graph_rewrite, layers
 from common.nn.convolution import Conv
 from common.nn.normalization import BatchNorm
-from common.nn.style import styled
+from common.style import styled
 
 
 def stir(model, images):

@@ -9,7 +9,7 @@ from common import distribution
 from common.errors import UserError
 from common.nn import batch_norm_folding, layers
 from common.nn.normalization import GroupNorm
-from common.nn.style import styled
+from common.style import styled
 
 GROUPS = {"layer": 1, "instance": 12, "group": 4}  # of 12 channels
 

@@ -17,7 +17,7 @@ from common.nn.convolution import AveragePool, Conv, MaxPool
 from common.nn.dropout import Dropout
 from common.nn.normalization import BatchNorm, LocalResponseNormalization
 from common.nn.padded_identity import PaddedIdentity
-from common.nn.style import styled
+from common.style import styled
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from common import distribution
 from common.errors import UserError
 from common.nn import batch_norm_folding, layers
 from common.nn.convolution import Conv
-from common.nn.style import styled
 from common.nn.weight_standardization import standardized
+from common.style import styled
 
 
 @pytest.fixture

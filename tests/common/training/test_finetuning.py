@@ -14,10 +14,10 @@ from common import recipe
 from common.architecture import Architecture
 from common.errors import UserError
 from common.nn import layers
-from common.nn.style import styled
 from common.recipe import Recipe
 from common.runs import checkpoints
 from common.runs import config as runs
+from common.style import styled
 from common.training import finetuning, optimizers
 from common.training.optimizers import OPTIMIZERS
 
