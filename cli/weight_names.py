@@ -27,12 +27,15 @@ Rename = Callable[[str], str]
 VGG_COLUMNS = {"vgg11": "A", "vgg13": "B", "vgg16": "D", "vgg19": "E"}
 KERAS = {"vgg16": "VGG16", "vgg19": "VGG19", "resnet50": "ResNet50", "resnet101": "ResNet101", "resnet152": "ResNet152"}
 
-# RGB, 0..255. torchvision's transforms; keras.applications' "caffe" mode; the mean of Caffe's mean image.
+# RGB, 0..255, and how a picture is resized. torchvision's transforms; keras.applications' "caffe" mode, and what its
+# documented figures were measured with; the mean of Caffe's mean image.
 TORCHVISION = {
     "mean": tuple(255 * value for value in (0.485, 0.456, 0.406)),
     "std": tuple(255 * value for value in (0.229, 0.224, 0.225)),
+    "interpolation": "pil_bilinear",
 }
-KERAS_CAFFE = {"mean": (123.68, 116.779, 103.939), "channels": "bgr"}
+CAFFE = {"mean": (123.68, 116.779, 103.939), "channels": "bgr"}
+KERAS_APPLICATIONS = CAFFE | {"interpolation": "opencv_bicubic"}
 BVLC = {"mean": (122.6789, 116.6688, 104.0070), "channels": "bgr"}
 
 
@@ -203,7 +206,7 @@ def _keras_vgg(arrays: "Arrays", where: str) -> Foreign | None:
         weight_layouts.KERAS,
         lambda layer: heads.get(layer) or re.sub(r"conv(\d)_(\d)", r"block\1_conv\2", layer),
         _classes(arrays, "predictions/0", 1, where),
-        KERAS_CAFFE,
+        KERAS_APPLICATIONS,
         32 * _side(arrays, "fc1/0", 0, 512),
     )
 
@@ -226,7 +229,7 @@ def _keras_resnet(arrays: "Arrays", where: str) -> Foreign | None:
     classes = _classes(arrays, "predictions/0", 1, where)
     options = {"stride_in": "1x1"}
     arch = (f"resnet{depth}",)
-    return Foreign("keras.applications", arch, weight_layouts.KERAS, rename, classes, KERAS_CAFFE, None, options)
+    return Foreign("keras.applications", arch, weight_layouts.KERAS, rename, classes, KERAS_APPLICATIONS, None, options)
 
 
 def _caffe(arrays: "Arrays", where: str) -> Foreign | None:
@@ -240,7 +243,7 @@ def _caffe(arrays: "Arrays", where: str) -> Foreign | None:
     if "conv1_1/0" in arrays:
         convolutions = {name.removesuffix("/0") for name in arrays if re.fullmatch(r"conv\d_\d/0", name)}
         arch, size = _vgg_of(convolutions, where), 32 * _side(arrays, "fc6/0", inputs, 512)
-        return Foreign("Caffe", (arch,), layout, str, classes, KERAS_CAFFE, size)
+        return Foreign("Caffe", (arch,), layout, str, classes, CAFFE, size)
     size = 32 * _side(arrays, "fc6/0", inputs, 256) + 35  # the smallest with such a map after pool3; 227 for 6x6
     preprocessing = BVLC | {"resize": round(size * 256 / 227)}
     return Foreign("Caffe", ("alexnet_two_towers",), layout, str, classes, preprocessing, size, {"lrn": "caffe"})

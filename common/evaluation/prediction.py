@@ -44,6 +44,11 @@ class View:
         """Crops of one picture; dense: passes through the network."""
         return self.protocol.views(len(self.short_sides))
 
+    def crops(self, image: tf.Tensor) -> tf.Tensor:
+        """The crops of a picture (H, W, 3): (V, S, S, 3) float32, 0..255."""
+        size, interpolation = self.preprocessing.image_size, self.preprocessing.interpolation
+        return crops.views(image, self.protocol, size, self.short_sides, interpolation)
+
 
 @dataclass(frozen=True)
 class Member:
@@ -232,7 +237,7 @@ def _cropped(members, views: list[View], split: Split, devices: Devices, batch_s
 
     def show(encoded):
         image = images.decode(encoded)
-        cut = [crops.views(image, view.protocol, view.preprocessing.image_size, view.short_sides) for view in views]
+        cut = [view.crops(image) for view in views]
         return tuple(normalise(part) for normalise, part in zip(finish, cut, strict=True))
 
     def replica_step(*batch):
@@ -276,7 +281,7 @@ def _dense(members, views: list[View], split: Split, devices: Devices, batch_siz
         shown = [
             normalise(picture)
             for view, normalise in zip(views, finish, strict=True)
-            for picture in crops.pictures(image, view.short_sides)
+            for picture in crops.pictures(image, view.short_sides, view.preprocessing.interpolation)
         ]
         return (*shown, label, index)
 

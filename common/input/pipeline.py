@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from common import machine
 from common.errors import UserError
-from common.input import augmentation, images
+from common.input import augmentation, images, resampling
 from common.input.datasets import Split
 from common.input.records import DatasetInfo
 from common.recipe import Recipe
@@ -34,6 +34,7 @@ class Preprocessing:
             than the input. The paper resized all pictures to 256x256, subtracted and then cropped, so each crop met the
             matching part of the mean; here every crop meets the same central part, in training as in test.
         channels: "rgb", or "bgr" for imported weights.
+        interpolation: how a picture's short side is resized in testing (`resampling.INTERPOLATIONS`).
     """
 
     image_size: int
@@ -42,6 +43,7 @@ class Preprocessing:
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
     mean_image: str | None = None
     channels: str = "rgb"
+    interpolation: str = resampling.LAB
 
     def __post_init__(self):
         for name in ("mean", "std"):  # lists, where they come from JSON
@@ -211,7 +213,10 @@ def evaluation(
     finish, choose = normaliser(preprocessing), images.centre_crop(preprocessing.resize, size)
 
     def show(encoded):
-        return (finish(images.read_window(encoded, choose, size, exact=True)),)
+        if preprocessing.interpolation == resampling.LAB:
+            return (finish(images.read_window(encoded, choose, size, exact=True)),)
+        image = images.decode(encoded)
+        return (finish(resampling.central_crop(image, preprocessing.resize, size, preprocessing.interpolation)),)
 
     return one_pass(split, show, batch_size=batch_size, worker=worker, workers=workers)
 

@@ -16,15 +16,21 @@ import numpy as np
 import tensorflow as tf
 
 from common.errors import UserError
-from common.evaluation import crops
-from common.evaluation.protocol import Protocol
-from common.input import images, pipeline
+from common.input import images, pipeline, resampling
 from common.input.pipeline import Preprocessing
 from common.nn import metrics
 from common.weights import finite_padding, verify_export
 
 TOP = 5
 ONNX_OPSET = 18
+
+
+RESIZING = {
+    resampling.LAB: "rounded; averaged over areas where both sides become half as long or less, else bilinear, pixel "
+    "centres at halves, without antialiasing",
+    resampling.PIL_BILINEAR: "rounded down; Pillow's bilinear (antialiased)",
+    resampling.OPENCV_BICUBIC: "rounded down; OpenCV's bicubic (INTER_CUBIC, not antialiased)",
+}
 
 
 def probabilities(model: keras.Model, preprocessing: Preprocessing) -> Callable[[tf.Tensor], tf.Tensor]:
@@ -40,7 +46,8 @@ def probabilities(model: keras.Model, preprocessing: Preprocessing) -> Callable[
 
 def crop(preprocessing: Preprocessing) -> Callable[[tf.Tensor], tf.Tensor]:
     """A picture (H, W, 3) -> the one crop of testing, (S, S, 3) float32, 0..255."""
-    return lambda image: crops.views(image, Protocol(), preprocessing.image_size, (preprocessing.resize,))[0]
+    size, interpolation = preprocessing.image_size, preprocessing.interpolation
+    return lambda image: resampling.central_crop(image, preprocessing.resize, size, interpolation)
 
 
 def write_preprocessing(folder: Path, preprocessing: Preprocessing) -> dict:
@@ -57,10 +64,10 @@ def write_preprocessing(folder: Path, preprocessing: Preprocessing) -> dict:
         "preprocessing": how,
         "steps": [
             "decode to RGB, 0..255, turned as the EXIF orientation says",
-            f"resize: the short side to {preprocessing.resize} pixels, the long side in proportion, rounded; averaged "
-            "over areas where both sides become half as long or less, else bilinear, pixel centres at halves, without "
-            "antialiasing",
-            f"crop the central {size}x{size}: from row (height - {size}) // 2 and column (width - {size}) // 2",
+            f"resize: the short side to {preprocessing.resize} pixels, the long side in proportion, "
+            + RESIZING[preprocessing.interpolation],
+            f"crop the central {size}x{size}: from row (height - {size}) / 2 and column (width - {size}) / 2, rounded "
+            + ("to even" if preprocessing.interpolation == resampling.PIL_BILINEAR else "down"),
             f"for model.keras alone: subtract {mean}, divide by std, channels in the order {preprocessing.channels}",
         ],
     }

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 import foreign
 import tiny
@@ -153,7 +154,11 @@ def test_keras_applications_give_the_same_here(name, size, file):
     (theirs.save if file.endswith(".keras") else theirs.save_weights)(file)
     ours, found = filled(weight_files.read(file), size)
     assert found.archs == (name.lower(),)
-    assert found.preprocessing == {"mean": (123.68, 116.779, 103.939), "channels": "bgr"}
+    assert found.preprocessing == {
+        "mean": (123.68, 116.779, 103.939),
+        "channels": "bgr",
+        "interpolation": "opencv_bicubic",
+    }
     images = 50 * pictures(size)
     assert_same(ours(images).numpy(), theirs(images).numpy())
 
@@ -266,7 +271,8 @@ def test_a_weight_file_is_tested_like_a_run(cifar_file, capsys):
     split = setup.open_data("digits", 0).splits["test"]
     pixels, labels = [], []
     for encoded, label, _ in split.serialized(None).map(split.parse).as_numpy_iterator():
-        pixels.append(tf.image.resize(tf.io.decode_png(encoded, 3), (32, 32)).numpy() / 255)
+        picture = Image.open(io.BytesIO(encoded)).convert("RGB").resize((32, 32), Image.Resampling.BILINEAR)
+        pixels.append(np.asarray(picture, np.float64) / 255)
         labels.append(label)
     x = (np.stack(pixels) - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
     scores = foreign.resnet(cifar_file, x.transpose(0, 3, 1, 2))
@@ -297,6 +303,7 @@ def test_training_on_brings_the_preprocessing_along(cifar_file):
     assert config.arch == "resnet20"  # as in the file: --arch is not given
     assert config.preprocessing["mean"] == pytest.approx((123.675, 116.28, 103.53))
     assert config.preprocessing["std"] == pytest.approx((58.395, 57.12, 57.375))
+    assert config.preprocessing["interpolation"] == "lab"  # as the training pictures
     assert config.imported is None
     assert config.started_from == {
         "path": os.path.abspath("resnet.npz"),

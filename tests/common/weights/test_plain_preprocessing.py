@@ -37,6 +37,18 @@ def test_a_crop_is_the_crop_of_testing(tmp_path, height, width, mode):
     np.testing.assert_allclose(found, wanted, atol=0.02)
 
 
+@pytest.mark.parametrize("interpolation", ["pil_bilinear", "opencv_bicubic"])
+@pytest.mark.parametrize(("height", "width"), [(257, 391), (333, 500), (801, 1030), (90, 61)])
+def test_a_crop_for_weights_from_elsewhere_is_the_crop_of_testing(tmp_path, height, width, interpolation):
+    path = photo(tmp_path / "photo.jpg", height, width)
+    found = plain_preprocessing.crop(path, {"resize": 256, "image_size": 224, "interpolation": interpolation})
+    image = images.decode(tf.io.read_file(str(path)))
+    wanted = crops.views(image, Protocol(), 224, (256,), interpolation)[0].numpy()
+    assert (found.dtype, found.shape) == (np.float32, (224, 224, 3))
+    np.testing.assert_allclose(found, wanted, atol=1)
+    assert np.mean(found == wanted) > 0.99
+
+
 def test_a_turned_photograph_is_upright(tmp_path):
     upright = Image.open(photo(tmp_path / "photo.png", 60, 80))
     exif = Image.Exif()
