@@ -63,6 +63,9 @@ RUN = (
     _flag("verify", bool, False, "load the files in a fresh process and compare their answers on images", ("export",)),
     _flag("out", str, None, "folder to write (default features/ARCH-SPLIT, export/ARCH)", ("features", "export")),
     _flag("seed", int, 0, "seeds initialisation, order, augmentation and dropout", TRAIN, least=0, most=SEED_MOST),
+    _flag("validation_share", float, None, "share of the training images to hold out where the data set has no "
+          "validation split (default 0.1); 0: train on its validation images too, and test the last checkpoint", TRAIN,
+          least=0, below=1),
     _flag("log_every", int, 10, "steps between two progress lines and metrics.csv rows", TRAIN, least=1),
     _flag("save_every", int, 0, "steps between checkpoints, beside one at each epoch's end; 0: none", TRAIN, least=0),
     _flag("keep", int, 2, "how many of the newest checkpoints stay, beside the best", TRAIN, least=1),

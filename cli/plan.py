@@ -52,7 +52,7 @@ def make(options: flags.Options, family: str | None) -> Plan:
     if start:
         trained_networks.check_fit(start, architecture)
     data_seed = choose_data_seed(options, start)
-    data = setup.open_data(options.dataset, data_seed)
+    data = setup.open_data(options.dataset, data_seed, options.validation_share)
     config = configure(options, architecture, data, data_seed, start)
     plan = Plan(Path(options.ckpt or f"ckpt/{architecture.name}"), options, architecture, devices, data, config, start)
     _check(plan)
@@ -106,6 +106,7 @@ def configure(
         jit=options.jit,
         started_from=_source(start) if start else None,
         deterministic=options.deterministic,
+        validation_share=options.validation_share,
     )
 
 
@@ -121,7 +122,11 @@ def _source(start: Trained) -> dict:
 def _check(plan: Plan) -> None:
     """Raises UserError where data, devices, recipe and flags do not go together."""
     options, recipe, splits = plan.options, plan.config.recipe, plan.data.splits
-    for name in ("train", "validation"):
+    if options.validation_share == 0:
+        for flag, needs in (("--schedule=plateau", recipe.schedule == "plateau"), ("--histograms", options.histograms)):
+            if needs:
+                raise UserError(f"--validation_share=0: {flag} needs validations, and there would be none")
+    for name in ("train",) if options.validation_share == 0 else ("train", "validation"):
         if name not in splits:
             raise UserError(
                 f"--dataset={options.dataset}: {plan.data.info.name} has no {name} split, only {', '.join(splits)}", 1

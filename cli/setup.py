@@ -71,22 +71,33 @@ def same_dataset(one: str, other: str) -> bool:
     return bool(one) and one == other
 
 
-def open_data(dataset: str, seed: int) -> "datasets.Dataset":
-    """Opens what `--dataset` names; prepares `digits` and `tfds:NAME` under datasets/ the first time."""
+def open_data(dataset: str, seed: int, validation_share: float | None = None) -> "datasets.Dataset":
+    """Opens what `--dataset` names; prepares `digits` and `tfds:NAME` under datasets/ the first time.
+
+    `seed` and `validation_share` decide on the splits that it leaves open (`datasets.open_dataset`).
+    """
     folder = prepared_folder(dataset)
     if dataset == "digits":
         from data import digits
 
         digits.prepare(folder)
-        return datasets.open_dataset(str(folder), seed)
-    if folder:
+    elif folder:
         from data import tfds
 
         DATASETS.mkdir(exist_ok=True)
         with locks.wait(DATASETS / f".{folder.name}.lock"):  # several workers may begin at once
             tfds.prepare(dataset, folder)
-        return datasets.open_dataset(str(folder), seed)
-    return datasets.open_dataset(dataset, seed)
+    return datasets.open_dataset(str(folder or dataset), seed, validation_share)
+
+
+def open_runs_data(options: flags.Options, config: "runs.RunConfig") -> "datasets.Dataset":
+    """The data set to use with a run, `--dataset` or its own, with the splits that the run knew where it is the same.
+
+    Raises UserError where there is neither.
+    """
+    dataset = dataset_of(options, config)
+    same = same_dataset(config.dataset, dataset_name(dataset))
+    return open_data(dataset, config.data_seed, config.validation_share if same else None)
 
 
 def resolve(options: flags.Options, architecture: Architecture, info: "records.DatasetInfo") -> Recipe:

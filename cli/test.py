@@ -88,7 +88,7 @@ def run(options: flags.Options, family: str | None) -> None:
     devices = _devices(options, protocol)
     trained = trained_networks.restored(options, family)
     first = trained[0].config
-    data = setup.open_data(setup.dataset_of(options, first), first.data_seed)
+    data = setup.open_runs_data(options, first)
     trained = [dataclasses.replace(one, config=setup.named(one.config, data)) for one in trained]
     test = describe(options, trained, protocol, data)
     _check_splits(test)
@@ -181,6 +181,12 @@ def _check_splits(test: Test) -> None:
             raise UserError(
                 f"--restore: {first.run} and {one.run} drew their {test.split} split by other seeds ({seeds[0]} and "
                 f"{seeds[1]}), so one has learnt what the other is tested on; --ensemble trains runs that share it"
+            )
+        shares = first.config.validation_share, one.config.validation_share
+        if test.split == "validation" and shares[0] != shares[1]:
+            raise UserError(
+                f"--restore: {first.run} and {one.run} held out other validation images (--validation_share "
+                f"{shares[0]} and {shares[1]}), so one has learnt what the other is tested on; test on the test split"
             )
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import shlex
 import sys
+import time
 
 from cli import flags, plan, run_directory, setup
 from cli import test as testing
@@ -88,6 +89,10 @@ def make_job(run: Plan) -> Job:
         loss_scale = loss_scaling.LossScale() if config.precision == "mixed_float16" else None
     steps_per_epoch = data.splits["train"].examples // recipe.batch_size
     shares = {"batch_size": recipe.batch_size, "worker": devices.worker, "workers": devices.workers}
+
+    def validation():
+        return pipeline.evaluation(data.splits["validation"], preprocessing, **shares)
+
     return Job(
         run=run.run,
         model=model,
@@ -101,7 +106,7 @@ def make_job(run: Plan) -> Job:
         training=lambda start: pipeline.training(
             data.splits["train"], preprocessing, recipe, data.info, seed=config.seed, start_step=start, **shares
         ),
-        validation=lambda: pipeline.evaluation(data.splits["validation"], preprocessing, **shares),
+        validation=validation if "validation" in data.splits else None,
         steps_per_epoch=steps_per_epoch,
         identity={"arch": config.arch, "classes": len(config.classes), "optimizer": recipe.optimizer},
         mean=pipeline.mean_picture(preprocessing),
@@ -120,14 +125,23 @@ def make_job(run: Plan) -> Job:
 
 
 def test_the_best(job: Job, state: State, run: Plan) -> None:
-    """The end of a run: its best checkpoint, on all workers the one that the chief finds, on the test split."""
+    """The end of a run: its best checkpoint, on all workers the one that the chief finds, on the test split.
+
+    Without validations the last checkpoint stands for the best.
+    """
     winner = checkpoints.best(job.run) if job.devices.chief else None
     step = distribution.from_chief(winner.step if winner else 0, job.devices)
     winner = winner or checkpoints.open_checkpoint(checkpoints.folder_at(job.run, step))
     checkpoints.restore_weights(winner, job.model)
     if job.devices.chief:
-        print(f"best validation top1 {state.best_top1:.4f} at step {state.best_step}, kept in {winner.folder}")
+        if state.best_step is None:
+            print(f"no validation, so the last checkpoint is tested: {winner.folder}")
+        else:
+            print(f"best validation top1 {state.best_top1:.4f} at step {state.best_step}, kept in {winner.folder}")
         print(f"test it again: python {flags.script_name()} --mode test --restore {job.run}")
+    if not {"test", "validation"} & run.data.splits.keys():
+        print(f"{run.data.info.name} has neither a test nor a validation split: nothing is measured")
+        return
     trained = Trained(job.run, run.config, run.architecture, lambda: winner)
     testing.test_run(job.model, trained, run.devices, run.data, run.options)
 
@@ -157,6 +171,8 @@ def heading(job: Job, run: Plan) -> str:
         "watch": f"tensorboard --logdir {job.run}",
     }
     notes = [*data.notes, *filter(None, [optimizers.caution(recipe)])]
+    if job.validation is None:
+        notes.append("note: no validation, so no best checkpoint is chosen; the last one is tested")
     notes += schedules.remarks(recipe, job.steps_per_epoch)
     return "\n".join([*(f"{name.ljust(8)} {value}" for name, value in lines.items() if value), *notes])
 
@@ -167,14 +183,26 @@ def dry_run(job: Job, count: int, prepared: str | None) -> str:
     `prepared` is the data set that had to be prepared for it, if any.
     """
     fields = dataclasses.asdict(job.recipe).items()
-    seconds = training.seconds_per_step(job)
+    seconds = seconds_per_step(job)
     steps, each = job.total_steps, duration(seconds * job.total_steps)
     several = f"{duration(count * seconds * steps)} for {count} runs: " if count > 1 else ""
     written = f"nothing was written but the data set, {prepared}" if prepared else "nothing was written"
     return "\n".join(
         [
             *(f"  {name.ljust(24)} {value}" for name, value in fields),
-            f"expecting {several}{each} for {steps} steps ({job.recipe.batch_size / seconds:.1f} images/s), "
-            f"and validation; {written}",
+            f"expecting {several}{each} for {steps} steps ({job.recipe.batch_size / seconds:.1f} images/s)"
+            f"{', and validation' if job.validation else ''}; {written}",
         ]
     )
+
+
+def seconds_per_step(job: Job, steps: int = 3) -> float:
+    """Mean wall time of `steps` steps after the first, which holds the tracing. The weights are trained meanwhile."""
+    step_fn = training.make_train_step(job)
+    batches = iter(distribution.distribute(job.training(0), job.devices))
+    job.optimizer.learning_rate.assign(job.schedule.rate(0))
+    step_fn(*next(batches)).numpy()
+    start = time.perf_counter()
+    for _ in range(steps):
+        step_fn(*next(batches)).numpy()
+    return (time.perf_counter() - start) / steps

@@ -150,7 +150,7 @@ def transfer(source: Trained, architecture: Architecture, model: Any) -> str:
 
 def with_data(options: flags.Options, trained: Trained) -> tuple["datasets.Dataset", Trained]:
     """The data set to use, and the network with its class names."""
-    data = setup.open_data(setup.dataset_of(options, trained.config), trained.config.data_seed)
+    data = setup.open_runs_data(options, trained.config)
     return data, dataclasses.replace(trained, config=setup.named(trained.config, data))
 
 

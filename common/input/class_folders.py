@@ -55,8 +55,10 @@ def _index_split(images: Images, drawn: bool) -> Split:
     return Split(examples, serialized, parse, tuple(images.paths), records=False, drawn=drawn)
 
 
-def open_tree(path: str, seed: int) -> Dataset:
+def open_tree(path: str, seed: int, share: float = held_out.SHARE) -> Dataset:
     """Opens a tree of class folders; its colours are measured on up to `splits.MEASURED` training images.
+
+    Without a validation split, a `share` of the training images of each class, drawn by `seed`, becomes one.
 
     Raises:
         UserError: no class folders, one without an image, one that cannot be read, or a class that training does not
@@ -65,7 +67,7 @@ def open_tree(path: str, seed: int) -> Dataset:
     tree = folder_tree.list_tree(path)
     notes = _check(tree, path)
     listed = {split: _decoded(images, tree, path, notes) for split, images in tree.splits.items() if images.paths}
-    drawn = _draw(listed, tree, seed, notes) if "validation" not in listed else ()
+    drawn = _draw(listed, tree, seed, share, notes) if "validation" not in listed else ()
     opened = {
         name: _index_split(listed[name], name in drawn) for name in SPLITS if name in listed and listed[name].paths
     }
@@ -91,16 +93,17 @@ def open_tree(path: str, seed: int) -> Dataset:
     return Dataset(info, opened, path, tuple(notes))
 
 
-def _draw(listed: dict[str, Images], tree: Tree, seed: int, notes: list[str]) -> Collection[str]:
+def _draw(listed: dict[str, Images], tree: Tree, seed: int, share: float, notes: list[str]) -> Collection[str]:
     """Draws the splits that are missing in `listed` from its training images; returns which splits were drawn."""
     train = listed["train"]
     names = [tree.name(path) for path in train.paths]
-    drawn = held_out.draw(names, train.labels, listed, held_out.Shares(), seed)
+    drawn = held_out.draw(names, train.labels, listed, held_out.Shares(share), seed)
     for split, places in drawn.items():
         places = sorted(places)
         listed[split] = Images([train.paths[place] for place in places], [train.labels[place] for place in places])
     notes.append(f"split by seed {seed}: " + ", ".join(f"{len(listed[name].paths):,} {name}" for name in SPLITS))
-    notes += [f"too few images for a {name} split" for name in SPLITS if not listed[name].paths]
+    wanted = [name for name in SPLITS if share or name != "validation"]
+    notes += [f"too few images for a {name} split" for name in wanted if not listed[name].paths]
     return drawn.keys()
 
 

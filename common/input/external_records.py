@@ -19,7 +19,7 @@ import tensorflow as tf
 
 from common import machine
 from common.errors import UserError
-from common.input import color_statistics, splits
+from common.input import color_statistics, held_out, splits
 from common.input.records import DatasetInfo, Shard, SplitInfo
 from common.input.splits import Dataset
 
@@ -219,10 +219,11 @@ def _colours(files: Files, parse: splits.Parse) -> color_statistics.Statistics:
     return splits.measure_colours(some.map(lambda record: parse(record)[0]))
 
 
-def open_records(path: str, files: Files, seed: int) -> Dataset:
+def open_records(path: str, files: Files, seed: int, share: float = held_out.SHARE) -> Dataset:
     """Opens the record files that `find_files` found in `path`.
 
-    A test split without labels is left out. Counts come from dataset_info.json or the records' headers.
+    A test split without labels is left out. Without a validation split, a `share` of the training images, drawn by
+    `seed`, becomes one. Counts come from dataset_info.json or the records' headers.
 
     Raises:
         UserError: the first record is of neither layout, or nothing says what the classes are; a truncated file.
@@ -249,8 +250,8 @@ def open_records(path: str, files: Files, seed: int) -> Dataset:
         opened[split] = splits.record_split(paths, counts, parse, mean_size)
         shards = zip(paths, counts, sizes, strict=True)
         infos[split] = SplitInfo(tuple(Shard(os.path.relpath(p, path), n, size, "") for p, n, size in shards), ())
-        if split == "train" and "validation" not in files:
-            opened |= splits.with_held_out(paths, counts, parse, mean_size, seed, notes)
+        if split == "train" and "validation" not in files and share:
+            opened |= splits.with_held_out(paths, counts, parse, mean_size, seed=seed, share=share, notes=notes)
     if layout.imagenet:
         found = IMAGENET
         notes.append("colours: the published ones of ImageNet")

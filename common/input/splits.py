@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from common import machine
 from common.errors import UserError
-from common.input import color_statistics, held_out, images
+from common.input import color_statistics, images
 from common.input.records import DatasetInfo
 
 SHUFFLE_BYTES = 256 * 2**20
@@ -122,17 +122,63 @@ def record_split(
 
 
 def with_held_out(
-    files: Sequence[str], counts: Sequence[int], parse: Parse, record_bytes: float, seed: int, notes: list[str]
+    files: Sequence[str],
+    counts: Sequence[int],
+    parse: Parse,
+    record_bytes: float,
+    *,
+    seed: int,
+    share: float,
+    notes: list[str],
 ) -> dict[str, Split]:
-    """Splits train and validation out of training records: a tenth of them, drawn by place, becomes validation."""
+    """Splits train and validation out of training records: a share of them, drawn by place, becomes validation."""
     examples = sum(counts)
     out = np.zeros(examples, bool)
     # RandomState's numbers are frozen; those of numpy's newer generators may change with its version.
-    out[np.random.RandomState(seed % 2**32).permutation(examples)[: max(1, round(held_out.SHARE * examples))]] = True
+    out[np.random.RandomState(seed % 2**32).permutation(examples)[: max(1, round(share * examples))]] = True
     notes.append(f"no validation split: {int(out.sum()):,} training images drawn by seed {seed} are held out")
     chosen = {"train": ~out, "validation": out}
     opened = {name: record_split(files, counts, parse, record_bytes, mask) for name, mask in chosen.items()}
     return {name: replace(split, drawn=True) for name, split in opened.items()}
+
+
+def joined(one: Split, other: Split) -> Split:
+    """Two splits of one data set as one, in the stored order the first before the second.
+
+    In a random order the images of both are mixed: which of the two comes next is itself drawn, each as often as it has
+    images. So an order that is uniform in both is uniform here.
+    """
+    examples = one.examples + other.examples
+
+    def second(seed: tf.Tensor | None) -> tf.data.Dataset:
+        elements = other.serialized(seed)
+        return elements if other.records else elements.map(lambda place: place + one.examples)
+
+    def serialized(seed: tf.Tensor | None) -> tf.data.Dataset:
+        if seed is None:
+            return one.serialized(None).concatenate(second(None))
+        keys = tf.random.stateless_uniform([2], tf.stack([tf.cast(seed, tf.int64), 1]), None, None, tf.int32)
+        places = tf.data.Dataset.range(examples).map(
+            lambda place: tf.random.experimental.index_shuffle(place, keys, examples - 1)
+        )
+        which = places.map(lambda place: tf.cast(place >= one.examples, tf.int64))
+        parts = [one.serialized(seed), second(seed)]
+        return tf.data.Dataset.choose_from_datasets(parts, which, stop_on_empty_dataset=False)
+
+    def parse(place: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        first = place < one.examples
+        return tf.cond(first, lambda: one.parse(place), lambda: other.parse(place - one.examples))
+
+    counts = dict(zip((*one.files, *other.files), (*one.counts, *other.counts), strict=False))
+    return Split(
+        examples,
+        serialized,
+        one.parse if one.records else parse,
+        tuple(counts) if one.records else (*one.files, *other.files),
+        one.records,
+        one.drawn,
+        tuple(counts.values()),
+    )
 
 
 def count_records(path: str) -> int:

@@ -41,6 +41,7 @@ class RunConfig:
         started_from: of training on from other weights: "path" of the run, checkpoint or file (absolute), a file's
             "sha256", and the "checkpoint" that was taken.
         deterministic: TensorFlow's op determinism was on.
+        validation_share: of `datasets.open_dataset`.
     """
 
     arch: str
@@ -57,6 +58,7 @@ class RunConfig:
     imported: dict | None = None
     started_from: dict | None = None
     deterministic: bool = False
+    validation_share: float | None = None
 
     @property
     def data_seed(self) -> int:

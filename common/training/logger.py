@@ -129,7 +129,8 @@ class ChiefLogger(Logger):
         self.speed.count(waited)
         if done == 3:
             steps = self.job.total_steps - self.state.step
-            self.progress.say(f"expecting {duration(self._seconds_left())} for {steps} steps, and validation")
+            further = ", and validation" if self.job.validation else ""
+            self.progress.say(f"expecting {duration(self._seconds_left())} for {steps} steps{further}")
         self.progress.live(self.state.step, self._text())
 
     def steps(self, rows):

@@ -31,7 +31,7 @@ class Job:
         devices: where to compute.
         splits: of the data set, by name, to name the file behind a reading error.
         training: start step -> endless data set of this worker's batches.
-        validation: () -> one pass over the validation split.
+        validation: () -> one pass over the validation split; None: there is no validation.
         steps_per_epoch: full global batches in an epoch.
         identity: what a checkpoint of this run must agree with (arch, classes ...).
         loss_scale: `loss_scaling.LossScale` of a run in float16, else None.
@@ -57,7 +57,7 @@ class Job:
     devices: "Devices"
     splits: "dict[str, Split]"
     training: Callable[[int], "tf.data.Dataset"]
-    validation: Callable[[], "tf.data.Dataset"]
+    validation: Callable[[], "tf.data.Dataset"] | None
     steps_per_epoch: int
     identity: dict
     mean: "np.ndarray"

@@ -126,18 +126,6 @@ def resume(job: Job, checkpoint: checkpoints.Checkpoint) -> State:
     return state
 
 
-def seconds_per_step(job: Job, steps: int = 3) -> float:
-    """Mean wall time of `steps` steps after the first, which holds the tracing. The weights are trained meanwhile."""
-    step_fn = make_train_step(job)
-    batches = iter(distribution.distribute(job.training(0), job.devices))
-    job.optimizer.learning_rate.assign(job.schedule.rate(0))
-    step_fn(*next(batches)).numpy()
-    start = time.perf_counter()
-    for _ in range(steps):
-        step_fn(*next(batches)).numpy()
-    return (time.perf_counter() - start) / steps
-
-
 class Trainer:
     """One process' part in a run, from a state to the run's end or to a signal."""
 
@@ -180,8 +168,7 @@ class Trainer:
         job, state = self.job, self.state
         if state.step == 0:
             self.log.begin()
-        if state.validation_due:
-            self._validate()
+        self._validate()
         while not state.finished and not self._stopping(state.step):
             self._take_step()
             if state.step % job.steps_per_epoch == 0:
@@ -245,16 +232,19 @@ class Trainer:
         self.any_worker(False)
 
     def _end_epoch(self) -> None:
-        """Saves first, then validates: a kill in the midst of it loses nothing."""
+        """Saves first, then validates, where the run does: a kill in the midst of it loses nothing."""
         self.log.epoch_ends()
-        self.state.validation_due = True
+        self.state.validation_due = self.job.validation is not None
+        self.state.finished = self.job.validation is None and self.state.step >= self.job.total_steps
         self._save()
         self._validate()
         self.log.epoch_begins()
 
     def _validate(self) -> None:
-        """Measures what was saved last and adds the result to it; a signal in the midst of it leaves it to be done."""
+        """Measures what was saved last, if that is due, and adds the result; a signal leaves it to be done."""
         job, state = self.job, self.state
+        if not state.validation_due:
+            return
         with job.average.swapped() if job.average is not None else nullcontext():
             result = validation.evaluate(self.eval_step, self.validation_data, job.splits["validation"], self._stopping)
         dead = self.eval_step.take()

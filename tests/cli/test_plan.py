@@ -16,6 +16,7 @@ from cli import trained as trained_networks
 from common.errors import UserError
 from common.runs import checkpoints
 from common.runs import config as runs
+from common.training import trainer
 
 
 @pytest.fixture(scope="module")
@@ -175,3 +176,60 @@ def test_op_determinism_is_asked_for_and_recorded(monkeypatch, capsys):
     assert not asked
     assert planned("--arch=tiny", "--deterministic").config.deterministic is True
     assert asked == [True]
+
+
+def test_training_on_all_images_tests_the_last_checkpoint(capsys):
+    command = ("--arch", "tiny", "--ckpt", "whole", "--validation_share", "0", "--batch_size", "64", "--epochs", "2")
+    assert "--schedule=plateau needs validations" in refused(capsys, *command)
+    command += ("--schedule", "cosine", "--ema", "0")
+    assert "--histograms needs validations" in refused(capsys, *command, "--histograms")
+    assert not Path("whole").exists()
+    tiny.run("--mode", "train", *command)
+    printed = capsys.readouterr().out
+    assert "1,437 train, 360 test" in printed  # 1,257 and the 180 of the validation split
+    assert "no validation, so the last checkpoint is tested: whole/checkpoints/step-00000044" in printed
+    found = json.loads(Path("whole/results.json").read_text())
+    assert found["checkpoint"] == "whole/checkpoints/step-00000044"  # 1,437 images make 22 batches of 64
+    assert "validation" not in Path("whole/metrics.csv").read_text()
+    assert runs.read(Path("whole")).validation_share == 0
+    assert checkpoints.newest(Path("whole")).state["finished"] is True
+    assert "validation_share: 0.0 -> None" in refused(capsys, *command[:4], *command[6:])
+    # What it was trained on is no split to test it on.
+    tested = ("--arch", "tiny", "--restore", "whole", "--split", "validation")
+    with pytest.raises(SystemExit):
+        tiny.run("--mode", "test", *tested)
+    assert "--split=validation: digits has no such split, only train, test" in capsys.readouterr().err
+
+
+def test_a_stopped_run_without_validation_goes_on_to_the_same_end(monkeypatch, capsys):
+    settings = ("--validation_share", "0", "--schedule", "constant", "--save_every", "10")
+    tiny.start("undisturbed", *settings)
+    real, saved = trainer.save, []
+
+    def save_and_die(job, state):
+        folder = real(job, state)
+        saved.append(state.step)
+        if state.step in (22, 30):
+            raise KeyboardInterrupt
+        return folder
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer, "save", save_and_die)
+        for _ in range(2):
+            with pytest.raises(SystemExit):
+                tiny.start("killed", *settings)
+    tiny.start("killed", *settings)
+    assert saved == [10, 20, 22, 30]
+    assert Path("killed/metrics.csv").read_bytes() == Path("undisturbed/metrics.csv").read_bytes()
+
+
+def test_runs_that_held_out_other_images_are_not_validated_together(capsys):
+    tiny.start("third", "--dataset", "photos", "--batch_size", "16", "--epochs", "1", "--validation_share", "0.3")
+    assert (runs.read(Path("third")).validation_share, planned("--restore=third").config.validation_share) == (
+        0.3,
+        None,
+    )
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        tiny.run("--mode", "test", "--restore", "leaves,third", "--split", "validation")
+    assert "held out other validation images (--validation_share None and 0.3)" in capsys.readouterr().err
