@@ -55,10 +55,16 @@ def upright_shape(shape: tf.Tensor, tag: tf.Tensor) -> tf.Tensor:
     return tf.where(tag >= min(_TRANSPOSED), tf.reverse(shape, [0]), shape)
 
 
+def _transposed(image: tf.Tensor) -> tf.Tensor:
+    """Rows and columns exchanged. Not by tf.transpose, of which oneDNN complains on the terminal (8-bit numbers)."""
+    wide = tf.cast(image, tf.int32)
+    return tf.cast(tf.raw_ops.Einsum(inputs=[wide], equation="hwc->whc"), image.dtype)
+
+
 def turn(image: tf.Tensor, tag: tf.Tensor) -> tf.Tensor:
     """The stored picture (H, W, 3) upright."""
     transposed = _is_one_of(tag, _TRANSPOSED)
-    image = tf.cond(transposed, lambda: tf.transpose(image, [1, 0, 2]), lambda: image)
+    image = tf.cond(transposed, lambda: _transposed(image), lambda: image)
     mirrored = tf.stack([_is_one_of(tag, _TOP_BOTTOM), _is_one_of(tag, _LEFT_RIGHT), False])
     return tf.raw_ops.Reverse(tensor=image, dims=mirrored)
 
