@@ -8,5 +8,6 @@ def pytest_sessionfinish(session):
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     skipped = reporter.stats.get("skipped", []) if reporter else []
     if os.environ.get("CI") and skipped:
-        print(f"\n{len(skipped)} skipped, which CI does not allow:", *{str(one.longrepr) for one in skipped}, sep="\n  ")
+        reasons = sorted({str(one.longrepr) for one in skipped})
+        print(f"\n{len(skipped)} skipped, which CI does not allow:", *reasons, sep="\n  ")
         session.exitstatus = 1
