@@ -1,26 +1,32 @@
 """Kills a training run again and again and compares what it ends with to an undisturbed run's.
 
-    python benchmarks/kill_repeatedly.py                 20 times SIGKILL, 20 times SIGTERM, then damaged checkpoints
-    python benchmarks/kill_repeatedly.py --kills 100
+    python benchmarks/kill_repeatedly.py                 10 times SIGKILL and SIGTERM each, with --keep 1 and 2 each
+    python benchmarks/kill_repeatedly.py --kills 25 --damages 8
 
-The run is alexnet.py on digits, a few hundred pixels smaller than the paper's. It is started, killed at a random moment
-(while TensorFlow starts, while it trains, while it writes), and started again with the same command, until the kills
-are used up; then it may finish. All variables of its last checkpoint, metrics.csv, the figures of results.json and the
-steps of TensorBoard's curves must be the undisturbed run's, bit for bit. After that every file of a checkpoint is cut
-off at several places and has bits flipped at others: none may load, and the run must go back to the checkpoint before.
+The run is ResNet-20 on digits. It is started, killed, and started again with the same command, until the kills are used
+up; then it may finish. Of four kills one comes at any moment (while TensorFlow starts, while it trains, while it
+writes), one while a checkpoint is written, one in a validation, one in the final test. After some of them the newest
+checkpoint is damaged, where another is left to go back to. After every kill the newest sound checkpoint must be at
+least as new as before: nothing is lost but the steps since the last save. In the end all variables of the last
+checkpoint, metrics.csv, the figures of results.json and the steps of TensorBoard's curves must be the undisturbed
+run's, bit for bit. After that every file of a checkpoint is cut off at several places and has bits flipped at others:
+none may load, and the run must go back to the checkpoint before.
 
-About 8 minutes on a CPU for 20 kills. Exits 1 at the first difference.
+About 10 minutes on a CPU for 40 kills. Exits 1 at the first difference.
 """
 
 import argparse
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -29,22 +35,15 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-COMMAND = [str(ROOT / "alexnet.py"), "--mode=train", "--image_size=67", "--batch_size=64", "--learning_rate=0.002"]
-COMMAND += [
-    "--initializer=glorot",
-    "--schedule=cosine",
-    "--ema=0",
-    "--epochs=2",
-    "--log_every=4",
-    "--save_every=5",
-    "--keep=3",
-]
+COMMAND = [str(ROOT / "resnet34.py"), "--arch=resnet20", "--mode=train", "--batch_size=64", "--learning_rate=0.05"]
+COMMAND += ["--schedule=cosine", "--epochs=4", "--log_every=4", "--save_every=5"]
 
 
-def start(folder: Path, run: str, log: Path) -> subprocess.Popen:
+def start(folder: Path, run: str, log: Path, keep: int) -> subprocess.Popen:
     """The training command on RUN in `folder`, its output appended to `log`."""
     with open(log, "ab") as file:
-        return subprocess.Popen([sys.executable, *COMMAND, f"--ckpt={run}"], cwd=folder, stdout=file, stderr=file)
+        command = [sys.executable, *COMMAND, f"--keep={keep}", f"--ckpt={run}"]
+        return subprocess.Popen(command, cwd=folder, stdout=file, stderr=file)
 
 
 def fail(what: str, log: Path) -> None:
@@ -52,39 +51,114 @@ def fail(what: str, log: Path) -> None:
     sys.exit(f"{what}; it said last:\n" + "\n".join(log.read_text().splitlines()[-20:]))
 
 
-def finish(folder: Path, run: str, log: Path) -> float:
+def finish(folder: Path, run: str, log: Path, keep: int) -> float:
     """Trains RUN to its end and returns the seconds it took. Exits where the program fails."""
     begun = time.monotonic()
-    if start(folder, run, log).wait():
+    if start(folder, run, log, keep).wait():
         fail("the training failed", log)
     return time.monotonic() - begun
 
 
-def torment(folder: Path, run: str, log: Path, number: signal.Signals, kills: int, longest: float, seed: int) -> int:
-    """Starts RUN until a signal has hit it `kills` times, each at a random moment. Returns how often it had finished.
+def newest_state(run: Path) -> dict:
+    """state.json of the newest checkpoint, empty where there is none (or where it is just being replaced)."""
+    from common.runs import checkpoints
 
-    A run that ends before its signal comes is removed and begun again: the kills go on.
-    """
-    moments, finished, done = random.Random(seed), 0, 0
-    while done < kills:
-        process = start(folder, run, log)
-        try:
-            process.wait(moments.uniform(0.5, longest))
-            finished += 1
-            if process.returncode:
-                fail("the training failed on its own", log)
-            subprocess.run(["rm", "-rf", str(folder / run)], check=True)
-            continue
-        except subprocess.TimeoutExpired:
+    try:
+        return checkpoints.read_json(checkpoints.folders(run)[0] / checkpoints.STATE_FILE)
+    except Exception:  # whatever a run that is at work leaves at this moment
+        return {}
+
+
+# What a kill waits for, and how many seconds after that it comes at most.
+MOMENTS: dict[str, tuple[Callable[[Path], bool], float]] = {
+    "saving": (lambda run: any((run / "checkpoints").glob(".writing-*")), 0.03),
+    "validation": (lambda run: bool(newest_state(run).get("validation_due")), 0.3),
+    "the final test": (lambda run: bool(newest_state(run).get("finished")), 2.0),
+}
+
+
+def wait_for(process: subprocess.Popen, run: Path, moment: str, longest: float, draws: random.Random) -> bool:
+    """Waits until a kill is due: at `moment`, or at any within `longest` seconds. False where the process has ended."""
+    due, delay = MOMENTS.get(moment, (lambda _: True, longest))
+    if moment in ("saving", "validation"):  # not always the first one of the process
+        time.sleep(draws.uniform(0.0, longest))
+    while process.poll() is None and not due(run):
+        time.sleep(0.002)
+    try:
+        process.wait(draws.uniform(0.0, delay))
+    except subprocess.TimeoutExpired:
+        return True
+    return False
+
+
+def damage_newest(run: Path, draws: random.Random) -> bool:
+    """Damages a file of the newest checkpoint, where another sound one is left. Returns whether it did."""
+    from common.runs import checkpoints
+
+    sound = [folder for folder in checkpoints.folders(run) if checkpoints.is_sound(folder)]
+    if len(sound) < 2:
+        return False
+    file = draws.choice(sorted(path for path in sound[0].iterdir() if not path.name.startswith(".")))
+    content = bytearray(file.read_bytes())
+    if draws.random() < 0.5:
+        del content[draws.randrange(len(content) - 1) :]
+    else:
+        content[draws.randrange(len(content))] ^= 4
+    file.write_bytes(content)
+    return not checkpoints.is_sound(sound[0])
+
+
+def sound_step(run: Path) -> int:
+    """Step of the newest sound checkpoint, 0 without one."""
+    from common.runs import checkpoints
+
+    return next((int(folder.name[-8:]) for folder in checkpoints.folders(run) if checkpoints.is_sound(folder)), 0)
+
+
+class Torment:
+    """Kills a run again and again. What happened is counted in `hits`: kills by moment, damages, runs that ended."""
+
+    def __init__(self, folder: Path, run: str, log: Path, keep: int, longest: float, seed: int):
+        self.folder, self.run, self.log, self.keep, self.longest = folder, run, log, keep, longest
+        self.draws, self.hits = random.Random(seed), Counter()
+
+    def kill(self, number: signal.Signals, kills: int, damages: int) -> None:
+        """Starts the run until a signal has hit it `kills` times; after some of them damages its newest checkpoint.
+
+        A run that ends before its signal comes is removed and begun again: the kills go on.
+        """
+        done, kept = 0, 0
+        moments = ["any", *MOMENTS]
+        while done < kills:
+            moment = moments[done % len(moments)]
+            process = start(self.folder, self.run, self.log, self.keep)
+            if not wait_for(process, self.folder / self.run, moment, self.longest, self.draws):
+                if process.returncode:
+                    fail("the training failed on its own", self.log)
+                self.hits["ended before"] += 1
+                shutil.rmtree(self.folder / self.run)
+                kept = 0
+                continue
             process.send_signal(number)
             code = process.wait()
-        # A SIGTERM that comes before the loop runs ends the process as signals do; after that it saves and exits 0.
-        if code not in (-number, 0):
-            fail(f"after {number.name} the program ended with code {code}", log)
-        done += 1
-        print(f"\r{number.name}: {done} of {kills}", end="", flush=True)
-    print()
-    return finished
+            # A SIGTERM that comes before or after the loop ends the process as signals do; in it, it saves and exits.
+            if code not in (-number, 128 + number):
+                fail(f"after {number.name} the program ended with code {code}", self.log)
+            done += 1
+            self.hits[moment] += 1
+            kept = self.check(kept)
+            if damages > self.hits["damaged"] and damage_newest(self.folder / self.run, self.draws):
+                self.hits["damaged"] += 1
+                kept = sound_step(self.folder / self.run)
+            print(f"\r{number.name}, --keep {self.keep}: {done} of {kills}", end="", flush=True)
+        print()
+
+    def check(self, kept: int) -> int:
+        """The step to go on from after a kill. Exits where it is before `kept`, that of the kill before."""
+        now = sound_step(self.folder / self.run)
+        if now < kept:
+            fail(f"{self.run}: step {kept} had been saved, now {now} is the newest sound one", self.log)
+        return now
 
 
 def variables(run: Path) -> dict[str, np.ndarray]:
@@ -99,15 +173,16 @@ def variables(run: Path) -> dict[str, np.ndarray]:
 
 
 def curve_steps(run: Path) -> dict[str, list[int]]:
-    """The steps of every TensorBoard curve, in the order they were written."""
+    """The steps of every TensorBoard curve of the training, in the order they were written."""
     import tensorflow as tf
 
     found: dict[str, list[int]] = {}
-    for path in sorted((run / "tensorboard").glob("events.*")):
-        for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
-            event = tf.compat.v1.Event.FromString(record)
-            for value in event.summary.value:
-                found.setdefault(value.tag, []).append(event.step)
+    for folder in ("", "train", "validation"):
+        for path in sorted((run / "tensorboard" / folder).glob("events.*")):
+            for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+                event = tf.compat.v1.Event.FromString(record)
+                for value in event.summary.value:
+                    found.setdefault(f"{folder}/{value.tag}", []).append(event.step)
     return found
 
 
@@ -151,22 +226,26 @@ def damage(run: Path) -> tuple[int, list[str]]:
 def main() -> None:
     """Runs the whole trial."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--kills", type=int, default=20, help="how often each signal is sent (default 20)")
+    parser.add_argument("--kills", type=int, default=10, help="for each signal and each --keep (default 10)")
+    parser.add_argument("--damages", type=int, default=4, help="the same, of checkpoints between kills (default 4)")
     parser.add_argument("--seed", type=int, default=0, help="of the moments (default 0)")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="faults-") as name:
         folder = Path(name)
         log = folder / "log"
-        seconds = finish(folder, "undisturbed", log)
+        seconds = finish(folder, "undisturbed", log, 2)
         print(f"undisturbed: {seconds:.0f} s")
-        for number in (signal.SIGKILL, signal.SIGTERM):
-            run = number.name.lower()
-            torment(folder, run, log, number, options.kills, 0.6 * seconds, options.seed)
-            finish(folder, run, log)
-            found = differences(folder / "undisturbed", folder / run)
-            print(f"{number.name}: {options.kills} times; " + ("; ".join(found) or "same weights, metrics and curves"))
-            if found:
-                sys.exit(1)
+        for keep in (1, 2):
+            for number in (signal.SIGKILL, signal.SIGTERM):
+                run = f"{number.name.lower()}-{keep}"
+                torment = Torment(folder, run, log, keep, 0.6 * seconds, options.seed)
+                torment.kill(number, options.kills, options.damages)
+                finish(folder, run, log, keep)
+                found = differences(folder / "undisturbed", folder / run)
+                hits = ", ".join(f"{name} {count}" for name, count in torment.hits.items())
+                print(f"{run}: {hits}; " + ("; ".join(found) or "same weights, metrics and curves"), flush=True)
+                if found:
+                    sys.exit(1)
         tried, loaded = damage(folder / "undisturbed")
         print(f"damaged checkpoints: {tried}, loaded without a word: {', '.join(loaded) or 'none'}")
         sys.exit(1 if loaded else 0)

@@ -120,6 +120,7 @@ def make_job(run: Plan) -> Job:
         histograms=options.histograms,
         jit=config.jit,
         profile=options.profile,
+        histograms=options.histograms,
         resume_command="python " + shlex.join(sys.argv),
     )
 

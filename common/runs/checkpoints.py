@@ -258,20 +258,20 @@ def restore_weights(checkpoint: Checkpoint, model) -> None:
 
 
 def prune(run: Path, keep: Iterable[int], newest_kept: int = 1, written: Path | None = None) -> None:
-    """Removes all checkpoints but the `newest_kept` newest, those of the steps in `keep` and the snapshots.
+    """Removes all checkpoints but the `newest_kept` newest sound ones, those of the steps in `keep` and the snapshots.
 
-    Only sound ones count, so that a damaged one does not take the place of one that a run can go on from. `written` is
-    what this process has just written, and is not read again.
+    A damaged one does not take the place of one to go on from. `written`, by this process, is not read again.
     """
     named, sound = {folder_at(run, step) for step in keep}, 0
     for folder in folders(run):
-        counts = sound < newest_kept and (folder == written or _is_sound(folder))
+        counts = sound < newest_kept and (folder == written or is_sound(folder))
         sound += counts
         if not counts and folder not in named and not _is_snapshot(folder):
             _remove(folder)
 
 
-def _is_sound(folder: Path) -> bool:
+def is_sound(folder: Path) -> bool:
+    """Whether a checkpoint would load."""
     try:
         open_checkpoint(folder)
     except UserError:

@@ -1,3 +1,4 @@
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -49,10 +50,24 @@ def test_damage_that_is_not_noticed_is_told(run, monkeypatch):
     assert any(line.startswith("variables.data") for line in loaded)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_damage_between_kills_spares_the_last_sound_checkpoint(run, seed):
+    draws = random.Random(seed)
+    before = faults.sound_step(run)
+    assert faults.damage_newest(run, draws)
+    assert 0 < faults.sound_step(run) < before
+    while faults.damage_newest(run, draws):
+        pass
+    assert faults.sound_step(run) > 0
+
+
 @pytest.mark.slow
-def test_three_kills_of_each_kind_leave_nothing_behind():
-    command = [sys.executable, "benchmarks/kill_repeatedly.py", "--kills", "3"]
+def test_kills_of_each_kind_leave_nothing_behind():
+    command = [sys.executable, "benchmarks/kill_repeatedly.py", "--kills", "4", "--damages", "1"]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
-    assert "SIGKILL: 3 times; same weights, metrics and curves" in result.stdout
-    assert "SIGTERM: 3 times; same weights, metrics and curves" in result.stdout
+    for run in ("sigkill-1", "sigterm-1", "sigkill-2", "sigterm-2"):
+        (line,) = [line for line in result.stdout.splitlines() if line.startswith(f"{run}: ")]
+        assert line.endswith("; same weights, metrics and curves")
+        for moment in ("any 1", "saving 1", "validation 1", "the final test 1"):
+            assert moment in line
