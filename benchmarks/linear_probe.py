@@ -11,7 +11,9 @@ that is held out, drawn from every class alike, then all are fitted. Donahue et 
 
 import argparse
 import sys
+import time
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,7 @@ from sklearn.metrics import top_k_accuracy_score
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from common.errors import UserError
@@ -35,29 +38,42 @@ def load(folder: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         raise UserError(f"{path}: no features here ({error}); write some with --mode features", 1) from error
 
 
-def fit(features: np.ndarray, labels: np.ndarray, strengths: list[float], seed: int = 0) -> tuple[Pipeline, float]:
-    """The classifier fitted on everything, and the C it was fitted with.
+def fit(
+    features: np.ndarray, labels: np.ndarray, strengths: list[float], seed: int = 0, say: Callable[[str], None] = print
+) -> tuple[Pipeline, float]:
+    """The classifier fitted on everything, and the C it was fitted with; `say` takes a line for each C that was tried.
 
     Raises UserError where a tenth cannot hold an image of every class and leave one of each.
     """
-
-    def classifier(c: float) -> Pipeline:
-        return make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=2000))
-
     best = strengths[0]
-    if len(strengths) > 1:
-        images = np.unique(labels, return_counts=True)[1]
-        if images.min() < 2 or len(labels) < 10 * len(images):
-            raise UserError(
-                f"{len(labels)} images of {len(images)} classes, {images.min()} of the rarest, are too few to choose "
-                "among several --c; give one",
-                1,
-            )
-        kept = train_test_split(features, labels, test_size=0.1, random_state=seed, stratify=labels)
-        train, held, train_labels, held_labels = kept
-        scores = [classifier(c).fit(train, train_labels).score(held, held_labels) for c in strengths]
-        best = strengths[int(np.argmax(scores))]
-    return classifier(best).fit(features, labels), best
+    with threadpool_limits(1, user_api="blas"):  # the products are small: threads would wait for each other
+        if len(strengths) > 1:
+            best = _choose(features, labels, sorted(strengths), seed, say)
+        model = make_pipeline(StandardScaler(), LogisticRegression(C=best, max_iter=2000))
+        return model.fit(features, labels), best
+
+
+def _choose(features: np.ndarray, labels: np.ndarray, strengths: list[float], seed: int, say: Callable) -> float:
+    """The C, of some in rising order, that is best on a tenth held out; each fit begins where the last one ended."""
+    images = np.unique(labels, return_counts=True)[1]
+    if images.min() < 2 or len(labels) < 10 * len(images):
+        raise UserError(
+            f"{len(labels)} images of {len(images)} classes, {images.min()} of the rarest, are too few to choose "
+            "among several --c; give one",
+            1,
+        )
+    kept = train_test_split(features, labels, test_size=0.1, random_state=seed, stratify=labels)
+    train, held, train_labels, held_labels = kept
+    scaler = StandardScaler().fit(train)
+    train, held = scaler.transform(train), scaler.transform(held)
+    model, scores = LogisticRegression(max_iter=2000, warm_start=True), []
+    for number, c in enumerate(strengths, start=1):
+        begun = time.perf_counter()
+        model.set_params(C=c).fit(train, train_labels)
+        scores.append(model.score(held, held_labels))
+        seconds = time.perf_counter() - begun
+        say(f"{number}/{len(strengths)}  C {c:g}: top1 {scores[-1]:.4f} on the tenth held out, {seconds:.1f} s")
+    return strengths[int(np.argmax(scores))]
 
 
 def main(arguments: list[str]) -> None:
