@@ -120,7 +120,6 @@ def make_job(run: Plan) -> Job:
         histograms=options.histograms,
         jit=config.jit,
         profile=options.profile,
-        histograms=options.histograms,
         resume_command="python " + shlex.join(sys.argv),
     )
 
