@@ -115,7 +115,7 @@ def sound_step(run: Path) -> int:
     return next((int(folder.name[-8:]) for folder in checkpoints.folders(run) if checkpoints.is_sound(folder)), 0)
 
 
-class Torment:
+class Killer:
     """Kills a run again and again. What happened is counted in `hits`: kills by moment, damages, runs that ended."""
 
     def __init__(self, folder: Path, run: str, log: Path, keep: int, longest: float, seed: int):
@@ -238,11 +238,11 @@ def main() -> None:
         for keep in (1, 2):
             for number in (signal.SIGKILL, signal.SIGTERM):
                 run = f"{number.name.lower()}-{keep}"
-                torment = Torment(folder, run, log, keep, 0.6 * seconds, options.seed)
-                torment.kill(number, options.kills, options.damages)
+                killer = Killer(folder, run, log, keep, 0.6 * seconds, options.seed)
+                killer.kill(number, options.kills, options.damages)
                 finish(folder, run, log, keep)
                 found = differences(folder / "undisturbed", folder / run)
-                hits = ", ".join(f"{name} {count}" for name, count in torment.hits.items())
+                hits = ", ".join(f"{name} {count}" for name, count in killer.hits.items())
                 print(f"{run}: {hits}; " + ("; ".join(found) or "same weights, metrics and curves"), flush=True)
                 if found:
                     sys.exit(1)

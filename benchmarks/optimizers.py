@@ -1,9 +1,9 @@
-"""The course's pictures of update rules and learning-rate rules, made by running the real ones.
+"""The course's pictures of optimizers and schedules, made by running the real ones.
 
     python benchmarks/optimizers.py --out pictures
 
 writes bowl.png, saddle.png and ravine.png (trajectories of all optimizers and their losses), schedules.png (the
-learning-rate rules over 100 epochs) and race.gif (all optimizers on all three surfaces). About a minute on a CPU.
+schedules over 100 epochs) and race.gif (all optimizers on all three surfaces). About a minute on a CPU.
 
 The optimizers come from `optimizers.make_optimizer`, the schedules from `schedules.make_schedule`. Each optimizer has
 one setting for all surfaces, `SETTINGS`. The variable that is trained is the displacement from the start:
@@ -221,7 +221,7 @@ def schedule_panels() -> list[drawing.Panel]:
 
 def main(arguments: list[str] | None = None) -> None:
     """Draws everything into --out."""
-    parser = argparse.ArgumentParser(description="Pictures of the optimizers and the learning-rate rules.")
+    parser = argparse.ArgumentParser(description="Pictures of the optimizers and the schedules.")
     parser.add_argument(
         "--out", type=Path, default=Path("pictures"), help="folder for the pictures (default: pictures)"
     )

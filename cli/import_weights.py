@@ -1,4 +1,4 @@
-"""Weights from elsewhere become a run directory, config.json and a checkpoint, as if they had been trained here.
+"""Imported weights become a run directory, config.json and a checkpoint, as if they had been trained here.
 
 So every mode takes them as it takes a run, and config.json holds what travels with them: the network's options, the
 input's size, mean, std, order of channels. The directory is ckpt/imported/ARCH-NAME-DIGEST; importing the same file
@@ -28,13 +28,13 @@ FETCH = "keras:imagenet"  # --restore: ImageNet's weights, fetched by keras.appl
 
 
 def is_foreign(path: str) -> bool:
-    """Does `--restore` name weights from elsewhere: a file, or what keras.applications is to fetch?"""
+    """Does `--restore` name imported weights: a file, or what keras.applications is to fetch?"""
     return path.startswith("keras:") or Path(path).is_file()
 
 
 @dataclass(frozen=True)
 class Imported:
-    """Weights from elsewhere, as they were read.
+    """Imported weights, as they were read.
 
     Attributes:
         folder: the run directory that they have, or get.
@@ -54,12 +54,12 @@ class Imported:
 
 
 def import_run(path: str, arch: str | None) -> Path:
-    """The run directory of weights from elsewhere, made if it is not there yet. Arguments and errors of `read`."""
+    """The run directory of imported weights, made if it is not there yet. Arguments and errors of `read`."""
     return read(path, arch).run()
 
 
 def read(path: str, arch: str | None) -> Imported:
-    """Weights from elsewhere. Nothing is written.
+    """Imported weights. Nothing is written.
 
     Args:
         path: a weight file (`weight_files`), or `keras:imagenet`.

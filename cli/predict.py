@@ -1,4 +1,4 @@
-"""`--mode predict`: the likeliest classes of image files, by one run or by several together."""
+"""`--mode predict`: the most likely classes of image files, by one run or by several together."""
 
 import json
 import os
@@ -23,7 +23,7 @@ NAMED = 10  # files that were passed over; more are counted
 
 
 def run(options: flags.Options, family: str | None) -> None:
-    """`--mode predict`: the five likeliest classes of image files, printed batch by batch.
+    """`--mode predict`: the five most likely classes of image files, printed batch by batch.
 
     Files that cannot be read are named, the others predicted; the exit code is 1 then.
     """
@@ -108,7 +108,7 @@ def json_array() -> Iterator[Show]:
 
 
 def table(files: Sequence[str]) -> Show:
-    """A function that prints a line an answer: file and likeliest classes, each column as wide as was needed so far."""
+    """A function that prints a line an answer: file and most likely classes, columns as wide as was needed so far."""
     longest = max(len(printable(file)) for file in files)
     widths: list[int] = []
 

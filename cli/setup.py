@@ -132,7 +132,7 @@ def build_model(architecture: Architecture, config: "runs.RunConfig") -> Any:
 def dataset_of(options: flags.Options, config: "runs.RunConfig") -> str:
     """The data set to use with a run: `--dataset`, else the run's own. Raises UserError where there is neither."""
     if "dataset" not in options.given and not config.dataset:
-        raise UserError("--dataset is needed: weights from elsewhere do not say what to use them on")
+        raise UserError("--dataset is needed: imported weights do not say what to use them on")
     return options.dataset if "dataset" in options.given else config.dataset
 
 

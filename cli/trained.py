@@ -27,7 +27,7 @@ class Trained:
         run: its run directory.
         config: the run's configuration.
         architecture: the network.
-        find: gives the checkpoint to load; weights from elsewhere are written as one at the first call.
+        find: gives the checkpoint to load; imported weights are written as one at the first call.
         exact: the command line names the checkpoint, not only the run.
     """
 

@@ -1,4 +1,4 @@
-"""The update rules in NumPy, float64: each a generator of the weights after every step.
+"""The optimizers in NumPy, float64: each a generator of the weights after every step.
 
 x is the initial weights, `gradients` one row a step, `a` the learning rate (`rates`: one a step).
 """

@@ -36,7 +36,7 @@ class RunConfig:
         jit: XLA compiled the steps; it rounds differently, so a resumed run must do the same.
         split_seed: draws the splits that the data set leaves open, where that is not `seed`: all members of an ensemble
             share their splits, or one would have learnt what another is tested on.
-        imported: of weights from elsewhere: the file, and how it was read; their data set is unknown ("") and their
+        imported: of imported weights: the file, and how it was read; their data set is unknown ("") and their
             classes are numbers.
         started_from: of training on from other weights: "path" of the run, checkpoint or file (absolute), a file's
             "sha256", and the "checkpoint" that was taken.

@@ -77,8 +77,8 @@ class Classifier(tf.Module):
     """What a SavedModel holds: two signatures over one network.
 
     `serving_default` takes `image_bytes` (N,) string: JPEG, PNG, GIF, BMP or WebP files. `pixels` takes `images`
-    (N, H, W, 3) uint8 RGB of any one size. Both give `probabilities` (N, classes) float32, and of the K = 5 likeliest,
-    likeliest first, `top_classes` (N, K) string and `top_probabilities` (N, K) float32.
+    (N, H, W, 3) uint8 RGB of any one size. Both give `probabilities` (N, classes) float32, and of the K = 5 largest,
+    largest first, `top_classes` (N, K) string and `top_probabilities` (N, K) float32.
     """
 
     def __init__(self, model: keras.Model, preprocessing: Preprocessing, classes: tuple[str, ...]):

@@ -1,7 +1,7 @@
 """An exported network's preprocessing in NumPy and Pillow alone: what a program without TensorFlow has to do.
 
 docs/weights.md prints what is needed of it for a network that was trained here. It gives what `resampling` gives: to a
-hundredth of a grey level, and for weights from elsewhere, whose pictures are rounded, to one level here and there.
+hundredth of a grey level, and for imported weights, whose pictures are rounded, to one level here and there.
 """
 
 from pathlib import Path

@@ -20,7 +20,7 @@ import numpy as np
 from common.weights import plain_preprocessing as plain
 
 TOLERANCE = 1e-4  # of a probability, for formats in float32
-AGREEMENT = 0.8  # least share of images whose likeliest class stays, for whole numbers
+AGREEMENT = 0.8  # least share of images whose most likely class stays, for whole numbers
 
 SAVED_MODEL = Path("saved_model") / "1"  # the version, which TensorFlow Serving looks for
 KERAS = Path("model.keras")
@@ -98,7 +98,7 @@ def compare(out: Path, reference: Path, name: Path) -> bool:
     right = same >= AGREEMENT if name == TFLITE_INT8 else difference <= TOLERANCE
     print(
         f"{out / name}: {len(wanted)} images, largest difference of a probability {difference:.1e}, "
-        f"same likeliest class {same:.1%}{'' if right else ': TOO FAR OFF'}",
+        f"same most likely class {same:.1%}{'' if right else ': TOO FAR OFF'}",
         flush=True,
     )
     return right

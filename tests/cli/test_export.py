@@ -110,7 +110,7 @@ def documented(*kinds):
 def export_of_the_docs(tmp_path, monkeypatch, folder, capsys):
     """A folder in which the documented lines find their files, and what the program predicts for photo.jpg.
 
-    A function (height, width) -> the five likeliest (label, probability).
+    A function (height, width) -> the five most likely (label, probability).
     """
     (tmp_path / "export").mkdir()
     (tmp_path / "export" / "resnet34").symlink_to(folder / "files")

@@ -58,4 +58,4 @@ def test_exported_files_answer_like_the_network(style, capfd):
     formats = ["saved_model", "keras", "tflite", "tflite_int8"]
     formats += ["onnx"] if all(map(importlib.util.find_spec, ("tf2onnx", "onnxruntime"))) else []
     tiny.run("--mode", "export", "--restore", "run", "--export_format", ",".join(formats), "--out", "files", "--verify")
-    assert capfd.readouterr().out.count("same likeliest class") == len(formats)
+    assert capfd.readouterr().out.count("same most likely class") == len(formats)

@@ -1,4 +1,4 @@
-"""Learning-rate rules at their boundaries, over 100 epochs against closed forms, and after a restore."""
+"""Schedules at their boundaries, over 100 epochs against closed forms, and after a restore."""
 
 import json
 import math

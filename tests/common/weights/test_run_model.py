@@ -41,7 +41,7 @@ def _inside(folder, monkeypatch):
 
 
 def predicted(capsys, name, *more):
-    """{label: probability} of the five likeliest, as the program says."""
+    """{label: probability} of the five most likely, as the program says."""
     capsys.readouterr()
     arguments = ("--restore", "ckpt/resnet20", "--precision", "float32", "--predict_format", "json", *more)
     train.main(None, ["--mode", "predict", *arguments, "--images", f"{name}.jpg"])
