@@ -18,11 +18,12 @@ SHOWN = 8  # predictions
 
 
 def curves(run: Path) -> dict[str, list[tuple[int, float]]]:
-    """(step, top-1) of each split in metrics.csv."""
-    found: dict[str, list[tuple[int, float]]] = {}
+    """(step, top-1) of training, over log intervals, and of validation, in metrics.csv."""
+    found: dict[str, list[tuple[int, float]]] = {"train": [], "validation": []}
     with open(run / "metrics.csv", newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
-            found.setdefault(row["split"], []).append((int(row["step"]), float(row["top1"])))
+            if row["split"] in found:
+                found[row["split"]].append((int(row["step"]), float(row["top1"])))
     return found
 
 
