@@ -47,8 +47,8 @@ def build(classes=10, image_size=16, dropout=0.0):
     x = image = layers.image_input(image_size, smallest=4)
     for stage, channels in enumerate((8, 16), start=1):
         x = layers.conv(x, channels, 3, padding=1, relu=False, name=f"conv{stage}")
-        x = keras.layers.Activation("tanh", name=f"tanh{stage}")(x)
         x = layers.avg_pool(x, 2, 2, name=f"pool{stage}")
+        x = keras.layers.Activation("tanh", name=f"tanh{stage}")(x)  # TensorFlow fuses it wrongly with a convolution
     x = layers.flatten(x, name="flatten")
     return layers.network(image, layers.logits(x, classes, name="fc"), name="smooth")
 
