@@ -61,13 +61,13 @@ def predictions(run: Path) -> list[tuple[np.ndarray, str, str, float]]:
 
 
 def draw(run: Path, out: Path) -> None:
-    """Writes the picture, a PNG of about 1,200 by 400 pixels."""
+    """Writes the picture, a PNG of 1,080 by 360 pixels."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure = plt.figure(figsize=(12, 4), dpi=100, layout="constrained")
+    figure = plt.figure(figsize=(12, 4), dpi=90, layout="constrained")
     left, middle, right = figure.subfigures(1, 3, width_ratios=(4, 3, 5))
     axes = left.subplots()
     for split, points in curves(run).items():

@@ -41,5 +41,5 @@ def test_predictions_show_a_picture_of_each_class(run):
 
 def test_the_picture_is_small_enough_for_a_page(run, tmp_path):
     overview.draw(run, tmp_path / "overview.png")
-    assert image.imread(tmp_path / "overview.png").shape[:2] == (400, 1200)
+    assert image.imread(tmp_path / "overview.png").shape[:2] == (360, 1080)
     assert (tmp_path / "overview.png").stat().st_size < 200_000
