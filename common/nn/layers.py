@@ -67,7 +67,8 @@ def conv(x, filters, size, stride=1, padding=0, groups=1, relu=True, bias=None, 
     Args:
         x: (N, H, W, C).
         filters: output channels.
-        size, stride, padding: of the window; padding is the number of zeros on every side.
+        size, stride, padding: of the window; padding is the number of zeros on every side. A rectangular window,
+            (height, width), is padded so that the map keeps its size.
         groups: into how many groups the channels are split.
         relu: whether ReLU follows.
         bias: whether there is one; None: where no normalisation follows.
@@ -123,14 +124,14 @@ def flatten(x, name=None):
     return keras.layers.Flatten(name=name)(x)
 
 
-def max_pool(x, size, stride, padding=0, ceil=False, name=None):
-    """Largest value of each size x size window."""
-    return convolution.MaxPool(size, stride, padding, ceil, name=name)(x)
+def max_pool(x, size, stride, padding=0, ceil=False, zeros=False, name=None):
+    """Largest value of each size x size window; with `zeros` the padding counts as zeros, else not at all."""
+    return convolution.MaxPool(size, stride, padding, ceil, zeros, name=name)(x)
 
 
-def avg_pool(x, size, stride=1, name=None):
-    """Mean of each size x size window."""
-    return convolution.AveragePool(size, stride, name=name)(x)
+def avg_pool(x, size, stride=1, padding=0, zeros=False, name=None):
+    """Mean of each size x size window; with `zeros` the padding counts as zeros, else not at all."""
+    return convolution.AveragePool(size, stride, padding, zeros, name=name)(x)
 
 
 def global_avg_pool(x, name=None):
