@@ -169,7 +169,7 @@ def check(shortcut: str, stride_in: str = "1x1", stochastic_depth: float = 1.0) 
         SHORTCUT.check("shortcut", shortcut)
     STRIDE_IN.check("stride_in", stride_in)
     if stochastic_depth != 1.0 and shortcut in GATES:
-        raise UserError(f"--stochastic_depth={stochastic_depth}: --shortcut={shortcut} has no plain sum to leave out of")
+        raise UserError(f"--stochastic_depth={stochastic_depth} is for plain sums, not for --shortcut={shortcut}")
 
 
 def title(depth: int, shortcut: str) -> str:

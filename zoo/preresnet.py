@@ -45,16 +45,11 @@ def convolutions(x, channels: int, kind: str, stride: int, stride_in: str, name:
     """The branch after its first pre-activation: 3x3, 3x3, or 1x1, 3x3, 1x1 to 4 * channels (a bottleneck)."""
     if kind == "basic":
         x = layers.conv(x, channels, 3, stride, padding=1, name=f"{name}_conv1")
-        return layers.conv(x, channels, 3, padding=1, norm=False, relu=False, name=f"{name}_conv2")
+        return residual.plain_conv(x, channels, 3, padding=1, name=f"{name}_conv2")
     first, second = (stride, 1) if stride_in == "1x1" else (1, stride)
     x = layers.conv(x, channels, 1, first, name=f"{name}_conv1")
     x = layers.conv(x, channels, 3, second, padding=1, name=f"{name}_conv2")
-    return layers.conv(x, 4 * channels, 1, norm=False, relu=False, name=f"{name}_conv3")
-
-
-def preactivation(x, name: str):
-    """Batch norm and ReLU."""
-    return layers.relu(layers.norm(x, name=name), name=f"{name}_relu")
+    return residual.plain_conv(x, 4 * channels, 1, name=f"{name}_conv3")
 
 
 def unit(x, channels: int, stride: int, kind: str, first: bool, survival: float, name: str, stride_in: str = "1x1"):
@@ -65,14 +60,14 @@ def unit(x, channels: int, stride: int, kind: str, first: bool, survival: float,
     """
     filters = channels if kind == "basic" else 4 * channels
     changes = stride != 1 or x.shape[-1] != filters
-    y = x if first else preactivation(x, name=f"{name}_preact")
+    y = x if first else residual.preactivation(x, name=f"{name}_preact")
     shortcut = y if changes else x
     y = residual.branch(y, survival, name=name)
     y = convolutions(y, channels, kind, stride, stride_in, name)
     if changes and kind == "basic":
         shortcut = layers.padded_identity(shortcut, filters, stride, name=f"{name}_shortcut")
     elif changes:
-        shortcut = layers.conv(shortcut, filters, 1, stride, norm=False, relu=False, name=f"{name}_shortcut")
+        shortcut = residual.plain_conv(shortcut, filters, 1, stride, name=f"{name}_shortcut")
     return residual.add(y, shortcut, survival, name=name)
 
 
@@ -105,7 +100,7 @@ def build(
     x = layers.conv(x, 64, 7, stride=2, padding=3, name="conv1")  # 112x112x64
     x = layers.max_pool(x, 3, 2, padding=1, name="pool1")  # 56x56x64
     x = stages(x, CHANNELS, TABLE[depth], "bottleneck", stochastic_depth, stride_in)  # 56x56x256 ... 7x7x2048
-    x = preactivation(x, name="last")
+    x = residual.preactivation(x, name="last")
     return classifier(image, x, classes, dropout, name=f"preresnet{depth}")
 
 
@@ -122,7 +117,7 @@ def build_cifar(
     x = image = layers.image_input(image_size)  # 32x32x3
     x = layers.conv(x, 16, 3, padding=1, name="conv1")  # 32x32x16
     x = stages(x, CIFAR_CHANNELS, (n, n, n), kind, stochastic_depth)  # 32x32x16, 16x16x32, 8x8x64
-    x = preactivation(x, name="last")
+    x = residual.preactivation(x, name="last")
     return classifier(image, x, classes, dropout, name=f"preresnet{depth}")
 
 
@@ -135,16 +130,14 @@ def classifier(image, x, classes: int, dropout: float, name: str):
 
 def unit_v2(x, channels: int, stride: int, projects: bool, survival: float, name: str):
     """TF-slim's unit: (N, H, W, C) -> (N, H / stride, W / stride, 4 * channels)."""
-    y = preactivation(x, name=f"{name}_preact")
+    y = residual.preactivation(x, name=f"{name}_preact")
     shortcut = x if stride == 1 else layers.max_pool(x, 1, stride, name=f"{name}_shortcut")
     if projects:
-        shortcut = layers.conv(
-            y, 4 * channels, 1, stride, bias=True, norm=False, relu=False, name=f"{name}_shortcut"
-        )
+        shortcut = residual.plain_conv(y, 4 * channels, 1, stride, bias=True, name=f"{name}_shortcut")
     y = residual.branch(y, survival, name=name)
     y = layers.conv(y, channels, 1, name=f"{name}_conv1")
     y = layers.conv(y, channels, 3, stride, padding=1, name=f"{name}_conv2")
-    y = layers.conv(y, 4 * channels, 1, bias=True, norm=False, relu=False, name=f"{name}_conv3")
+    y = residual.plain_conv(y, 4 * channels, 1, bias=True, name=f"{name}_conv3")
     return residual.add(y, shortcut, survival, name=name)
 
 
@@ -159,13 +152,13 @@ def build_v2(
     survival = iter(residual.survivals(stochastic_depth, sum(TABLE[depth])))
 
     x = image = layers.image_input(image_size)  # 224x224x3
-    x = layers.conv(x, 64, 7, stride=2, padding=3, bias=True, norm=False, relu=False, name="conv1")  # 112x112x64
-    x = layers.max_pool(x, 3, 2, padding=1, zeros=True, name="pool1")  # 56x56x64
+    x = residual.plain_conv(x, 64, 7, stride=2, padding=3, bias=True, name="conv1")  # 112x112x64
+    x = layers.max_pool(layers.zero_pad(x, 1, name="pad1"), 3, 2, name="pool1")  # 56x56x64
     for stage, (channels, count) in enumerate(zip(CHANNELS, TABLE[depth], strict=True), start=2):
         for number in range(1, count + 1):  # 28x28x256, 14x14x512, 7x7x1024, 7x7x2048
             stride = 2 if stage < 5 and number == count else 1
             x = unit_v2(x, channels, stride, number == 1, next(survival), name=f"conv{stage}_{number}")
-    x = preactivation(x, name="last")
+    x = residual.preactivation(x, name="last")
     return classifier(image, x, classes, dropout, name=f"resnet{depth}v2")
 
 
@@ -188,7 +181,7 @@ IMAGENET = Recipe(
     flip=True,
 )
 PAPER = replace(IMAGENET, crop="inception", pca_lighting=0.1)
-# The appendix: batch 128, 0.01 for 400 steps, then 0.1, x0.1 at 32,000 and 48,000 of 64,000 steps: ResNet-110's of 2015.
+# The appendix: 0.01 for 400 steps, then 0.1, x0.1 at 32,000 and 48,000 of 64,000 steps: ResNet-110's of 2015.
 CIFAR = CIFAR_WARM
 # Deviations
 #   4. Weight decay leaves batch norm's gamma and beta alone (`--decay_biases_and_norms` does not).

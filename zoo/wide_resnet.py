@@ -20,7 +20,7 @@ from common.architecture import Architecture
 from common.nn import layers, residual
 from common.nn.style import styled
 from common.recipe import Recipe
-from zoo.preresnet import PAPER, preactivation
+from zoo.preresnet import PAPER
 
 # Table 1: channels of the groups on maps of 32x32, 16x16, 8x8, times k; with n blocks in each 6n + 4 layers.
 CHANNELS = (16, 32, 64)
@@ -35,13 +35,13 @@ IMAGENET_TABLE = (50, 101)
 
 def unit(x, channels: int, stride: int, dropout: float, survival: float, name: str):
     """Figure 1d: norm, ReLU, 3x3, norm, ReLU, dropout, 3x3. (N, H, W, C) -> (N, H / stride, W / stride, channels)."""
-    y = preactivation(x, name=f"{name}_preact")
+    y = residual.preactivation(x, name=f"{name}_preact")
     if x.shape[-1] != channels:
-        x = layers.conv(y, channels, 1, stride, norm=False, relu=False, name=f"{name}_shortcut")
+        x = residual.plain_conv(y, channels, 1, stride, name=f"{name}_shortcut")
     y = residual.branch(y, survival, name=name)
     y = layers.conv(y, channels, 3, stride, padding=1, name=f"{name}_conv1")
     y = layers.dropout(y, dropout, name=f"{name}_dropout") if dropout else y
-    y = layers.conv(y, channels, 3, padding=1, norm=False, relu=False, name=f"{name}_conv2")
+    y = residual.plain_conv(y, channels, 3, padding=1, name=f"{name}_conv2")
     return residual.add(y, x, survival, name=name)
 
 
@@ -62,12 +62,12 @@ def build_cifar(
     survival = iter(residual.survivals(stochastic_depth, 3 * n))
 
     x = image = layers.image_input(image_size)  # 32x32x3
-    x = layers.conv(x, 16, 3, padding=1, norm=False, relu=False, name="conv1")  # 32x32x16
+    x = residual.plain_conv(x, 16, 3, padding=1, name="conv1")  # 32x32x16
     for group, channels in enumerate(CHANNELS, start=2):
         for number in range(1, n + 1):  # 32x32x160, 16x16x320, 8x8x640
             stride = 2 if group > 2 and number == 1 else 1
             x = unit(x, k * channels, stride, dropout, next(survival), name=f"conv{group}_{number}")
-    x = preactivation(x, name="last")
+    x = residual.preactivation(x, name="last")
     x = layers.global_avg_pool(x, name="pool")  # 640
     x = layers.logits(x, classes, name="fc")  # 10
     return layers.network(image, x, name=f"wrn{depth}_{k}")

@@ -63,6 +63,7 @@ RULES: dict[type[keras.layers.Layer], Rule] = {
     keras.layers.Dense: Rule("fully connected", _fully_connected),
     MaxPool: Rule("max pool", window=True),
     AveragePool: Rule("average pool", window=True),
+    keras.layers.ZeroPadding2D: Rule("zero padding", values=False),
     keras.layers.GlobalAveragePooling2D: Rule("global average pool"),
     LocalResponseNormalization: Rule("LRN"),
     BatchNorm: Rule("batch norm"),

@@ -121,15 +121,19 @@ class Conv(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("common")
 class MaxPool(keras.layers.Layer):
-    """Max pooling with explicit padding: (N, H, W, C) -> (N, H', W', C).
+    """Max pooling with explicit padding: (N, H, W, C) -> (N, H', W', C). Padded places never win.
 
-    Padded places never win; with `zeros` they count as zeros, as where another program pads before it pools.
     `ceil=True` lets the last window hang over the edge, as Caffe's pools do (GoogLeNet's 112-56-28-14-7).
+
+    `fill` says what the padded places hold where TensorFlow's own padding does not do: "never" minus infinity, right
+    for any map; "zero", right for maps without negative values; "edge" the values next to the edge in mirror image,
+    right for any map where at least half of every window lies inside it. The last two are numbers that an 8-bit
+    network can hold (weights/finite_padding.py).
     """
 
-    def __init__(self, size, stride, padding=0, ceil=False, zeros=False, **kwargs):
+    def __init__(self, size, stride, padding=0, ceil=False, fill="never", **kwargs):
         super().__init__(**kwargs)
-        self.size, self.stride, self.padding, self.ceil, self.zeros = size, stride, padding, ceil, zeros
+        self.size, self.stride, self.padding, self.ceil, self.fill = size, stride, padding, ceil, fill
 
     def compute_output_shape(self, input_shape):
         n, height, width, channels = input_shape
@@ -138,34 +142,30 @@ class MaxPool(keras.layers.Layer):
         )
         return (n, height, width, channels)
 
-    def _pads(self, side):
+    def pads(self, side):
         """Rows before and after along one axis; `ceil` adds what the last, overhanging window needs."""
         over = -(side + 2 * self.padding - self.size) % self.stride if self.ceil else 0
         return [self.padding, self.padding + over]
 
     def call(self, x):
-        if self.zeros:
-            x, padding = _surrounded(x, self._pads), "VALID"
-        else:
-            x, padding = _padded(x, self.size, self.stride, self._pads, -math.inf)
+        x, padding = _padded(x, self.size, self.stride, self.pads, self.fill)
         return tf.nn.max_pool2d(x, self.size, self.stride, padding)
 
     def get_config(self):
-        names = ("size", "stride", "padding", "ceil", "zeros")
-        return super().get_config() | {name: getattr(self, name) for name in names}
+        own = {name: getattr(self, name) for name in ("size", "stride", "padding", "ceil", "fill")}
+        return super().get_config() | own
 
 
 @keras.saving.register_keras_serializable("common")
 class AveragePool(keras.layers.Layer):
     """Average pooling with explicit padding: (N, H, W, C) -> (N, H', W', C).
 
-    Each window is averaged over what it holds of the map; with `zeros` the padding counts too, as in torchvision and
-    in Caffe.
+    Each window is averaged over what it holds of the map; what is padded does not count.
     """
 
-    def __init__(self, size, stride, padding=0, zeros=False, **kwargs):
+    def __init__(self, size, stride, padding=0, **kwargs):
         super().__init__(**kwargs)
-        self.size, self.stride, self.padding, self.zeros = size, stride, padding, zeros
+        self.size, self.stride, self.padding = size, stride, padding
 
     def compute_output_shape(self, input_shape):
         n, height, width, channels = input_shape
@@ -175,18 +175,13 @@ class AveragePool(keras.layers.Layer):
         return (n, height, width, channels)
 
     def call(self, x):
-        if not self.padding:
-            return tf.nn.avg_pool2d(x, self.size, self.stride, "VALID")
         window = self.size, self.stride, lambda _: [self.padding] * 2
-        if self.zeros:
-            return tf.nn.avg_pool2d(_surrounded(x, window[-1]), self.size, self.stride, "VALID")
-        x, padding = _padded(x, *window)
-        mean = tf.nn.avg_pool2d(x, self.size, self.stride, padding)
-        if padding == "SAME":  # TensorFlow's own divides by the places inside the map
+        padded, padding = _padded(x, *window)
+        mean = tf.nn.avg_pool2d(padded, self.size, self.stride, padding)
+        if padding == "SAME" or not self.padding:  # TensorFlow's own padding does not count
             return mean
         inside, _ = _padded(tf.ones_like(x[:1, :, :, :1]), *window)
         return mean / tf.nn.avg_pool2d(inside, self.size, self.stride, padding)
 
     def get_config(self):
-        names = ("size", "stride", "padding", "zeros")
-        return super().get_config() | {name: getattr(self, name) for name in names}
+        return super().get_config() | {name: getattr(self, name) for name in ("size", "stride", "padding")}

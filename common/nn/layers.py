@@ -124,14 +124,19 @@ def flatten(x, name=None):
     return keras.layers.Flatten(name=name)(x)
 
 
-def max_pool(x, size, stride, padding=0, ceil=False, zeros=False, name=None):
-    """Largest value of each size x size window; with `zeros` the padding counts as zeros, else not at all."""
-    return convolution.MaxPool(size, stride, padding, ceil, zeros, name=name)(x)
+def max_pool(x, size, stride, padding=0, ceil=False, name=None):
+    """Largest value of each size x size window."""
+    return convolution.MaxPool(size, stride, padding, ceil, name=name)(x)
 
 
-def avg_pool(x, size, stride=1, padding=0, zeros=False, name=None):
-    """Mean of each size x size window; with `zeros` the padding counts as zeros, else not at all."""
-    return convolution.AveragePool(size, stride, padding, zeros, name=name)(x)
+def avg_pool(x, size, stride=1, padding=0, name=None):
+    """Mean of each size x size window; what is padded does not count."""
+    return convolution.AveragePool(size, stride, padding, name=name)(x)
+
+
+def zero_pad(x, width, name=None):
+    """x with zeros around it that a pool after it counts."""
+    return keras.layers.ZeroPadding2D(width, name=name)(x)
 
 
 def global_avg_pool(x, name=None):

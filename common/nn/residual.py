@@ -1,4 +1,4 @@
-"""The vocabulary of residual networks beside that of the slides: branches that may be left out, gates, SE blocks."""
+"""What residual networks have beside the vocabulary of the slides: pre-activation, stochastic depth, gates, SE."""
 
 from common.architecture import Option
 from common.lazy import lazy
@@ -26,6 +26,20 @@ def survivals(last: float, blocks: int) -> list[float]:
     """
     STOCHASTIC_DEPTH.check("stochastic_depth", last)
     return [1.0 - block / blocks * (1.0 - last) for block in range(1, blocks + 1)]
+
+
+def preactivation(x, name: str):
+    """The style's normalisation and activation, before a convolution."""
+    return layers.relu(layers.norm(x, name=name), name=f"{name}_relu")
+
+
+def plain_conv(x, filters: int, size: int, stride: int = 1, padding: int = 0, bias: bool | None = None, name=None):
+    """A convolution with nothing behind it, in a network that normalises before; a bias where nothing is normalised."""
+    bias = current().norm == "none" if bias is None else bias
+    standardize = current().norm != "none"
+    return layers.conv(
+        x, filters, size, stride, padding, relu=False, bias=bias, norm=False, standardize=standardize, name=name
+    )
 
 
 def branch(x, survival: float, name: str):
