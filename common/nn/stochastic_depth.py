@@ -51,7 +51,8 @@ class StochasticSum(keras.layers.Layer):
         branch, shortcut = inputs
         if not training:
             return shortcut + tf.cast(self.survival, branch.dtype) * branch
-        return tf.cond(tf.shape(branch)[0] > 0, lambda: shortcut + branch, lambda: tf.identity(shortcut))
+        missing = tf.shape(shortcut)[0] - tf.shape(branch)[0]
+        return shortcut + tf.pad(branch, [[0, missing], [0, 0], [0, 0], [0, 0]])
 
     def get_config(self):
         return super().get_config() | {"survival": self.survival}

@@ -281,8 +281,9 @@ def test_what_is_none_of_them_is_refused_in_one_line(names, said):
 
 
 def test_a_resnext_of_no_known_width_is_refused():
-    arrays = {f"layer{stage}.{block}.conv3.weight": np.zeros(1) for stage, n in zip((1, 2, 3, 4), (3, 4, 6, 3), strict=True)
-              for block in range(n)}  # fmt: skip
+    counts = {1: 3, 2: 4, 3: 6, 4: 3}
+    names = [f"layer{stage}.{block}.conv3.weight" for stage, count in counts.items() for block in range(count)]
+    arrays = dict.fromkeys(names, np.zeros(1))
     arrays |= {"layer1.0.conv1.weight": np.zeros(1), "layer1.0.conv2.weight": np.zeros((96, 3, 3, 3))}
     with pytest.raises(UserError, match=r"a ResNet of depth 50 with a first 3x3 of \(96, 3\)"):
         weight_names.recognise(arrays, "file.npz")

@@ -66,12 +66,9 @@ def test_the_auxiliary_head_of_v3():
     # 27,161,264 parameters with it, as torchvision's model card has them.
     both = tables.summarise("inception_v3").totals.trainable_parameters + sum(row.parameters for row in heads.values())
     assert both == 27161264
-    architecture = registry.find("inception_v3")
-    assert architecture.auxiliary_weight == 0.4
-    assert [tensor.shape[-1] for tensor in architecture.build(auxiliary=True, classes=6, image_size=107).outputs] == [
-        6,
-        6,
-    ]
+    assert registry.find("inception_v3").auxiliary_weight == 0.4
+    model = registry.find("inception_v3").build(auxiliary=True, classes=6, image_size=107)
+    assert [tensor.shape[-1] for tensor in model.outputs] == [6, 6]
 
 
 @pytest.mark.parametrize(
