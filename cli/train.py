@@ -30,6 +30,10 @@ def run(options: flags.Options, family: str | None) -> None:
     distribution.check_batch(config.recipe.batch_size, devices)
     if options.jit and devices.replicas > 1:
         raise UserError(f"--jit compiles the step of one device, not of {devices.replicas} replicas")
+    if options.jit and config.options.get("stochastic_depth", 1.0) < 1.0:
+        raise UserError(
+            "--jit: XLA has no batches without images, which --stochastic_depth makes; leave one of them out"
+        )
     if config.recipe.batch_size > data.splits["train"].examples:
         raise UserError(
             f"--batch_size={config.recipe.batch_size} is more than the {data.splits['train'].examples} training images"

@@ -279,5 +279,5 @@ def test_plain_networks_have_no_stochastic_depth():
 
 
 def test_gates_and_stochastic_depth_exclude_each_other():
-    with pytest.raises(UserError, match="--stochastic_depth=0.5 is for plain sums, not for --shortcut=constant"):
+    with pytest.raises(UserError, match=r"--stochastic_depth=0\.5 is for plain sums, not for --shortcut=constant"):
         registry.find("resnet20").build(image_size=8, shortcut="constant", stochastic_depth=0.5)

@@ -1,9 +1,15 @@
 import json
+import math
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
+import resnet34
 import train
 from cli import registry
+from common.training import trainer
 from zoo import stochastic_depth
 
 
@@ -26,30 +32,56 @@ def test_recipe():
 
 
 def run(*arguments):
-    train.main(
-        "resnet34", ["--mode", "train", "--arch", "resnet20", "--image_size", "8", "--batch_size", "64", *arguments]
-    )
+    small = ["--arch", "resnet20", "--image_size", "8", "--batch_size", "64", "--epochs", "2"]
+    train.main("resnet34", ["--mode", "train", *small, "--stochastic_depth", "0.5", *arguments])
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["resnet34.py"])
+
+
+class KilledError(Exception):
+    pass
 
 
 @pytest.mark.slow
-def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(monkeypatch, tmp_path):
+def test_a_run_that_was_killed_ends_like_an_undisturbed_one(monkeypatch):
     """The blocks that are left out are drawn from a state that checkpoints keep."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sys.argv", ["resnet34.py"])
-    options = ("--stochastic_depth", "0.5", "--log_every", "1")
-    run("--epochs", "2", "--ckpt", "whole", *options)
-    run("--epochs", "2", "--ckpt", "parts", "--save_every", "5", *options)
-    folders = sorted((tmp_path / "parts" / "checkpoints").iterdir())
-    assert folders
-    rows = [(tmp_path / name / "metrics.csv").read_text() for name in ("whole", "parts")]
-    assert rows[0] == rows[1]
-    assert json.loads((tmp_path / "whole" / "config.json").read_text())["options"]["stochastic_depth"] == 0.5
+    run("--ckpt", "whole", "--save_every", "5")
+    save = trainer.save
+
+    def save_and_die(job, state):
+        folder = save(job, state)
+        if state.step == 5:
+            raise KilledError
+        return folder
+
+    monkeypatch.setattr(trainer, "save", save_and_die)
+    with pytest.raises(KilledError):
+        run("--ckpt", "killed", "--save_every", "5")
+    run("--ckpt", "killed", "--save_every", "5")
+
+    assert Path("killed/metrics.csv").read_bytes() == Path("whole/metrics.csv").read_bytes()
+    assert json.loads(Path("killed/config.json").read_text())["options"]["stochastic_depth"] == 0.5
 
 
-def test_xla_is_refused(monkeypatch, tmp_path, capsys):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sys.argv", ["resnet34.py"])
+def test_xla_is_refused(capsys):
     with pytest.raises(SystemExit) as caught:
-        run("--stochastic_depth", "0.5", "--jit")
+        run("--jit")
     assert caught.value.code == 2
-    assert "--jit" in capsys.readouterr().err
+    assert "--jit: XLA has no batches without images" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_all_replicas_leave_out_the_same_blocks():
+    """With the statistics of the global batch, a block that only one of them left out would have none."""
+    settings = ["--arch=resnet20", "--image_size=8", "--batch_size=64", "--epochs=1", "--stochastic_depth=0.5"]
+    devices = ["--strategy=mirrored", "--virtual_devices=2", "--batch_norm=global"]
+    script = Path(resnet34.__file__)
+    done = subprocess.run([sys.executable, script, "--mode=train", *settings, *devices], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    results = json.loads(Path("ckpt/resnet20/results.json").read_text())
+    assert math.isfinite(results["loss"])
+    assert results["top1"] > 0.2
