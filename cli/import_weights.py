@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cli import registry, weight_names
-from cli.weight_names import Foreign
+from cli.foreign import Foreign
 from common import distribution
 from common.architecture import Architecture
 from common.errors import UserError

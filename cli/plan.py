@@ -134,6 +134,10 @@ def _check(plan: Plan) -> None:
     distribution.check_batch(recipe.batch_size, plan.devices)
     if options.jit and plan.devices.replicas > 1:
         raise UserError(f"--jit compiles the step of one device, not of {plan.devices.replicas} replicas")
+    if options.jit and plan.config.options.get("stochastic_depth", 1.0) < 1.0:
+        raise UserError(
+            "--jit: XLA has no batches without images, which --stochastic_depth makes; leave one of them out"
+        )
     if recipe.batch_size > splits["train"].examples:
         raise UserError(f"--batch_size={recipe.batch_size} is more than the {splits['train'].examples} training images")
     if options.snapshots and recipe.schedule not in ("sgdr", "cyclical"):

@@ -11,6 +11,12 @@ MODULES = (
     "vgg16",
     "googlenet",
     "resnet34",
+    "zoo.inception",
+    "zoo.preresnet",
+    "zoo.wide_resnet",
+    "zoo.resnext",
+    "zoo.stochastic_depth",
+    "zoo.senet",
 )
 FAMILIES: dict[str, tuple[Architecture, ...]] = {
     module.rpartition(".")[2]: importlib.import_module(module).ARCHITECTURES for module in MODULES

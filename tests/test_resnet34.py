@@ -235,3 +235,49 @@ def test_the_moving_statistics_fit_after_the_first_batch():
 
     # What is left is the unbiased variance: N / (N - 1), N = 16 x 2 x 2 at the end.
     assert float(tf.norm(tested - trained) / tf.norm(trained)) < 0.15
+
+
+@pytest.mark.parametrize(
+    ("shortcut", "more"),
+    [
+        # A gate in each of the 9 blocks: 16 x 16 + 16, but in stages 3 and 4 the first from 16 and 32 channels.
+        ("exclusive_gate", 3 * 272 + (16 * 32 + 32) + 2 * (32 * 32 + 32) + (32 * 64 + 64) + 2 * (64 * 64 + 64)),
+        ("shortcut_gate", 3 * 272 + (16 * 32 + 32) + 2 * (32 * 32 + 32) + (32 * 64 + 64) + 2 * (64 * 64 + 64)),
+        ("constant", 0),
+        ("dropout", 0),
+    ],
+)
+def test_the_further_shortcuts_of_he_2016b(shortcut, more):
+    summary = tables.summarise("resnet20", shortcut=shortcut)
+    kinds = {row.kind for row in summary.rows}
+
+    assert summary.totals.trainable_parameters - tables.costs("resnet20")[0] == more
+    assert ("gated add" in kinds) == (shortcut != "dropout")
+    assert sum(row.kind == "padded identity" for row in summary.rows) == 2
+    assert sum(row.kind == "dropout" for row in summary.rows) == (9 if shortcut == "dropout" else 0)
+
+
+def test_gates_begin_almost_closed():
+    model = registry.find("resnet20").build(classes=4, image_size=8, shortcut="exclusive_gate")
+    assert {float(value) for value in model.get_layer("conv2_1_add").bias.numpy()} == {-6.0}
+    assert model.get_layer("conv3_1_add").gate_stride == 2
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet20", "resnet50"])
+def test_stochastic_depth_is_an_option_of_every_residual_network(name):
+    model = registry.find(name).build(classes=4, image_size=8, stochastic_depth=0.5)
+    adds = [layer for layer in model.layers if layer.name.endswith("_add")]
+    blocks = len(adds)
+    assert [add.survival for add in adds] == pytest.approx([1 - l / blocks * 0.5 for l in range(1, blocks + 1)])  # noqa: E741
+    starts = {layer.name: layer.survival for layer in model.layers if layer.name.endswith("_survival")}
+    assert starts == {add.name.replace("_add", "_survival"): add.survival for add in adds}
+    assert tables.costs(name, stochastic_depth=0.5) == tables.costs(name)
+
+
+def test_plain_networks_have_no_stochastic_depth():
+    assert "stochastic_depth" not in registry.find("plain20").defaults
+
+
+def test_gates_and_stochastic_depth_exclude_each_other():
+    with pytest.raises(UserError, match=r"--stochastic_depth=0\.5 is for plain sums, not for --shortcut=constant"):
+        registry.find("resnet20").build(image_size=8, shortcut="constant", stochastic_depth=0.5)

@@ -12,8 +12,11 @@ import keras
 from common.nn.activations import Maxout, PReLU, ScaledTanh
 from common.nn.convolution import AveragePool, Conv, MaxPool
 from common.nn.dropout import Dropout
+from common.nn.gated_sum import GatedSum
 from common.nn.normalization import BatchNorm, GroupNorm, LocalResponseNormalization
 from common.nn.padded_identity import PaddedIdentity
+from common.nn.squeeze_excitation import SqueezeExcitation
+from common.nn.stochastic_depth import StochasticSum, Survival
 
 Shape = tuple[int, ...]
 
@@ -36,7 +39,7 @@ class Rule:
 
 
 def _convolution(layer: Conv, given: Shape, output: Shape) -> int:
-    return layer.size**2 * given[-1] // layer.groups * prod(output)
+    return prod(layer.window) * given[-1] // layer.groups * prod(output)
 
 
 def _fully_connected(layer: keras.layers.Dense, given: Shape, output: Shape) -> int:
@@ -47,12 +50,21 @@ def _group_norm(layer: GroupNorm) -> str:
     return {1: "layer norm", layer.gamma.shape[0]: "instance norm"}.get(layer.groups, "group norm")
 
 
+def _gate(layer: GatedSum, given: Shape, output: Shape) -> int:
+    return 0 if layer.kind == "constant" else layer.kernel.shape[2] * prod(output)
+
+
+def _squeeze_excitation(layer: SqueezeExcitation, given: Shape, output: Shape) -> int:
+    return 2 * given[-1] * layer.hidden
+
+
 RULES: dict[type[keras.layers.Layer], Rule] = {
     keras.layers.InputLayer: Rule("input"),
     Conv: Rule("convolution", _convolution, window=True),
     keras.layers.Dense: Rule("fully connected", _fully_connected),
     MaxPool: Rule("max pool", window=True),
     AveragePool: Rule("average pool", window=True),
+    keras.layers.ZeroPadding2D: Rule("zero padding", values=False),
     keras.layers.GlobalAveragePooling2D: Rule("global average pool"),
     LocalResponseNormalization: Rule("LRN"),
     BatchNorm: Rule("batch norm"),
@@ -67,6 +79,10 @@ RULES: dict[type[keras.layers.Layer], Rule] = {
     Dropout: Rule("dropout", values=False),
     keras.layers.Flatten: Rule(None),
     keras.layers.Add: Rule("add"),
+    Survival: Rule(None),
+    StochasticSum: Rule("add"),
+    GatedSum: Rule("gated add", _gate),
+    SqueezeExcitation: Rule("squeeze and excite", _squeeze_excitation),
     keras.layers.Concatenate: Rule("concat"),
     PaddedIdentity: Rule("padded identity"),
 }

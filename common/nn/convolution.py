@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from common.errors import UserError
+from common.nn import grouped_convolution
 from common.nn.weight_standardization import standardized
 
 
@@ -58,9 +59,10 @@ class Conv(keras.layers.Layer):
 
     Variables: `kernel` (k, k, C / groups, filters) and, with `use_bias`, `bias` (filters,), which starts at zero. No
     copy of the input is made for the padding where TensorFlow's "SAME" pads as asked. With `groups` > 1 each
-    group sees its own slice of the channels (the two towers of AlexNet 2012); the slices are convolved one by one,
-    because TensorFlow's CPU kernel has no gradient for grouped filters. With `standardize` it is the standardised
-    kernel (weight_standardization.py) that convolves, computed in float32 whatever the precision.
+    group sees its own slice of the channels (the two towers of AlexNet 2012). A rectangular window, `size` (height,
+    width), both odd, moves by one place and is padded so that the map keeps its size (Inception v3's 1x7 and 7x1). With
+    `standardize` it is the standardised kernel (weight_standardization.py) that convolves, computed in float32 whatever
+    the precision.
     """
 
     def __init__(
@@ -76,12 +78,18 @@ class Conv(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.filters, self.size, self.stride, self.padding, self.groups = filters, size, stride, padding, groups
+        self.filters, self.stride, self.padding, self.groups = filters, stride, padding, groups
+        self.size = size if isinstance(size, int) else tuple(size)
         self.use_bias, self.kernel_initializer = use_bias, keras.initializers.get(kernel_initializer)
         self.standardize = standardize
 
+    @property
+    def window(self) -> tuple[int, int]:
+        """Height and width."""
+        return (self.size, self.size) if isinstance(self.size, int) else self.size
+
     def build(self, input_shape):
-        shape = (self.size, self.size, input_shape[-1] // self.groups, self.filters)
+        shape = (*self.window, input_shape[-1] // self.groups, self.filters)
         self.kernel = self.add_weight(
             shape=shape, initializer=self.kernel_initializer, name="kernel", autocast=not self.standardize
         )
@@ -89,20 +97,19 @@ class Conv(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         n, height, width, _ = input_shape
-        height, width = (
-            window_output(side, self.size, self.stride, self.padding, False, self.name) for side in (height, width)
-        )
+        if isinstance(self.size, int):
+            height, width = (
+                window_output(side, self.size, self.stride, self.padding, False, self.name) for side in (height, width)
+            )
         return (n, height, width, self.filters)
 
     def call(self, x):
-        x, padding = _padded(x, self.size, self.stride, lambda _: [self.padding] * 2)
+        padding = "SAME"
+        if isinstance(self.size, int):
+            x, padding = _padded(x, self.size, self.stride, lambda _: [self.padding] * 2)
         kernel = tf.convert_to_tensor(self.kernel)
         kernel = tf.cast(standardized(kernel), x.dtype) if self.standardize else kernel
-        if self.groups == 1:
-            x = tf.nn.conv2d(x, kernel, self.stride, padding)
-        else:
-            towers = zip(tf.split(x, self.groups, axis=-1), tf.split(kernel, self.groups, axis=-1), strict=True)
-            x = tf.concat([tf.nn.conv2d(part, weights, self.stride, padding) for part, weights in towers], axis=-1)
+        x = grouped_convolution.convolve(x, kernel, self.stride, padding)
         return x if self.bias is None else tf.nn.bias_add(x, tf.convert_to_tensor(self.bias))
 
     def get_config(self):
@@ -151,19 +158,30 @@ class MaxPool(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("common")
 class AveragePool(keras.layers.Layer):
-    """Average pooling without padding: (N, H, W, C) -> (N, H', W', C)."""
+    """Average pooling with explicit padding: (N, H, W, C) -> (N, H', W', C).
 
-    def __init__(self, size, stride, **kwargs):
+    Each window is averaged over what it holds of the map; what is padded does not count.
+    """
+
+    def __init__(self, size, stride, padding=0, **kwargs):
         super().__init__(**kwargs)
-        self.size, self.stride = size, stride
+        self.size, self.stride, self.padding = size, stride, padding
 
     def compute_output_shape(self, input_shape):
         n, height, width, channels = input_shape
-        height, width = (window_output(side, self.size, self.stride, 0, False, self.name) for side in (height, width))
+        height, width = (
+            window_output(side, self.size, self.stride, self.padding, False, self.name) for side in (height, width)
+        )
         return (n, height, width, channels)
 
     def call(self, x):
-        return tf.nn.avg_pool2d(x, self.size, self.stride, "VALID")
+        window = self.size, self.stride, lambda _: [self.padding] * 2
+        padded, padding = _padded(x, *window)
+        mean = tf.nn.avg_pool2d(padded, self.size, self.stride, padding)
+        if padding == "SAME" or not self.padding:  # TensorFlow's own padding does not count
+            return mean
+        inside, _ = _padded(tf.ones_like(x[:1, :, :, :1]), *window)
+        return mean / tf.nn.avg_pool2d(inside, self.size, self.stride, padding)
 
     def get_config(self):
-        return super().get_config() | {"size": self.size, "stride": self.stride}
+        return super().get_config() | {name: getattr(self, name) for name in ("size", "stride", "padding")}

@@ -34,7 +34,8 @@ class Row:
     Attributes:
         name, kind: e.g. `conv1`, `convolution`.
         output: (H, W, C), or (C,) where the map is gone.
-        kernel, stride, padding: of the window; None for a layer without one. `ceil` windows hang over the edge.
+        kernel, stride, padding: of the window; None for a layer without one; a rectangular kernel is (height, width).
+            `ceil` windows hang over the edge.
         groups: of a convolution or a group norm, else 1.
         parameters, non_trainable_parameters, multiply_adds, activation_values, receptive_field: see above.
     """
@@ -42,7 +43,7 @@ class Row:
     name: str
     kind: str
     output: tuple[int, ...]
-    kernel: int | None = None
+    kernel: int | tuple[int, int] | None = None
     stride: int | None = None
     padding: int | None = None
     ceil: bool = False
@@ -122,7 +123,8 @@ def measure(model_layers: Iterable[keras.layers.Layer], image_size: int) -> list
 
 def _window(layer: keras.layers.Layer) -> tuple[int, int]:
     """Width and stride of what a layer looks at."""
-    return getattr(layer, "size", 1), getattr(layer, "stride", 1)
+    size = getattr(layer, "size", 1)
+    return size if isinstance(size, int) else size[1], getattr(layer, "stride", 1)
 
 
 def _row(layer: keras.layers.Layer, counted: Rule, sources: list, output: tuple[int, ...], field: int) -> Row:

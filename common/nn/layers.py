@@ -121,7 +121,8 @@ def conv(x, filters, size, stride=1, padding=0, groups=1, relu=True, bias=None, 
     Args:
         x: (N, H, W, C).
         filters: output channels.
-        size, stride, padding: of the window; padding is the number of zeros on every side.
+        size, stride, padding: of the window; padding is the number of zeros on every side. A rectangular window,
+            (height, width), is padded so that the map keeps its size.
         groups: into how many groups the channels are split.
         relu: whether the style's activation follows. For maxout of k pieces there are k times the filters before it.
         bias: whether there is one; None: where no normalisation follows.
@@ -193,9 +194,14 @@ def max_pool(x, size, stride, padding=0, ceil=False, name=None):
     return convolution.MaxPool(size, stride, padding, ceil, name=name)(x)
 
 
-def avg_pool(x, size, stride=1, name=None):
-    """Mean of each size x size window."""
-    return convolution.AveragePool(size, stride, name=name)(x)
+def avg_pool(x, size, stride=1, padding=0, name=None):
+    """Mean of each size x size window; what is padded does not count."""
+    return convolution.AveragePool(size, stride, padding, name=name)(x)
+
+
+def zero_pad(x, width, name=None):
+    """x with zeros around it that a pool after it counts."""
+    return keras.layers.ZeroPadding2D(width, name=name)(x)
 
 
 def global_avg_pool(x, name=None):

@@ -101,7 +101,7 @@ class BatchNorm(keras.layers.Layer):
             x, *batch = self._over_replicas(x, gamma, beta, replica)
         else:
             x, *batch = self._fused(x, gamma, beta, is_training=True)
-        self._move(moving, batch)
+        self._move(moving, batch, tf.size(x) > 0)
         return x
 
     def _fused(self, x, gamma, beta, *statistics, is_training):
@@ -124,12 +124,15 @@ class BatchNorm(keras.layers.Layer):
             variance * count / tf.maximum(count - 1.0, 1.0),
         )
 
-    def _move(self, moving, batch):
-        """Moves the moving statistics; an untouched pair (exactly 0 and 1 in every channel) takes the batch's."""
+    def _move(self, moving, batch, any_seen):
+        """Moves the moving statistics; an untouched pair (exactly 0 and 1 in every channel) takes the batch's.
+
+        A batch without images (stochastic_depth.py) has no statistics: it moves nothing.
+        """
         fresh = tf.reduce_all(tf.equal(moving[0], 0.0) & tf.equal(moving[1], 1.0))
         kept = tf.where(fresh, 0.0, self.momentum)
         for variable, old, new in zip((self.moving_mean, self.moving_variance), moving, batch, strict=True):
-            variable.assign(old * kept + tf.stop_gradient(new) * (1.0 - kept))
+            variable.assign(tf.where(any_seen, old * kept + tf.stop_gradient(new) * (1.0 - kept), old))
 
     def get_config(self):
         own = {name: getattr(self, name) for name in ("momentum", "epsilon", "synchronised")}

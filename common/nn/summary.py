@@ -81,7 +81,8 @@ def _what(row: Row) -> str:
     """`convolution 3x3/2 pad 1`."""
     if row.kernel is None:
         return row.kind + (f" groups {row.groups}" if row.kind == "group norm" else "")
-    text = f"{row.kind} {row.kernel}x{row.kernel}/{row.stride}"
+    size = (row.kernel, row.kernel) if isinstance(row.kernel, int) else row.kernel
+    text = f"{row.kind} {_times(size)}/{row.stride}"
     text += f" pad {row.padding}" if row.padding else ""
     text += " ceil" if row.ceil else ""
     return text + (f" groups {row.groups}" if row.groups > 1 else "")
@@ -164,7 +165,10 @@ def to_csv(summary: Summary) -> str:
     writer.writeheader()
     for rows, auxiliary in ((summary.rows, 0), (summary.heads, 1)):
         for row in rows:
-            writer.writerow(_record(row) | {"output": _times(row.output), "auxiliary": auxiliary})
+            shown = {"output": _times(row.output), "auxiliary": auxiliary}
+            if isinstance(row.kernel, tuple):
+                shown["kernel"] = _times(row.kernel)
+            writer.writerow(_record(row) | shown)
     return text.getvalue().rstrip("\n")
 
 

@@ -27,14 +27,15 @@ class Layout:
     Attributes:
         channels_first: axes as PyTorch and Caffe have them, else as Keras and this program do.
         weights: endings of a convolution's or fully connected layer's names: weights, biases.
-        norm: endings of a batch norm's names: gamma, beta, moving mean, moving variance.
+        norm: endings of a batch norm's names: gamma (None: there is none, which is a gamma of 1), beta, moving mean,
+            moving variance.
         epsilon: batch norm's, there.
         ignored: endings of names that are no weights.
     """
 
     channels_first: bool
     weights: tuple[str, str]
-    norm: tuple[str, str, str, str]
+    norm: tuple[str | None, str, str, str]
     epsilon: float
     ignored: tuple[str, ...] = ()
 
@@ -91,14 +92,17 @@ class _Filling:
 
     def norm(self, layer, there: str, conv: str | None) -> None:
         """The four of a batch norm; the bias of the convolution before it, called `conv` there, is absorbed."""
-        gamma, beta, mean, variance = (there + ending for ending in self.layout.norm)
+        gamma, beta, mean, variance = (ending and there + ending for ending in self.layout.norm)
         bias = conv + self.layout.weights[1] if conv else None
         absorbed: np.ndarray | float = 0.0
         if bias in self.arrays:
             found = self._array(bias, tuple(layer.moving_mean.shape), f"{layer.name}/moving_mean")
             absorbed = 0.0 if found is None else found
         more = self.layout.epsilon - layer.epsilon
-        self._take(gamma, layer.gamma)
+        if gamma is None:
+            self.values.append((layer.gamma, np.ones(layer.gamma.shape, np.float32)))
+        else:
+            self._take(gamma, layer.gamma)
         self._take(beta, layer.beta)
         self._take(mean, layer.moving_mean, lambda array: array - absorbed)
         self._take(variance, layer.moving_variance, lambda array: array + more)
