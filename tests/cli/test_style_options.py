@@ -32,7 +32,7 @@ def test_a_run_remembers_its_normalisation_and_activation(capsys):
     tiny.start("run", *STYLE)  # the same run: finished
     with pytest.raises(SystemExit):
         tiny.start("run", *STYLE[:-1], "elu")
-    assert "'activation': 'prelu'" in capsys.readouterr().err
+    assert "activation: prelu -> elu" in capsys.readouterr().err
 
 
 def test_a_run_from_before_there_were_such_options_goes_on():
