@@ -11,6 +11,9 @@ MODULES = (
     "vgg16",
     "googlenet",
     "resnet34",
+    "zoo.lenet",
+    "zoo.zfnet",
+    "zoo.vgg_cnn",
 )
 FAMILIES: dict[str, tuple[Architecture, ...]] = {
     module.rpartition(".")[2]: importlib.import_module(module).ARCHITECTURES for module in MODULES

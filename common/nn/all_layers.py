@@ -12,6 +12,7 @@ import keras
 from common.nn.activations import Maxout, PReLU, ScaledTanh
 from common.nn.convolution import AveragePool, Conv, MaxPool
 from common.nn.dropout import Dropout
+from common.nn.early_layers import Distances, Grey, Subsampling, TableConv
 from common.nn.normalization import BatchNorm, GroupNorm, LocalResponseNormalization
 from common.nn.padded_identity import PaddedIdentity
 
@@ -43,6 +44,10 @@ def _fully_connected(layer: keras.layers.Dense, given: Shape, output: Shape) -> 
     return given[-1] * prod(output)
 
 
+def _table_convolution(layer: TableConv, given: Shape, output: Shape) -> int:
+    return layer.size**2 * layer.pairs * prod(output[:-1])
+
+
 def _group_norm(layer: GroupNorm) -> str:
     return {1: "layer norm", layer.gamma.shape[0]: "instance norm"}.get(layer.groups, "group norm")
 
@@ -69,6 +74,10 @@ RULES: dict[type[keras.layers.Layer], Rule] = {
     keras.layers.Add: Rule("add"),
     keras.layers.Concatenate: Rule("concat"),
     PaddedIdentity: Rule("padded identity"),
+    Grey: Rule("grey"),
+    TableConv: Rule("convolution", _table_convolution, window=True),
+    Subsampling: Rule("subsampling", window=True),
+    Distances: Rule("distances to codes"),
 }
 
 

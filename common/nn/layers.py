@@ -18,6 +18,7 @@ from common.style import current
 keras = lazy("keras")
 convolution = lazy("common.nn.convolution")
 activations = lazy("common.nn.activations")
+early_layers = lazy("common.nn.early_layers")
 normalization = lazy("common.nn.normalization")
 dropout_layer = lazy("common.nn.dropout")
 shortcut = lazy("common.nn.padded_identity")
@@ -26,10 +27,12 @@ shortcut = lazy("common.nn.padded_identity")
 # gaussian: N(0, 0.01^2) (Krizhevsky 2012, section 5; the lab for AlexNet and VGG).
 # glorot: U(+-sqrt(6 / (in + out))) (Glorot & Bengio 2010; VGG's footnote; Caffe's "xavier" in kind).
 # he: N(0, gain / in) (He et al. 2015).
+# lecun1998: U(+-2.4 / in) (LeCun et al. 1998, appendix A).
 INITIALIZERS = {
     "gaussian": lambda: keras.initializers.RandomNormal(0.0, 0.01),
     "glorot": lambda: keras.initializers.GlorotUniform(),
     "he": lambda: keras.initializers.VarianceScaling(_he_gain(), "fan_in", "untruncated_normal"),
+    "lecun1998": lambda: early_layers.FanInUniform(),
 }
 
 
