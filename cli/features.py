@@ -14,7 +14,6 @@ from common.input import datasets, pipeline, read_errors
 from common.nn import layers
 
 FILE = "features.npz"
-FOLLOWING = ("_relu", "_bn", "_ln", "_in", "_gn", "")  # names of what follows a layer, the last of them first
 
 
 def run(options: flags.Options, family: str | None) -> None:
@@ -103,13 +102,13 @@ def classifier_input(model: Any) -> Any:
 def find_layer(model: Any, name: str) -> Any:
     """The layer that `--layer` names. Raises UserError where there is none.
 
-    A convolution or fully connected layer means its output after normalisation and ReLU, as in Caffe (`fc7`). `pool`
-    is the last pool, whatever it is called.
+    A convolution or fully connected layer means its output after normalisation and activation, as in Caffe (`fc7`).
+    `pool` is the last pool, whatever it is called.
     """
     names = [layer.name for layer in model.layers]
     if name == "pool":
         name = next((layer for layer in reversed(names) if layer.startswith("pool")), name)
-    chosen = next((name + suffix for suffix in FOLLOWING if name + suffix in names), None)
-    if chosen is None:
+    found = [layer for layer in (name, *layers.after(name)) if layer in names]
+    if not found:
         raise unknown("--layer", name, [layer.name for layer in model.layers if layer.weights])
-    return model.get_layer(chosen)
+    return model.get_layer(found[-1])

@@ -56,7 +56,7 @@ RUN = (
           ("test", "predict"), least=1, most=8192),
     _flag("images", str, None, "image files, folders or patterns", ("predict",)),
     _flag("predict_format", str, "table", "how to print the classes", ("predict",), choices=("table", "json")),
-    _flag("layer", str, None, "the layer to read, after its ReLU; pool: the last pool (default: fc7, else the "
+    _flag("layer", str, None, "the layer to read, after its activation; pool: the last pool (default: fc7, else the "
           "classifier's input)", ("features",)),
     _flag("export_format", list, ["saved_model", "keras"], "saved_model, keras, tflite, tflite_int8, onnx",
           ("export",)),

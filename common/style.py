@@ -35,6 +35,12 @@ class Style:
                                          "global batch", choices=("replica", "global"))
     weight_standardization: bool = _choice(False, "give each filter that a normalisation follows mean 0 and standard "
                                                   "deviation 1")
+    activation: str = _choice("relu", "activation after the convolutions and fully connected layers",
+                              choices="common.nn.layers:ACTIVATIONS")
+    leaky_slope: float = _choice(0.1, "leaky_relu: slope below 0", least=0, below=1)
+    elu_alpha: float = _choice(1.0, "elu: alpha, minus its limit far below 0", above=0)
+    maxout_pieces: int = _choice(2, "maxout: k, the linear pieces of a unit; the layer before has k times the channels",
+                                 least=2)
     # fmt: on
 
     def __post_init__(self):

@@ -9,6 +9,7 @@ from math import prod
 
 import keras
 
+from common.nn.activations import Maxout, PReLU, ScaledTanh
 from common.nn.convolution import AveragePool, Conv, MaxPool
 from common.nn.dropout import Dropout
 from common.nn.normalization import BatchNorm, GroupNorm, LocalResponseNormalization
@@ -57,6 +58,12 @@ RULES: dict[type[keras.layers.Layer], Rule] = {
     BatchNorm: Rule("batch norm"),
     GroupNorm: Rule(_group_norm),
     keras.layers.ReLU: Rule(None),
+    keras.layers.LeakyReLU: Rule(None),
+    keras.layers.ELU: Rule(None),
+    keras.layers.Activation: Rule(None),
+    ScaledTanh: Rule(None),
+    PReLU: Rule("PReLU", values=False),
+    Maxout: Rule("maxout"),
     Dropout: Rule("dropout", values=False),
     keras.layers.Flatten: Rule(None),
     keras.layers.Add: Rule("add"),

@@ -3,12 +3,12 @@
 How a kind of layer is counted is said in all_layers.py.
 
 How the figures are counted
-    parameters         trained values: kernels, biases, a normalisation's gamma and beta. Batch norm's moving
-                       statistics are counted apart, as not trained; the state of a seed is no parameter.
+    parameters         trained values: kernels, biases, a normalisation's gamma and beta, PReLU's slopes. Batch norm's
+                       moving statistics are counted apart, as not trained; the state of a seed is no parameter.
     multiply-adds      of one image: convolution k * k * C_in / groups * C_out * H * W, fully connected in * out.
                        Biases, normalisation, pooling and additions are not counted, as in the papers' figures.
-    activation values  numbers a layer puts out for one image, the input included. ReLU works in place, flattening moves
-                       nothing, dropout passes everything on when tested: none of them adds any.
+    activation values  numbers a layer puts out for one image, the input included. Activations but maxout work in
+                       place, flattening moves nothing, dropout passes everything on when tested: none adds any.
     megabytes          of 1,000,000 bytes, 4 bytes a value (float32).
     receptive field    width in pixels of what one output place sees; where paths meet, the widest. It may exceed the
                        image: the rest is padding. A fully connected layer and an average over the map see all of it.

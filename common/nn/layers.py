@@ -2,7 +2,8 @@
 
 Each function takes a tensor (N, H, W, C) (fc: (N, D)) and returns one, so a network reads one layer a line. Padding is
 the number of zeros on every side, as the papers' frameworks count it; output size (W - F + 2P) / S + 1, rounded down,
-or up with `ceil=True` as Caffe's pools do. Initial weights and normalisation are the style's (style.py).
+or up with `ceil=True` as Caffe's pools do. Initial weights, normalisation and activation are the style's (style.py):
+where a network says relu, it gets what `--activation` names.
 """
 
 import sys
@@ -16,6 +17,7 @@ from common.style import current
 # The vocabulary costs nothing to import: Keras and the layers themselves come with the first call.
 keras = lazy("keras")
 convolution = lazy("common.nn.convolution")
+activations = lazy("common.nn.activations")
 normalization = lazy("common.nn.normalization")
 dropout_layer = lazy("common.nn.dropout")
 shortcut = lazy("common.nn.padded_identity")
@@ -23,12 +25,23 @@ shortcut = lazy("common.nn.padded_identity")
 
 # gaussian: N(0, 0.01^2) (Krizhevsky 2012, section 5; the lab for AlexNet and VGG).
 # glorot: U(+-sqrt(6 / (in + out))) (Glorot & Bengio 2010; VGG's footnote; Caffe's "xavier" in kind).
-# he: N(0, 2 / in) (He et al. 2015).
+# he: N(0, gain / in) (He et al. 2015).
 INITIALIZERS = {
     "gaussian": lambda: keras.initializers.RandomNormal(0.0, 0.01),
     "glorot": lambda: keras.initializers.GlorotUniform(),
-    "he": lambda: keras.initializers.VarianceScaling(2.0, "fan_in", "untruncated_normal"),
+    "he": lambda: keras.initializers.VarianceScaling(_he_gain(), "fan_in", "untruncated_normal"),
 }
+
+
+def _he_gain() -> float:
+    """1 / E[f(z)^2] of the style's activation f, z ~ N(0, 1), so that the variance is the same in every layer.
+
+    2 / (1 + a^2) where the slope below 0 is a (He et al. 2015, equation 15): 2 for ReLU, 1 without an activation. Of
+    two linear pieces the larger has the mean square of one. The rest keep ReLU's 2, as ELU's paper does.
+    """
+    style = current()
+    slopes = {"leaky_relu": style.leaky_slope, "prelu": activations.PRELU_START, "none": 1.0, "maxout": 1.0}
+    return 2.0 / (1.0 + slopes.get(style.activation, 0.0) ** 2)
 
 
 def make_initializer(name: str) -> "keras.initializers.Initializer":
@@ -51,6 +64,47 @@ NORMS = {
 }
 
 
+# --activation -> (x, the layer's name) -> activated x.
+ACTIVATIONS = {
+    "relu": lambda x, name: keras.layers.ReLU(name=name)(x),
+    "relu6": lambda x, name: keras.layers.ReLU(6.0, name=name)(x),
+    "leaky_relu": lambda x, name: keras.layers.LeakyReLU(current().leaky_slope, name=name)(x),
+    "prelu": lambda x, name: activations.PReLU(name=name)(x),
+    "elu": lambda x, name: keras.layers.ELU(current().elu_alpha, name=name)(x),
+    "sigmoid": lambda x, name: keras.layers.Activation("sigmoid", name=name)(x),
+    "tanh": lambda x, name: keras.layers.Activation("tanh", name=name)(x),
+    "scaled_tanh": lambda x, name: activations.ScaledTanh(name=name)(x),
+    "maxout": lambda x, name: _refuse_maxout(name),
+    "none": lambda x, _: x,
+}
+
+
+def _refuse_maxout(name: str):
+    raise UserError(
+        f"--activation=maxout: {name} stands alone, as after a sum; maxout needs a convolution or fully connected "
+        "layer of its own before it, to give it more channels; use another activation with this network"
+    )
+
+
+def _pieces(relu: bool) -> int:
+    """By how much the channels of a layer are multiplied for the activation that follows it."""
+    return current().maxout_pieces if relu and current().activation == "maxout" else 1
+
+
+def _activated(x, name, groups=1):
+    """The style's activation after the layer `name`, which is in so many groups."""
+    kind = current().activation
+    name = name and f"{name}_{kind}"
+    if kind == "maxout":
+        return activations.Maxout(current().maxout_pieces, groups, name=name)(x)
+    return ACTIVATIONS[kind](x, name)
+
+
+def after(name: str) -> list[str]:
+    """What the layers that may follow a convolution or fully connected layer are called, the last of them last."""
+    return [f"{name}_{ending}" for ending in ("bn", "ln", "in", "gn", *ACTIVATIONS)]
+
+
 def _dividing(channels: int) -> int:
     """The style's number of groups, or the largest below it that divides the channels."""
     return next(groups for groups in range(current().norm_groups, 0, -1) if channels % groups == 0)
@@ -62,34 +116,39 @@ def norm(x, name=None):
 
 
 def conv(x, filters, size, stride=1, padding=0, groups=1, relu=True, bias=None, norm=True, standardize=None, name=None):
-    """Convolution with a size x size window, the style's normalisation, then ReLU.
+    """Convolution with a size x size window, the style's normalisation, then its activation.
 
     Args:
         x: (N, H, W, C).
         filters: output channels.
         size, stride, padding: of the window; padding is the number of zeros on every side.
         groups: into how many groups the channels are split.
-        relu: whether ReLU follows.
+        relu: whether the style's activation follows. For maxout of k pieces there are k times the filters before it.
         bias: whether there is one; None: where no normalisation follows.
         norm: whether the style's normalisation follows.
         standardize: whether its filters are standardised where the style says so; None: where a normalisation follows.
             A network that normalises before its convolutions says True.
-        name: of the convolution; what follows it is called `{name}_bn`, `{name}_relu`.
+        name: of the convolution; what follows it is called `{name}_bn`, `{name}_relu` (`after`).
     """
     style = current()
     normalised = norm and style.norm != "none"
     bias = not normalised if bias is None else bias
     standardize = style.weight_standardization and (normalised if standardize is None else standardize)
     initial = make_initializer(style.initializer)
+    filters *= _pieces(relu)
     x = convolution.Conv(filters, size, stride, padding, groups, bias, initial, standardize, name=name)(x)
     x = NORMS[style.norm](x, name) if norm else x
-    return keras.layers.ReLU(name=name and f"{name}_relu")(x) if relu else x
+    return _activated(x, name, groups) if relu else x
 
 
 def fc(x, units, relu=True, name=None):
-    """Fully connected layer (N, D) -> (N, units), then ReLU unless `relu=False`; the bias starts at zero."""
-    x = keras.layers.Dense(units, kernel_initializer=make_initializer(current().initializer), name=name)(x)
-    return keras.layers.ReLU(name=name and f"{name}_relu")(x) if relu else x
+    """Fully connected layer (N, D) -> (N, units), then the style's activation unless `relu=False`.
+
+    The bias starts at zero. For maxout of k pieces there are k times the units before it.
+    """
+    initial = make_initializer(current().initializer)
+    x = keras.layers.Dense(units * _pieces(relu), kernel_initializer=initial, name=name)(x)
+    return _activated(x, name) if relu else x
 
 
 def logits(x, classes, name=None):
@@ -99,8 +158,14 @@ def logits(x, classes, name=None):
 
 
 def relu(x, name=None):
-    """max(0, x)."""
-    return keras.layers.ReLU(name=name)(x)
+    """max(0, x), or what `--activation` names, which then takes the place of "relu" in the name, too.
+
+    Raises UserError for maxout, which needs a layer of its own before it.
+    """
+    kind = current().activation
+    if name and name.endswith("relu"):
+        name = name.removesuffix("relu") + kind
+    return ACTIVATIONS[kind](x, name)
 
 
 def add(x, y, name=None):

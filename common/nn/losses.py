@@ -65,9 +65,13 @@ def is_weight(variable: keras.Variable) -> bool:
 def decayed_variables(model: keras.Model, biases_and_norms: bool = False) -> list[keras.Variable]:
     """The trainable variables that weight decay and L1 act on: the kernels.
 
-    With `biases_and_norms` all of them: also biases and batch normalisation's gamma and beta, the older habit.
+    With `biases_and_norms` also biases and a normalisation's gamma and beta, the older habit; never PReLU's slopes.
     """
-    return [variable for variable in model.trainable_variables if biases_and_norms or is_weight(variable)]
+    return [
+        variable
+        for variable in model.trainable_variables
+        if is_weight(variable) or (biases_and_norms and not variable.path.endswith("/slope"))
+    ]
 
 
 def regularisation(variables: Iterable[keras.Variable], weight_decay: float, l1: float = 0.0) -> tf.Tensor:
