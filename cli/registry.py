@@ -11,6 +11,11 @@ MODULES = (
     "vgg16",
     "googlenet",
     "resnet34",
+    "zoo.nin",
+    "zoo.squeezenet",
+    "zoo.fractalnet",
+    "zoo.densenet",
+    "zoo.mobilenet",
 )
 FAMILIES: dict[str, tuple[Architecture, ...]] = {
     module.rpartition(".")[2]: importlib.import_module(module).ARCHITECTURES for module in MODULES

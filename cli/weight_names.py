@@ -5,65 +5,26 @@
     keras.applications      VGG16, VGG19, ResNet50, 101, 152: BGR, ImageNet's mean
     Caffe, as {layer: [weights, biases]}   bvlc_alexnet (alexnet_two_towers), VGG-16, VGG-19: BGR, ImageNet's mean
 
-Which of them a file is, its names and shapes tell.
+Those of the networks in zoo/ are in zoo_weight_names.py. Which of them a file is, its names and shapes tell.
 """
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import resnet34
 import vgg16
-from cli import registry
+from cli import registry, zoo_weight_names
+from cli.foreign import BVLC, CAFFE, KERAS_CAFFE, TORCHVISION, Foreign, count_classes
 from common.errors import UserError
 from common.weights import weight_layouts
 
 if TYPE_CHECKING:
     from common.weights.weight_files import Arrays
 
-Rename = Callable[[str], str]
-
 VGG_COLUMNS = {"vgg11": "A", "vgg13": "B", "vgg16": "D", "vgg19": "E"}
 KERAS = {"vgg16": "VGG16", "vgg19": "VGG19", "resnet50": "ResNet50", "resnet101": "ResNet101", "resnet152": "ResNet152"}
-
-# RGB, 0..255, and how a picture is resized. torchvision's transforms; keras.applications' "caffe" mode, and what its
-# documented figures were measured with; the mean of Caffe's mean image.
-TORCHVISION = {
-    "mean": tuple(255 * value for value in (0.485, 0.456, 0.406)),
-    "std": tuple(255 * value for value in (0.229, 0.224, 0.225)),
-    "interpolation": "pil_bilinear",
-}
-CAFFE = {"mean": (123.68, 116.779, 103.939), "channels": "bgr"}
-KERAS_APPLICATIONS = CAFFE | {"interpolation": "opencv_bicubic"}
-BVLC = {"mean": (122.6789, 116.6688, 104.0070), "channels": "bgr"}
-
-
-@dataclass(frozen=True)
-class Foreign:
-    """What a weight file turned out to be.
-
-    Attributes:
-        origin: whose names and layouts, for people.
-        archs: the networks it fits: the first, or another where `--arch` names it.
-        layout: how its arrays are laid out.
-        rename: layer here -> layer there.
-        classes: of its classifier.
-        preprocessing: what it was trained on: fields of `pipeline.Preprocessing` that differ from the defaults.
-        image_size: where a fully connected layer fixes it, in pixels; None: the network's own.
-        options: of the network's build, beside its defaults.
-        arrays: to be used: the file's, under names without wrappers' prefixes.
-    """
-
-    origin: str
-    archs: tuple[str, ...]
-    layout: "weight_layouts.Layout"
-    rename: Rename
-    classes: int
-    preprocessing: dict
-    image_size: int | None = None
-    options: dict = field(default_factory=dict)
-    arrays: "Arrays" = field(default_factory=dict)
+KERAS |= zoo_weight_names.KERAS
 
 
 def recognise(arrays: "Arrays", where: str) -> Foreign:
@@ -71,23 +32,16 @@ def recognise(arrays: "Arrays", where: str) -> Foreign:
     for wrapper in ("state_dict.", "module."):
         if all(name.startswith(wrapper) for name in arrays):
             arrays = {name.removeprefix(wrapper): array for name, array in arrays.items()}
-    for test in (_torch_resnet, _torch_vgg, _keras_vgg, _keras_resnet, _caffe):
+    for test in (*zoo_weight_names.TESTS, _torch_resnet, _torch_vgg, _keras_vgg, _keras_resnet, _caffe):
         found = test(arrays, where)
         if found:
-            return replace(found, arrays=arrays)
+            return replace(found, arrays=found.arrays or arrays)
     shown = ", ".join(list(arrays)[:3])
     raise UserError(
-        f"{where}: holds no network of these: its names ({shown} ...) are not those of torchvision's VGG or ResNet, "
-        "keras.applications' VGG or ResNet, or Caffe's AlexNet or VGG",
+        f"{where}: holds no network of these: its names ({shown} ...) are not those of torchvision's VGG, ResNet, "
+        "SqueezeNet or DenseNet, keras.applications' VGG, ResNet, DenseNet or MobileNet, Caffe's AlexNet, VGG or NIN",
         1,
     )
-
-
-def _classes(arrays: "Arrays", name: str, axis: int, where: str) -> int:
-    """How many classes the classifier called `name` has. Raises UserError where it is not there."""
-    if name not in arrays or arrays[name].ndim != 2:
-        raise UserError(f"{where}: has no classifier ({name}, two axes); save the network with its top", 1)
-    return arrays[name].shape[axis]
 
 
 def _side(arrays: "Arrays", name: str, axis: int, channels: int) -> int:
@@ -144,7 +98,7 @@ def _torch_resnet(arrays: "Arrays", where: str) -> Foreign | None:
         within = f"{projection}.{1 if norm else 0}" if shortcut else f"{'bn' if norm else 'conv'}{number}"
         return f"layer{int(stage) - 1}.{int(block) - 1}.{within}" if stage else within
 
-    classes = _classes(arrays, f"{head}.weight", 0, where)
+    classes = count_classes(arrays, f"{head}.weight", 0, where)
     return Foreign(origin, archs, weight_layouts.PYTORCH, rename, classes, TORCHVISION, None, options)
 
 
@@ -180,7 +134,7 @@ def _torch_vgg(arrays: "Arrays", where: str) -> Foreign | None:
         (arch,),
         weight_layouts.PYTORCH,
         names.__getitem__,
-        _classes(arrays, "classifier.6.weight", 0, where),
+        count_classes(arrays, "classifier.6.weight", 0, where),
         TORCHVISION,
         32 * _side(arrays, "classifier.0.weight", 1, 512),
     )
@@ -205,8 +159,8 @@ def _keras_vgg(arrays: "Arrays", where: str) -> Foreign | None:
         (_vgg_of(convolutions, where),),
         weight_layouts.KERAS,
         lambda layer: heads.get(layer) or re.sub(r"conv(\d)_(\d)", r"block\1_conv\2", layer),
-        _classes(arrays, "predictions/0", 1, where),
-        KERAS_APPLICATIONS,
+        count_classes(arrays, "predictions/0", 1, where),
+        KERAS_CAFFE,
         32 * _side(arrays, "fc1/0", 0, 512),
     )
 
@@ -226,10 +180,10 @@ def _keras_resnet(arrays: "Arrays", where: str) -> Foreign | None:
         place = f"conv{stage}_block{block}_{number or 0}" if stage else "conv1"
         return f"{place}_{'bn' if norm else 'conv'}"
 
-    classes = _classes(arrays, "predictions/0", 1, where)
+    classes = count_classes(arrays, "predictions/0", 1, where)
     options = {"stride_in": "1x1"}
     arch = (f"resnet{depth}",)
-    return Foreign("keras.applications", arch, weight_layouts.KERAS, rename, classes, KERAS_APPLICATIONS, None, options)
+    return Foreign("keras.applications", arch, weight_layouts.KERAS, rename, classes, KERAS_CAFFE, None, options)
 
 
 def _caffe(arrays: "Arrays", where: str) -> Foreign | None:
@@ -239,7 +193,7 @@ def _caffe(arrays: "Arrays", where: str) -> Foreign | None:
         return None
     blobs = first.shape[1] == 3  # (filters, channels, k, k); else (k, k, channels, filters)
     layout = replace(weight_layouts.KERAS, channels_first=blobs)
-    classes, inputs = _classes(arrays, "fc8/0", 0 if blobs else 1, where), 1 if blobs else 0
+    classes, inputs = count_classes(arrays, "fc8/0", 0 if blobs else 1, where), 1 if blobs else 0
     if "conv1_1/0" in arrays:
         convolutions = {name.removesuffix("/0") for name in arrays if re.fullmatch(r"conv\d_\d/0", name)}
         arch, size = _vgg_of(convolutions, where), 32 * _side(arrays, "fc6/0", inputs, 512)

@@ -8,5 +8,7 @@ def pytest_sessionfinish(session):
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     skipped = reporter.stats.get("skipped", []) if reporter else []
     if os.environ.get("CI") and skipped:
-        print(f"\n{len(skipped)} skipped, which CI does not allow:", *{str(one.longrepr) for one in skipped}, sep="\n  ")
+        print(
+            f"\n{len(skipped)} skipped, which CI does not allow:", *{str(one.longrepr) for one in skipped}, sep="\n  "
+        )
         session.exitstatus = 1

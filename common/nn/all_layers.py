@@ -11,6 +11,7 @@ import keras
 
 from common.nn.activations import Maxout, PReLU, ScaledTanh
 from common.nn.convolution import AveragePool, Conv, MaxPool
+from common.nn.drop_path import Join, PathDraw
 from common.nn.dropout import Dropout
 from common.nn.normalization import BatchNorm, GroupNorm, LocalResponseNormalization
 from common.nn.padded_identity import PaddedIdentity
@@ -68,6 +69,8 @@ RULES: dict[type[keras.layers.Layer], Rule] = {
     keras.layers.Flatten: Rule(None),
     keras.layers.Add: Rule("add"),
     keras.layers.Concatenate: Rule("concat"),
+    Join: Rule("join"),
+    PathDraw: Rule(None),
     PaddedIdentity: Rule("padded identity"),
 }
 

@@ -1,7 +1,7 @@
 """Layers with a window: convolution, max and average pooling, with the padding of the papers' frameworks.
 
-Padding is the number of zeros on every side; output size (W - F + 2P) / S + 1, rounded down, or up with `ceil=True` as
-Caffe's pools do.
+Padding is the number of zeros on every side, of a convolution also (above and to the left, below and to the right);
+output size (W - F + 2P) / S + 1, rounded down, or up with `ceil=True` as Caffe's pools do.
 """
 
 import math
@@ -10,16 +10,25 @@ import keras
 import tensorflow as tf
 
 from common.errors import UserError
+from common.nn import depthwise
 from common.nn.weight_standardization import standardized
 
+Padding = int | tuple[int, int]
 
-def window_output(size: int | None, window: int, stride: int, padding: int, ceil: bool, layer: str) -> int | None:
+
+def before_and_after(padding: Padding) -> list[int]:
+    """Zeros before and after, along either axis."""
+    return [padding, padding] if isinstance(padding, int) else list(padding)
+
+
+def window_output(size: int | None, window: int, stride: int, padding: Padding, ceil: bool, layer: str) -> int | None:
     """(W - F + 2P) / S + 1. Raises UserError where the window does not fit the input."""
     if size is None:
         return None
-    if size + 2 * padding < window:
+    padded = size + sum(before_and_after(padding))
+    if padded < window:
         raise UserError(f"{layer}: a {window}x{window} window does not fit a {size}x{size} map; use a larger image")
-    steps = (size + 2 * padding - window) / stride
+    steps = (padded - window) / stride
     return (math.ceil(steps) if ceil else math.floor(steps)) + 1
 
 
@@ -54,12 +63,14 @@ def _padded(x, size, stride, pads, fill="zero"):
 
 @keras.saving.register_keras_serializable("common")
 class Conv(keras.layers.Layer):
-    """2-D convolution with explicit symmetric zero padding: (N, H, W, C) -> (N, H', W', filters), compute dtype.
+    """2-D convolution with explicit zero padding: (N, H, W, C) -> (N, H', W', filters), compute dtype.
 
     Variables: `kernel` (k, k, C / groups, filters) and, with `use_bias`, `bias` (filters,), which starts at zero. No
     copy of the input is made for the padding where TensorFlow's "SAME" pads as asked. With `groups` > 1 each
     group sees its own slice of the channels (the two towers of AlexNet 2012); the slices are convolved one by one,
-    because TensorFlow's CPU kernel has no gradient for grouped filters. With `standardize` it is the standardised
+    because TensorFlow's CPU kernel has no gradient for grouped filters. As many groups as channels are a depthwise
+    convolution (depthwise.py); its variable is called `depthwise_kernel`, and weight decay leaves it alone, as
+    MobileNet's paper advises. With `standardize` it is the standardised
     kernel (weight_standardization.py) that convolves, computed in float32 whatever the precision.
     """
 
@@ -76,14 +87,17 @@ class Conv(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.filters, self.size, self.stride, self.padding, self.groups = filters, size, stride, padding, groups
+        self.filters, self.size, self.stride, self.groups = filters, size, stride, groups
+        self.padding = padding if isinstance(padding, int) else tuple(padding)
         self.use_bias, self.kernel_initializer = use_bias, keras.initializers.get(kernel_initializer)
         self.standardize = standardize
 
     def build(self, input_shape):
         shape = (self.size, self.size, input_shape[-1] // self.groups, self.filters)
+        self.depthwise = self.groups > 1 and shape[2] == 1
+        name = "depthwise_kernel" if self.depthwise else "kernel"
         self.kernel = self.add_weight(
-            shape=shape, initializer=self.kernel_initializer, name="kernel", autocast=not self.standardize
+            shape=shape, initializer=self.kernel_initializer, name=name, autocast=not self.standardize
         )
         self.bias = self.add_weight(shape=(self.filters,), initializer="zeros", name="bias") if self.use_bias else None
 
@@ -95,11 +109,13 @@ class Conv(keras.layers.Layer):
         return (n, height, width, self.filters)
 
     def call(self, x):
-        x, padding = _padded(x, self.size, self.stride, lambda _: [self.padding] * 2)
+        x, padding = _padded(x, self.size, self.stride, lambda _: before_and_after(self.padding))
         kernel = tf.convert_to_tensor(self.kernel)
         kernel = tf.cast(standardized(kernel), x.dtype) if self.standardize else kernel
         if self.groups == 1:
             x = tf.nn.conv2d(x, kernel, self.stride, padding)
+        elif self.depthwise:
+            x = depthwise.convolve(x, kernel, self.stride, padding)
         else:
             towers = zip(tf.split(x, self.groups, axis=-1), tf.split(kernel, self.groups, axis=-1), strict=True)
             x = tf.concat([tf.nn.conv2d(part, weights, self.stride, padding) for part, weights in towers], axis=-1)
@@ -151,19 +167,32 @@ class MaxPool(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("common")
 class AveragePool(keras.layers.Layer):
-    """Average pooling without padding: (N, H, W, C) -> (N, H', W', C)."""
+    """Average pooling without padding: (N, H, W, C) -> (N, H', W', C).
 
-    def __init__(self, size, stride, **kwargs):
+    With `ceil=True` the last window may hang over the edge; it is averaged over what it holds of the map (Caffe).
+    """
+
+    def __init__(self, size, stride, ceil=False, **kwargs):
         super().__init__(**kwargs)
-        self.size, self.stride = size, stride
+        self.size, self.stride, self.ceil = size, stride, ceil
 
     def compute_output_shape(self, input_shape):
         n, height, width, channels = input_shape
-        height, width = (window_output(side, self.size, self.stride, 0, False, self.name) for side in (height, width))
+        height, width = (
+            window_output(side, self.size, self.stride, 0, self.ceil, self.name) for side in (height, width)
+        )
         return (n, height, width, channels)
 
     def call(self, x):
-        return tf.nn.avg_pool2d(x, self.size, self.stride, "VALID")
+        if not self.ceil:
+            return tf.nn.avg_pool2d(x, self.size, self.stride, "VALID")
+        window = self.size, self.stride, lambda side: [0, -(side - self.size) % self.stride]
+        wide, padding = _padded(x, *window)
+        mean = tf.nn.avg_pool2d(wide, self.size, self.stride, padding)
+        if padding == "SAME":  # TensorFlow's own padding is left out of the mean
+            return mean
+        inside, _ = _padded(tf.ones_like(x[:1, :, :, :1]), *window)  # 1 on the map, 0 beside it
+        return mean / tf.nn.avg_pool2d(inside, self.size, self.stride, padding)
 
     def get_config(self):
-        return super().get_config() | {"size": self.size, "stride": self.stride}
+        return super().get_config() | {"size": self.size, "stride": self.stride, "ceil": self.ceil}
