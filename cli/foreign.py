@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 Rename = Callable[[str], str]
 
-# RGB, 0..255, and how a picture is resized. torchvision's transforms; keras.applications' "caffe", "torch" and "tf" modes,
-# and what its documented figures were measured with; the mean of Caffe's mean image.
+# RGB, 0..255, and how a picture is resized. torchvision's transforms; keras.applications' "caffe", "torch" and "tf"
+# modes, and what its documented figures were measured with; the mean of Caffe's mean image.
 TORCHVISION = {
     "mean": tuple(255 * value for value in (0.485, 0.456, 0.406)),
     "std": tuple(255 * value for value in (0.229, 0.224, 0.225)),
