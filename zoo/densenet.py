@@ -15,11 +15,10 @@ python train.py --mode summary --arch densenet121
 from dataclasses import replace
 from functools import partial
 
-from common.nn.style import styled
-
 from common.architecture import Architecture
 from common.nn import layers
 from common.recipe import Recipe
+from common.style import styled
 
 # Table 1, depth: (growth k, layers in the blocks at 56x56, 28x28, 14x14, 7x7).
 TABLE = {

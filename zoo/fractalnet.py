@@ -13,12 +13,11 @@ python train.py --mode summary --arch fractalnet20
 
 from functools import partial
 
-from common.nn.style import styled
-
 from common.architecture import Architecture, Option
 from common.nn import layers
 from common.recipe import Recipe
 from common.settings import Setting
+from common.style import styled
 
 # Section 4.1: filters in each of the five blocks, which end in 2x2 max pools: 16x16, 8x8, 4x4, 2x2, 1x1.
 CHANNELS = (64, 128, 256, 512, 512)

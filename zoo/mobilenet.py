@@ -14,11 +14,10 @@ python train.py --mode summary --arch mobilenet
 from dataclasses import replace
 from functools import partial
 
-from common.nn.style import styled
-
 from common.architecture import Architecture
 from common.nn import layers
 from common.recipe import Recipe
+from common.style import styled
 
 # Table 1 after the first convolution: stride of the depthwise convolution, channels of the 1x1 behind it.
 UNITS = (

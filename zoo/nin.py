@@ -12,12 +12,11 @@ python train.py --mode summary --arch nin
 from functools import partial
 from typing import NamedTuple
 
-from common.nn.style import styled
-
 from common.architecture import Architecture, Option
 from common.nn import layers
 from common.recipe import Recipe
 from common.settings import Setting
+from common.style import styled
 
 
 class Mlpconv(NamedTuple):

@@ -13,11 +13,10 @@ python train.py --mode summary --arch squeezenet1_0
 from functools import partial
 from typing import NamedTuple
 
-from common.nn.style import styled
-
 from common.architecture import Architecture
 from common.nn import layers
 from common.recipe import Recipe
+from common.style import styled
 
 
 class Fire(NamedTuple):
