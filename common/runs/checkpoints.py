@@ -230,16 +230,17 @@ def _is_snapshot(folder: Path) -> bool:
         return False
 
 
-def restore(checkpoint: Checkpoint, groups: Mapping[str, Iterable]) -> None:
+def restore(checkpoint: Checkpoint, groups: Mapping[str, Iterable], part: bool = False) -> None:
     """Loads the variables of `groups`; groups of the checkpoint that are not asked for are left alone.
 
-    Raises UserError that lists every variable which is missing here, missing there, or of another shape.
+    Raises UserError that lists every variable which is missing here (not where a `part` of them is asked for), missing
+    there, or of another shape.
     """
     groups = {name: named_variables(variables) for name, variables in groups.items()}
     here = _shapes(groups)
     there = {key: shape for key, shape in checkpoint.state["variables"].items() if key.split(":")[0] in groups}
     faults = [f"{key} is not in the checkpoint" for key in here.keys() - there.keys()]
-    faults += [f"{key} is only in the checkpoint" for key in there.keys() - here.keys()]
+    faults += [f"{key} is only in the checkpoint" for key in there.keys() - here.keys() if not part]
     faults += [
         f"{key} is {there[key]}, here {here[key]}" for key in here.keys() & there.keys() if here[key] != there[key]
     ]
@@ -250,11 +251,14 @@ def restore(checkpoint: Checkpoint, groups: Mapping[str, Iterable]) -> None:
     reader.assert_existing_objects_matched().expect_partial()
 
 
-def restore_weights(checkpoint: Checkpoint, model) -> None:
-    """Loads what is evaluated: the model's variables, and over them their moving averages where the run kept them."""
-    restore(checkpoint, {"model": model.variables})
+def restore_weights(checkpoint: Checkpoint, model, part: bool = False) -> None:
+    """Loads what is evaluated: the model's variables, and over them their moving averages where the run kept them.
+
+    With `part` the model may lack layers of the one that was trained.
+    """
+    restore(checkpoint, {"model": model.variables}, part)
     if any(key.startswith("average:") for key in checkpoint.state["variables"]):
-        restore(checkpoint, {"average": [v for v in model.variables if tf.as_dtype(v.dtype).is_floating]})
+        restore(checkpoint, {"average": [v for v in model.variables if tf.as_dtype(v.dtype).is_floating]}, part)
 
 
 def prune(run: Path, keep: Iterable[int], newest_kept: int = 1, written: Path | None = None) -> None:
