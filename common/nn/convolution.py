@@ -69,7 +69,7 @@ class Conv(keras.layers.Layer):
     copy of the input is made for the padding where TensorFlow's "SAME" pads as asked. With `groups` > 1 each
     group sees its own slice of the channels (the two towers of AlexNet 2012). As many groups as channels are a
     depthwise convolution (depthwise.py); its variable is called `depthwise_kernel`, and weight decay leaves it alone,
-    as MobileNet's paper advises. A rectangular window, `size` (height, width), both odd, moves by one place and is padded
+    as MobileNet's paper advises. A rectangular window, `size` (height, width), both odd, moves by one place, padded
     so that the map keeps its size (Inception v3's 1x7 and 7x1). With `standardize` it is the standardised kernel
     (weight_standardization.py) that convolves, computed in float32 whatever the precision.
     """
