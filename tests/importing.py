@@ -10,7 +10,14 @@ from common.weights import weight_layouts
 
 
 def pictures(size, count=2):
-    return np.random.default_rng(3).normal(size=(count, size, size, 3)).astype(np.float32)
+    """Noise (count, size, size, 3) float32, from picture to picture stronger and of another colour.
+
+    Of pictures that are alike on average a deep network with random weights makes nearly the same.
+    """
+    random = np.random.default_rng(3)
+    strength = np.linspace(1.0, 4.0, count)[:, None, None, None]
+    noise = random.normal(size=(count, size, size, 3)) + random.normal(size=(count, 1, 1, 3))
+    return (strength * noise).astype(np.float32)
 
 
 def loaded(path, arch=None):

@@ -163,8 +163,8 @@ def test_an_unknown_option_is_refused_by_its_flag(option):
 @pytest.mark.parametrize(
     ("name", "options"),
     [
-        ("resnet34", {"shortcut"}),
-        ("resnet50", {"shortcut", "stride_in"}),
+        ("resnet34", {"shortcut", "stochastic_depth"}),
+        ("resnet50", {"shortcut", "stride_in", "stochastic_depth"}),
         ("plain34", set()),
     ],
 )
