@@ -74,7 +74,6 @@ RUN = (
     _flag("snapshots", str, None, "keep a checkpoint at each cycle's end (sgdr, cyclical); use them: last:5 or all",
           ("train", "test", "predict"), alone="all"),
     _flag("dry_run", bool, False, "print the resolved recipe, model, data and expected time, and stop", TRAIN),
-    _flag("skip_bad_images", bool, False, "count and name images that cannot be read instead of stopping", TRAIN),
     _flag("histograms", bool, False, "TensorBoard: histograms of the weights at every validation", TRAIN),
     _flag("classes", int, None, "number of classes (default: as in the paper)", ("summary",), least=1, most=10**6),
     _flag("summary_format", str, "text", "how to print the table", ("summary",), choices=("text", "csv", "json")),
