@@ -112,6 +112,7 @@ def _make(folder: Path, found: Foreign, config: "runs.RunConfig") -> None:
 
     Raises UserError where the arrays do not fit the network: with every name and shape that is wrong.
     """
+    assert config.imported is not None
     name, source = config.arch, config.imported["file"]
     with distribution.precision(config.precision):
         model = registry.find(name).build(

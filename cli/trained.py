@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,7 @@ def _find(path: str, options: flags.Options, family: str | None, members: tuple[
     arch = options.arch or family
     if import_weights.is_foreign(path):
         imported = import_weights.read(path, arch)
-        find = cache(lambda: checkpoints.best(imported.run()))
+        find = cache(lambda: checkpoints.open_checkpoint(checkpoints.folder_at(imported.run(), 0)))
         return Trained(imported.folder, imported.config, registry.find(imported.config.arch), find)
     run, folder = runs.find(path, arch, tuple(member.name for member in members))
     checkpoint = checkpoints.open_checkpoint(folder) if folder else checkpoints.best(run)
@@ -114,7 +114,11 @@ def _snapshots(trained: Trained, wanted: str) -> list[Trained]:
     if int(count) > len(kept):
         raise UserError(f"--snapshots={wanted}: {run} holds only {len(kept)}")
     opened = [checkpoints.open_checkpoint(folder) for folder in kept[-int(count) :]]
-    return [dataclasses.replace(trained, find=lambda one=one: one, exact=True) for one in opened]
+    return [dataclasses.replace(trained, find=partial(_itself, one), exact=True) for one in opened]
+
+
+def _itself(checkpoint: "checkpoints.Checkpoint") -> "checkpoints.Checkpoint":
+    return checkpoint
 
 
 def one(options: flags.Options, family: str | None) -> Trained:

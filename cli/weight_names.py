@@ -117,6 +117,7 @@ def _torch_resnet(arrays: "Arrays", where: str) -> Foreign | None:
         if layer == "fc":
             return head
         match = re.fullmatch(r"(?:conv(\d+)_(\d+)_)?(?:conv(\d)|(shortcut))(_bn)?", layer)
+        assert match, layer
         stage, block, number, shortcut, norm = match.groups()
         within = f"{projection}.{1 if norm else 0}" if shortcut else f"{'bn' if norm else 'conv'}{number}"
         return f"layer{int(stage) - 1}.{int(block) - 1}.{within}" if stage else within
@@ -197,6 +198,7 @@ def _keras_resnet(arrays: "Arrays", where: str) -> Foreign | None:
         if layer == "fc":
             return "predictions"
         match = re.fullmatch(r"(?:conv(\d+)_(\d+)_)?(?:conv(\d)|shortcut)(_bn)?", layer)
+        assert match, layer
         stage, block, number, norm = match.groups()
         place = f"conv{stage}_block{block}_{number or 0}" if stage else "conv1"
         return f"{place}_{'bn' if norm else 'conv'}"

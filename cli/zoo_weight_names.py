@@ -67,7 +67,9 @@ def _torch_densenet_name(layer: str) -> str:
     ends = {"conv1": "features.conv0", "conv1_bn": "features.norm0", "final_bn": "features.norm5", "fc": "classifier"}
     if layer in ends:
         return ends[layer]
-    block, number, part, transition, norm = _DENSENET_LAYER.fullmatch(layer).groups()
+    match = _DENSENET_LAYER.fullmatch(layer)
+    assert match, layer
+    block, number, part, transition, norm = match.groups()
     if transition:
         return f"features.transition{transition}.{'norm' if norm else 'conv'}"
     kind = {"1x1_pre_bn": "norm1", "1x1": "conv1", "3x3_pre_bn": "norm2", "3x3": "conv2"}[part]
@@ -78,7 +80,9 @@ def _keras_densenet_name(layer: str) -> str:
     ends = {"conv1": "conv1_conv", "conv1_bn": "conv1_bn", "final_bn": "bn", "fc": "predictions"}
     if layer in ends:
         return ends[layer]
-    block, number, part, transition, norm = _DENSENET_LAYER.fullmatch(layer).groups()
+    match = _DENSENET_LAYER.fullmatch(layer)
+    assert match, layer
+    block, number, part, transition, norm = match.groups()
     if transition:
         return f"pool{int(transition) + 1}_{'bn' if norm else 'conv'}"
     kind = {"1x1_pre_bn": "0_bn", "1x1": "1_conv", "3x3_pre_bn": "1_bn", "3x3": "2_conv"}[part]
@@ -135,7 +139,10 @@ def _caffe_nin(arrays: "Arrays", where: str) -> Foreign | None:
     blobs = arrays["conv1/0"].shape[1] == 3  # (filters, channels, k, k); else (k, k, channels, filters)
     layout = replace(weight_layouts.KERAS, channels_first=blobs)
     endings = {name.partition("/")[0].partition("-")[0]: name.partition("/")[0] for name in arrays}  # conv4: conv4-1024
-    rename = lambda layer: endings.get(layer, layer)  # noqa: E731
+
+    def rename(layer: str) -> str:
+        return endings.get(layer, layer)
+
     imagenet = "conv4" in endings
     last = rename("cccp8" if imagenet else "cccp6")
     count = count_classes(arrays, f"{last}/0", 0 if blobs else 3, where, axes=4)

@@ -128,4 +128,5 @@ def from_dict(values: dict) -> Recipe:
     for name in values:
         if name not in known:
             raise unknown("config.json: recipe field", name, known)
-    return replace(Recipe(), **{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
+    changes: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+    return replace(Recipe(), **changes)

@@ -9,13 +9,17 @@ where a network says relu, it gets what `--activation` names.
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from common.errors import UserError, unknown
 from common.lazy import lazy
 from common.style import current
 
 # The vocabulary costs nothing to import: Keras and the layers themselves come with the first call.
-keras = lazy("keras")
+if TYPE_CHECKING:
+    import keras
+else:
+    keras = lazy("keras")
 convolution = lazy("common.nn.convolution")
 activations = lazy("common.nn.activations")
 drop_path = lazy("common.nn.drop_path")

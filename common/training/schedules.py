@@ -227,6 +227,7 @@ def make_schedule(recipe: Recipe, steps_per_epoch: int, total_steps: int) -> Sch
 
 def remarks(recipe: Recipe, steps_per_epoch: int) -> list[str]:
     """Lines to print at the start of a run of `recipe.epochs` epochs that ends before its schedule acts."""
+    assert recipe.epochs is not None  # resolved
     epochs, total = recipe.epochs, recipe.epochs * steps_per_epoch
     run = f"but the run has {epochs:,} epochs" if epochs > 1 else "but the run has 1 epoch"
     found = []

@@ -108,16 +108,16 @@ class _Filling:
         self._take(mean, layer.moving_mean, lambda array: array - absorbed)
         self._take(variance, layer.moving_variance, lambda array: array + more)
 
-    def _take(self, name: str, variable, change=lambda array: array, layer=None) -> None:
+    def _take(self, name: str | None, variable, change=lambda array: array, layer=None) -> None:
         shape = tuple(variable.shape)
         wanted = _shape_there(shape, self.layout, layer) if layer is not None else shape
         array = self._array(name, wanted, variable.path, shape)
         if array is not None:
             self.values.append((variable, change(array).reshape(shape).astype(np.float32)))
 
-    def _array(self, name: str, wanted: tuple, path: str, here: tuple | None = None) -> np.ndarray | None:
+    def _array(self, name: str | None, wanted: tuple, path: str, here: tuple | None = None) -> np.ndarray | None:
         """The array called `name`, or None with a line about what is wrong with it."""
-        if name not in self.arrays:
+        if name is None or name not in self.arrays:
             self.faults.append(f"{name} is missing ({path} {here or wanted})")
             return None
         self.used.add(name)
