@@ -44,6 +44,7 @@ def run(options: flags.Options, family: str | None) -> None:
         for name in formats:
             print(f"writing {_write(name, out, model, config, preprocessing, data)}", flush=True)
     if options.verify:
+        assert data is not None  # opened above
         verify(out, whole, preprocessing, data, setup.test_split(options, data))
 
 

@@ -9,13 +9,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from common.errors import UserError, unknown
 from common.lazy import lazy
 
-# --help lists the names below: TensorFlow waits until a device is chosen.
-keras = lazy("keras")
-tf = lazy("tensorflow")
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+else:  # --help lists the names below: TensorFlow waits until a device is chosen
+    keras = lazy("keras")
+    tf = lazy("tensorflow")
 
 STRATEGIES = ("auto", "one", "mirrored", "multiworker")
 CPUINFO = Path("/proc/cpuinfo")

@@ -175,8 +175,9 @@ def _write(
     pending = [job for split in jobs.values() for job in split if shards.read_note(folder, job.file) is None]
     total = sum(len(items) for items in source.splits.values())
     pool.run(pending, total, workers, quiet)
-    notes = {split: [shards.read_note(folder, job.file) for job in listed] for split, listed in jobs.items()}
-    if any(note is None for listed in notes.values() for note in listed):
+    read = {split: [shards.read_note(folder, job.file) for job in listed] for split, listed in jobs.items()}
+    notes = {split: [note for note in listed if note is not None] for split, listed in read.items()}
+    if notes != read:
         raise UserError(f"{folder}: shards have vanished while others were written; start again", 1)
     skipped = sorted(
         {*source.skipped, *(entry for listed in notes.values() for note in listed for entry in note.skipped)}
@@ -196,12 +197,12 @@ def _write(
     if strict and skipped:
         raise UserError(f"--strict: {len(skipped)} files were skipped, see {folder / SKIPPED}", 1)
     if options.mean_image:
-        total = sum(
+        added = sum(
             (np.load(shards.sum_path(folder, job.file)).astype(np.int64) for job in jobs["train"]),
             np.zeros((), np.int64),
         )
         array = io.BytesIO()
-        np.save(array, (total / info.splits["train"].examples).astype(np.float32))
+        np.save(array, (added / info.splits["train"].examples).astype(np.float32))
         shards.replace(folder / MEAN_IMAGE, array.getvalue())
     records.write_info(folder, info)
     return Outcome(info, tuple(skipped), tuple(repaired))

@@ -74,6 +74,26 @@ PARAMETERS = {
     "se_resnet44": 664123,
     "se_resnet56": 860137,
     "se_resnet110": 1742200,
+    "nin": 7595176,
+    "nin_cifar": 966986,
+    "squeezenet1_0": 1248424,
+    "squeezenet1_1": 1235496,
+    "fractalnet20": 33724618,
+    "fractalnet40": 76106634,
+    "densenet121": 7978856,
+    "densenet169": 14149480,
+    "densenet201": 20013928,
+    "densenet161": 28681000,
+    "densenet40_12": 1019722,
+    "densenet100_12": 6979642,
+    "densenet100_24": 27249082,
+    "densenet_bc100_12": 769162,
+    "densenet_bc250_24": 15324406,
+    "densenet_bc190_40": 25624430,
+    "mobilenet": 4231976,
+    "mobilenet_075": 2585560,
+    "mobilenet_050": 1331592,
+    "mobilenet_025": 470072,
 }
 # Multiply-adds in millions, of the networks whose own tests do not have them.
 MULTIPLY_ADDS = {
@@ -114,9 +134,17 @@ MULTIPLY_ADDS = {
     "se_resnet110": 252.9,
 }
 # Small enough to be quick, large enough for the arithmetic.
-SIZES = {"alexnet": 67, "alexnet_two_towers": 67, "googlenet": 79, "inception_v3": 107} | {
-    name: 8 for name in PARAMETERS if registry.find(name).image_size == 32
+SIZES = {name: 8 for name in PARAMETERS if registry.find(name).image_size == 32} | {
+    "alexnet": 67,
+    "alexnet_two_towers": 67,
+    "googlenet": 79,
+    "inception_v3": 107,
+    "nin": 67,
+    "fractalnet20": 32,
+    "fractalnet40": 32,
 }
+# A column that is dropped in a step has no gradient.
+OPTIONS = {"fractalnet20": {"drop_path": 0.0}, "fractalnet40": {"drop_path": 0.0}}
 # Deeper nets than others of the same blocks: their steps are left to the slow tests, as is resnet1202 altogether.
 DEEP = {
     "resnet44",
@@ -154,8 +182,17 @@ DEEP = {
     "se_resnet44",
     "se_resnet56",
     "se_resnet110",
+    "fractalnet40",
+    "densenet169",
+    "densenet201",
+    "densenet161",
+    "densenet100_12",
+    "densenet100_24",
+    "densenet_bc100_12",
+    "densenet_bc250_24",
+    "densenet_bc190_40",
 }
-VERY_DEEP = {"resnet1202", "preresnet1001"}
+VERY_DEEP = {"resnet1202", "preresnet1001", "densenet_bc250_24", "densenet_bc190_40"}
 
 
 def members(slow):
@@ -185,7 +222,7 @@ def test_forward_and_backward(name):
     architecture, size = registry.find(name), SIZES.get(name, 32)
     options = {"auxiliary": True} if architecture.auxiliary_weight else {}
     options |= {"stochastic_depth": 1.0} if "stochastic_depth" in architecture.defaults else {}  # no block left out
-    model = architecture.build(classes=7, image_size=size, **options)
+    model = architecture.build(classes=7, image_size=size, **options, **OPTIONS.get(name, {}))
     images = np.random.default_rng(0).normal(0.0, 60.0, (4, size, size, 3)).astype("float32")
 
     with tf.GradientTape() as tape:

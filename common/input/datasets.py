@@ -61,7 +61,8 @@ def _open_prepared(path: str, seed: int, share: float) -> Dataset:
     info = records.read_info(Path(path))
     if not {"train", "validation", "test"} & set(info.splits):
         raise UserError(f"{path}: dataset.json has no split train, validation or test; prepare the data set again", 1)
-    opened, notes = {}, []
+    opened: dict[str, Split] = {}
+    notes: list[str] = []
     for name, split in info.splits.items():
         files = [os.path.join(path, shard.file) for shard in split.shards]
         for file, shard in zip(files, split.shards, strict=True):

@@ -228,8 +228,8 @@ def open_records(path: str, files: Files, seed: int, share: float = held_out.SHA
     Raises:
         UserError: the first record is of neither layout, or nothing says what the classes are; a truncated file.
     """
-    set_name = _NAME.fullmatch(os.path.basename(next(iter(files.values()))[0]))["set"]
-    set_name = set_name or os.path.basename(os.path.abspath(path))
+    match = _NAME.fullmatch(os.path.basename(next(iter(files.values()))[0]))
+    set_name = (match and match["set"]) or os.path.basename(os.path.abspath(path))
     layout = _layout(path, files, set_name)
     parse = _parser(layout.fields, layout.first_label, len(layout.classes))
     last = layout.first_label + len(layout.classes) - 1

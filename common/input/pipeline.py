@@ -67,7 +67,7 @@ def preprocessing(recipe: Recipe, info: DatasetInfo, image_size: int, path: str)
         if info.mean_image is None:
             raise UserError(f"--mean=image: {path} holds no mean image; use --mean=channel")
         mean_image = os.path.join(path, info.mean_image)
-    return Preprocessing(image_size, resize, tuple(mean), mean_image=mean_image)
+    return Preprocessing(image_size, resize, mean, mean_image=mean_image)
 
 
 def mean_picture(preprocessing: Preprocessing) -> np.ndarray:

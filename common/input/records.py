@@ -154,7 +154,7 @@ def encode_example(
             return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
         return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
 
-    fields = {
+    fields: dict[str, bytes | int] = {
         "image/encoded": encoded,
         "image/format": image_format.encode(),
         "image/class/label": label,

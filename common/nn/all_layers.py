@@ -11,6 +11,7 @@ import keras
 
 from common.nn.activations import Maxout, PReLU, ScaledTanh
 from common.nn.convolution import AveragePool, Conv, MaxPool
+from common.nn.drop_path import Join, PathDraw
 from common.nn.dropout import Dropout
 from common.nn.gated_sum import GatedSum
 from common.nn.normalization import BatchNorm, GroupNorm, LocalResponseNormalization
@@ -84,6 +85,8 @@ RULES: dict[type[keras.layers.Layer], Rule] = {
     GatedSum: Rule("gated add", _gate),
     SqueezeExcitation: Rule("squeeze and excite", _squeeze_excitation),
     keras.layers.Concatenate: Rule("concat"),
+    Join: Rule("join"),
+    PathDraw: Rule(None),
     PaddedIdentity: Rule("padded identity"),
 }
 

@@ -148,6 +148,7 @@ class Trainer:
     @cached_property
     def validation_data(self) -> tf.data.Dataset:
         """The validation split, as often as it is needed."""
+        assert self.job.validation is not None
         return distribution.distribute(self.job.validation(), self.job.devices)
 
     def run(self) -> signal.Signals | None:

@@ -64,6 +64,7 @@ class Preprocess(keras.layers.Layer):
 def load(path: str | Path, find: Callable[[str], Architecture]) -> LoadedRun:
     """See `common.weights.load_run`."""
     folder = Path(path)
+    checkpoint: checkpoints.Checkpoint | None
     if (folder / checkpoints.STATE_FILE).exists():
         run, checkpoint = folder.parent.parent, checkpoints.open_checkpoint(folder)
     elif (folder / checkpoints.CONFIG_FILE).exists():
