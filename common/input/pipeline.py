@@ -202,7 +202,8 @@ def training(
     if workers > 1:
         numbered = numbered.filter(lambda number, _: number % batch_size // share == worker)
     batches = machine.parallel_map(numbered, load).batch(share, drop_remainder=True)
-    return _options(batches.prefetch(2))
+    endless = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)  # the filter's would be unknown
+    return _options(batches.prefetch(2).apply(endless))
 
 
 def evaluation(
