@@ -19,7 +19,7 @@ import numpy as np
 from common.errors import UserError
 from common.input import color_statistics, records
 from common.runs import locks
-from data import pool, shards
+from data import pool, rebuild, shards
 from data.source import Source, shuffle
 
 SKIPPED, REPAIRED, MEAN_IMAGE = "skipped.csv", "repaired.csv", "mean_image.npy"
@@ -45,12 +45,16 @@ class Options:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A finished data set, (file, reason) of its skipped and repaired images, and whether it was there already."""
+    """A finished data set, (file, reason) of its skipped and repaired images, and whether it was there already.
+
+    `rebuilt`: the damaged shards of one that was there, made anew.
+    """
 
     info: records.DatasetInfo
     skipped: tuple[tuple[str, str], ...]
     repaired: tuple[tuple[str, str], ...]
     existed: bool = False
+    rebuilt: tuple[str, ...] = ()
 
 
 def shard_counts(sizes: dict[str, int], wanted: int | None) -> dict[str, int]:
@@ -91,7 +95,7 @@ def _differences(old: dict, new: dict) -> str:
 def write(
     source: Source, folder: Path, options: Options, workers: int = 0, strict: bool = False, quiet: bool = True
 ) -> Outcome:
-    """Writes a prepared data set, or finishes one, or finds it finished.
+    """Writes a prepared data set, or finishes one, or finds it finished and makes its damaged shards anew.
 
     Args:
         source: what to write.
@@ -164,14 +168,15 @@ def _empty_classes(names: list[str]) -> str:
 def _write(
     source: Source, folder: Path, options: Options, plan: dict, workers: int, strict: bool, quiet: bool
 ) -> Outcome:
+    jobs = {split: _jobs(source, split, plan[f"{split} shards"], folder, options) for split in source.splits}
     if (folder / records.INFO_FILE).exists():
         info = records.read_info(folder)
-        return Outcome(info, _read_csv(folder / SKIPPED), _read_csv(folder / REPAIRED), existed=True)
+        rebuilt = rebuild.rebuild(folder, info, [job for listed in jobs.values() for job in listed], workers, quiet)
+        return Outcome(info, _read_csv(folder / SKIPPED), _read_csv(folder / REPAIRED), True, rebuilt)
     work = folder / shards.WORK
     for left_over in work.glob("*.tmp"):
         left_over.unlink()
     shards.replace(work / "plan.json", json.dumps(plan, indent=1).encode())
-    jobs = {split: _jobs(source, split, plan[f"{split} shards"], folder, options) for split in source.splits}
     pending = [job for split in jobs.values() for job in split if shards.read_note(folder, job.file) is None]
     total = sum(len(items) for items in source.splits.values())
     pool.run(pending, total, workers, quiet)
