@@ -13,7 +13,8 @@ import tensorflow as tf
 
 from common import machine
 from common.errors import UserError
-from common.input import augmentation, images, resampling
+from common.input import augmentation, bad_images, images, resampling
+from common.input.bad_images import BadImages
 from common.input.datasets import Split
 from common.input.records import DatasetInfo
 from common.recipe import Recipe
@@ -178,11 +179,13 @@ def training(
     start_step: int = 0,
     worker: int = 0,
     workers: int = 1,
+    skip_bad_images: BadImages | None = None,
 ) -> tf.data.Dataset:
     """Endless batches: images (batch_size / workers, S, S, 3) float32, labels int32.
 
     Worker w of W takes the w-th part of every global batch, so the global batches are the same for any W; it passes
-    over the other workers' serialized examples without decoding them.
+    over the others' serialized examples without decoding them. With `skip_bad_images` files of class folders that
+    cannot be decoded are replaced by others and taken down there (`bad_images`); without, they are an error.
 
     Raises UserError where the batch is larger than the split or does not divide among the workers.
     """
@@ -201,13 +204,22 @@ def training(
     numbered = order(split, batch_size=batch_size, seed=seed, start_step=start_step)
     if workers > 1:
         numbered = numbered.filter(lambda number, _: number % batch_size // share == worker)
-    batches = machine.parallel_map(numbered, load).batch(share, drop_remainder=True)
+    if skip_bad_images is None or split.records:
+        loaded = machine.parallel_map(numbered, load)
+    else:
+        loaded = bad_images.load_or_next(numbered, load, split, skip_bad_images)
     endless = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)  # the filter's would be unknown
-    return _options(batches.prefetch(2).apply(endless))
+    return _options(loaded.batch(share, drop_remainder=True).prefetch(2).apply(endless))
 
 
 def evaluation(
-    split: Split, preprocessing: Preprocessing, *, batch_size: int, worker: int = 0, workers: int = 1
+    split: Split,
+    preprocessing: Preprocessing,
+    *,
+    batch_size: int,
+    worker: int = 0,
+    workers: int = 1,
+    skip_bad_images: BadImages | None = None,
 ) -> tf.data.Dataset:
     """One pass in the stored order: images (B, S, S, 3) float32 of the central crop, and what `one_pass` adds."""
     size = preprocessing.image_size
@@ -219,7 +231,8 @@ def evaluation(
         image = images.decode(encoded)
         return (finish(resampling.central_crop(image, preprocessing.resize, size, preprocessing.interpolation)),)
 
-    return one_pass(split, show, batch_size=batch_size, worker=worker, workers=workers)
+    shares = {"batch_size": batch_size, "worker": worker, "workers": workers}
+    return one_pass(split, show, **shares, skip_bad_images=skip_bad_images)
 
 
 def one_pass(
@@ -230,6 +243,7 @@ def one_pass(
     worker: int = 0,
     workers: int = 1,
     parallel: int | None = None,
+    skip_bad_images: BadImages | None = None,
 ) -> tf.data.Dataset:
     """One pass in the stored order: batches of what `show` makes, labels (B,) int32, valid (B,) bool, index (B,) int64.
 
@@ -242,6 +256,8 @@ def one_pass(
         batch_size: pictures in a global batch.
         worker, workers: which part of every global batch is wanted.
         parallel: how many pictures are made ready at the same time; None: one a core.
+        skip_bad_images: files of class folders that cannot be decoded are taken down there and are not valid, as what
+            fills up the last batch; None: they are an error.
     """
     share = _share(batch_size, worker, workers)
 
@@ -259,5 +275,7 @@ def one_pass(
     loaded = machine.parallel_map(numbered, load, parallel)
     shown = [tf.zeros(spec.shape, spec.dtype) for spec in loaded.element_spec[:-3]]
     nothing = (*shown, tf.constant(0), tf.constant(False), tf.constant(-1, tf.int64))
+    if skip_bad_images is not None and not split.records:
+        loaded = bad_images.load_or_nothing(numbered, load, nothing, split, skip_bad_images, parallel)
     filled = loaded.concatenate(tf.data.Dataset.from_tensors(nothing).repeat(missing))
     return _options(filled.batch(share, drop_remainder=True).prefetch(2))
