@@ -103,7 +103,8 @@ def _draw(listed: dict[str, Images], tree: Tree, seed: int, share: float, notes:
         listed[split] = Images([train.paths[place] for place in places], [train.labels[place] for place in places])
     notes.append(f"split by seed {seed}: " + ", ".join(f"{len(listed[name].paths):,} {name}" for name in SPLITS))
     wanted = [name for name in SPLITS if share or name != "validation"]
-    notes += [f"too few images for a {name} split" for name in wanted if not listed[name].paths]
+    few = "too few images of each class for a {} split; add images, or a folder of that name"
+    notes += [few.format(name) for name in wanted if not listed[name].paths]
     return drawn.keys()
 
 

@@ -233,6 +233,14 @@ def test_tiffs_are_left_out_on_the_fly_and_said_and_prepared(tmp_path, ending):
         datasets.open_dataset(str(tmp_path))
 
 
+def test_four_images_a_class_are_too_few_to_hold_any_out_and_it_is_said(tmp_path):
+    tree(tmp_path, {"a": 4, "b": 4})
+    data = datasets.open_dataset(str(tmp_path))
+    assert {name: split.examples for name, split in data.splits.items()} == {"train": 8}
+    for name in ("validation", "test"):
+        assert f"too few images of each class for a {name} split; add images, or a folder of that name" in data.notes
+
+
 def test_a_test_folder_without_classes_is_left_out_and_said(tmp_path):
     tree(tmp_path / "train", {"a": 12, "b": 12})
     (tmp_path / "test").mkdir()
