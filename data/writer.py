@@ -209,8 +209,16 @@ def _write(
         array = io.BytesIO()
         np.save(array, (added / info.splits["train"].examples).astype(np.float32))
         shards.replace(folder / MEAN_IMAGE, array.getvalue())
+    _write_indices(folder, info)
     records.write_info(folder, info)
     return Outcome(info, tuple(skipped), tuple(repaired))
+
+
+def _write_indices(folder: Path, info: records.DatasetInfo) -> None:
+    """Writes the index of each split: what a worker needs to read its own records alone."""
+    for name, split in info.splits.items():
+        lengths = [length for shard in split.shards for length in records.record_lengths(folder / shard.file)]
+        shards.replace(folder / records.index_name(name), records.index_bytes(lengths))
 
 
 def _jobs(source: Source, split: str, count: int, folder: Path, options: Options) -> list[shards.Job]:

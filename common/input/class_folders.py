@@ -43,16 +43,15 @@ def _index_split(images: Images, drawn: bool) -> Split:
     examples = len(images.paths)
 
     def serialized(seed: tf.Tensor | None) -> tf.data.Dataset:
-        places = tf.data.Dataset.range(examples)
-        if seed is None or examples == 1:
-            return places
+        if seed is None:
+            return tf.data.Dataset.range(examples)
         keys = tf.random.stateless_uniform([2], tf.stack([tf.cast(seed, tf.int64), 0]), None, None, tf.int32)
-        return places.map(lambda place: tf.random.experimental.index_shuffle(place, keys, examples - 1))
+        return splits.mixed(examples, keys)
 
     def parse(place: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         return tf.io.read_file(files[place]), classes[place], files[place]
 
-    return Split(examples, serialized, parse, tuple(images.paths), records=False, drawn=drawn)
+    return Split(examples, serialized, parse, tuple(images.paths), records=False, drawn=drawn, ranks=serialized)
 
 
 def open_tree(path: str, seed: int, share: float = held_out.SHARE) -> Dataset:

@@ -20,7 +20,7 @@ import tensorflow as tf
 from common import machine
 from common.errors import UserError
 from common.input import color_statistics, held_out, splits
-from common.input.records import DatasetInfo, Shard, SplitInfo
+from common.input.records import DatasetInfo, Shard, SplitInfo, record_lengths
 from common.input.splits import Dataset
 
 # Krizhevsky 2012 does not print its figures. Mean: of the Caffe models (VGG, ResNet); std and the principal components
@@ -244,7 +244,7 @@ def open_records(path: str, files: Files, seed: int, share: float = held_out.SHA
         counts = layout.counts.get(split, [])
         if len(counts) != len(paths):
             with ThreadPoolExecutor(16) as pool:
-                counts = list(pool.map(splits.count_records, paths))
+                counts = [len(lengths) for lengths in pool.map(record_lengths, paths)]
         sizes = [os.path.getsize(file) for file in paths]
         mean_size = sum(sizes) / max(sum(counts), 1)
         opened[split] = splits.record_split(paths, counts, parse, mean_size)
