@@ -38,23 +38,25 @@ def order(
 
     @tf.autograph.experimental.do_not_convert
     def own_part(epoch):
-        begin = tf.where(epoch == first, tf.cast(done, tf.int64), 0)
-
-        def own(number, ranks):
-            mine = tf.reshape(ranks, [-1, workers, share])[:, worker]
-            step = epoch * steps + begin + number * block + tf.range(tf.shape(mine, tf.int64)[0])
-            numbers = step[:, None] * batch_size + worker * share + tf.range(share, dtype=tf.int64)
-            return tf.reshape(numbers, [-1]), tf.reshape(mine, [-1])
-
-        ranks = split.ranks(key_of(epoch)).take(steps * batch_size).skip(begin * batch_size)
-        return ranks.batch(block * batch_size).enumerate().map(own).unbatch()
+        ranks = split.ranks(key_of(epoch)).take(steps * batch_size)
+        ranks = ranks.skip(tf.where(epoch == first, tf.cast(done * batch_size, tf.int64), 0))
+        own = ranks.batch(block * batch_size).map(lambda some: tf.reshape(some, [-1, workers, share])[:, worker])
+        return own.map(lambda some: tf.reshape(some, [-1])).unbatch()
 
     @tf.autograph.experimental.do_not_convert
     def whole(epoch):
         return split.serialized(key_of(epoch)).take(steps * batch_size)
 
+    @tf.autograph.experimental.do_not_convert
+    def own_numbers(some):
+        return tf.reshape(some[:, None] * batch_size + worker * share + tf.range(share, dtype=tf.int64), [-1])
+
     if workers > 1:
-        return split.fetch(tf.data.Dataset.range(first, _NEVER).flat_map(own_part))
+        numbers = tf.data.Dataset.range(start_step, _NEVER).batch(block).map(own_numbers).unbatch()
+        elements = split.fetch(tf.data.Dataset.range(first, _NEVER).flat_map(own_part))
+        return tf.data.Dataset.zip(numbers, elements)
     begun = first + (done > 0)
-    epochs = tf.data.Dataset.range(begun, _NEVER).flat_map(whole).enumerate(begun * steps * batch_size)
-    return split.fetch(tf.data.Dataset.range(first, begun).flat_map(own_part)).concatenate(epochs) if done else epochs
+    elements = tf.data.Dataset.range(begun, _NEVER).flat_map(whole)
+    if done:
+        elements = split.fetch(tf.data.Dataset.range(first, begun).flat_map(own_part)).concatenate(elements)
+    return elements.enumerate(start_step * batch_size)

@@ -241,7 +241,7 @@ def one_pass(
     if workers > 1:
         begins = tf.data.Dataset.range(worker * share, split.examples, batch_size)
         own = begins.flat_map(lambda begin: tf.data.Dataset.range(begin, tf.minimum(begin + share, split.examples)))
-        numbered = split.fetch(tf.data.Dataset.zip(own, own))
+        numbered = tf.data.Dataset.zip(own, split.fetch(own))
     batches, rest = divmod(split.examples, batch_size)
     own = batches * share + min(max(rest - worker * share, 0), share)
     missing = (batches + bool(rest)) * share - own

@@ -22,7 +22,8 @@ from common.errors import UserError
 from common.input import records
 
 CACHE = "ilsvrc-networks"
-AHEAD = 16  # records that are read at the same time
+AHEAD = 8  # places in the files that are read at the same time
+TOGETHER = 16  # records that are asked for at once
 
 
 class RecordFiles:
@@ -53,7 +54,7 @@ class RecordFiles:
                 found = np.concatenate([np.load(path) for path in paths])
                 if self._fits(found):
                     return found
-        with ThreadPoolExecutor(AHEAD) as threads:
+        with ThreadPoolExecutor(16) as threads:
             lengths = np.array([n for part in threads.map(records.record_lengths, self.files) for n in part], np.uint32)
         if not self._fits(lengths):
             raise UserError(f"{self.files[0]}: these files hold other numbers of records than is said of them", 1)
@@ -89,13 +90,13 @@ class RecordFiles:
         known = self._prepared and other._prepared
         return RecordFiles(files, counts, (*self._prepared, *other._prepared) if known else ())
 
-    def fetch(self, numbered: tf.data.Dataset, ids: np.ndarray | None) -> tf.data.Dataset:
-        """(number, rank) -> (number, the record's bytes), int64 and string scalars; reads these records alone.
+    def fetch(self, ranks: tf.data.Dataset, ids: np.ndarray | None) -> tf.data.Dataset:
+        """Ranks -> the records' bytes, int64 and string scalars, in their order; reads these records alone.
 
         A record whose checksum is wrong is a tf.errors.DataLossError, as in reading a file through.
 
         Args:
-            numbered: scalars, int64.
+            ranks: of the records wanted.
             ids: (ranks,) int64, the record of each rank; None: the same number.
         """
         paths = tf.constant([os.fsencode(file) for file in self.files])
@@ -103,16 +104,17 @@ class RecordFiles:
         chosen = None if ids is None else tf.constant(ids)
 
         @tf.autograph.experimental.do_not_convert
-        def read(number, rank):
-            record = rank if chosen is None else chosen[rank]
-            file = tf.searchsorted(starts, record[None], side="right")[0] - 1
+        def read(file, begin, size):
             stored = tf.raw_ops.TFRecordDatasetV2(
-                filenames=paths[file][None],
-                compression_type="",
-                buffer_size=tf.cast(sizes[record], tf.int64),
-                byte_offsets=begins[record][None],
+                filenames=file[None], compression_type="", buffer_size=size, byte_offsets=begin[None]
             )
-            one = tf.data.experimental.from_variant(stored, tf.TensorSpec([], tf.string)).take(1)
-            return tf.data.Dataset.zip(tf.data.Dataset.from_tensors(number), one)
+            return tf.data.experimental.from_variant(stored, tf.TensorSpec([], tf.string)).take(1)
 
-        return machine.parallel_interleave(numbered, read, AHEAD)
+        @tf.autograph.experimental.do_not_convert
+        def read_some(some):
+            records_of = some if chosen is None else tf.gather(chosen, some)
+            files = tf.gather(paths, tf.searchsorted(starts, records_of, side="right") - 1)
+            found = files, tf.gather(begins, records_of), tf.cast(tf.gather(sizes, records_of), tf.int64)
+            return tf.data.Dataset.from_tensor_slices(found).flat_map(read)
+
+        return machine.parallel_interleave(ranks.batch(TOGETHER), read_some, AHEAD, TOGETHER)

@@ -50,9 +50,9 @@ class Split:
     record_files: RecordFiles | None = None
     ids: np.ndarray | None = None
 
-    def fetch(self, numbered: tf.data.Dataset) -> tf.data.Dataset:
-        """(number, rank) -> (number, element): reads these elements and no others."""
-        return numbered if self.record_files is None else self.record_files.fetch(numbered, self.ids)
+    def fetch(self, ranks: tf.data.Dataset) -> tf.data.Dataset:
+        """Places in the stored order -> the elements there; reads these and no others."""
+        return ranks if self.record_files is None else self.record_files.fetch(ranks, self.ids)
 
 
 @dataclass(frozen=True)
