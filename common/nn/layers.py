@@ -23,6 +23,7 @@ else:
 convolution = lazy("common.nn.convolution")
 activations = lazy("common.nn.activations")
 drop_path = lazy("common.nn.drop_path")
+early_layers = lazy("common.nn.early_layers")
 normalization = lazy("common.nn.normalization")
 dropout_layer = lazy("common.nn.dropout")
 shortcut = lazy("common.nn.padded_identity")
@@ -32,7 +33,7 @@ shortcut = lazy("common.nn.padded_identity")
 # glorot: U(+-sqrt(6 / (in + out))) (Glorot & Bengio 2010; VGG's footnote; Caffe's "xavier" in kind).
 # he: N(0, gain / in) (He et al. 2015); he_out: N(0, gain / out), as Torch's networks of that time have it.
 # xavier: U(+-sqrt(3 / in)), Caffe's. wide_gaussian: N(0, 0.05^2) (NIN).
-# truncated: N(0, 0.09^2), cut off at +-0.18 (MobileNet).
+# truncated: N(0, 0.09^2), cut off at +-0.18 (MobileNet). lecun1998: U(+-2.4 / in) (LeCun et al. 1998, appendix A).
 INITIALIZERS = {
     "gaussian": lambda: keras.initializers.RandomNormal(0.0, 0.01),
     "wide_gaussian": lambda: keras.initializers.RandomNormal(0.0, 0.05),
@@ -41,6 +42,7 @@ INITIALIZERS = {
     "xavier": lambda: keras.initializers.VarianceScaling(1.0, "fan_in", "uniform"),
     "he": lambda: keras.initializers.VarianceScaling(_he_gain(), "fan_in", "untruncated_normal"),
     "he_out": lambda: keras.initializers.VarianceScaling(_he_gain(), "fan_out", "untruncated_normal"),
+    "lecun1998": lambda: early_layers.FanInUniform(),
 }
 
 
