@@ -222,7 +222,9 @@ CIFAR_WARM = replace(CIFAR, warmup="constant", warmup_epochs=400 / 351, warmup_f
 
 def member(depth: int, shortcut: str, cifar: bool = False) -> Architecture:
     """One network for the program: of Table 1, or of section 4.2 (`cifar`); plain where `shortcut` is "none"."""
-    options = () if shortcut == "none" else (Option("shortcut", shortcut, SHORTCUT), residual.OPTION)
+    options: tuple[Option, ...] = (
+        () if shortcut == "none" else (Option("shortcut", shortcut, SHORTCUT), residual.OPTION)
+    )
     if cifar:
         make = partial(build_cifar, depth, shortcut=shortcut)
         recipe = CIFAR_WARM if depth >= 110 else CIFAR

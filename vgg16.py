@@ -2,6 +2,7 @@
 
 Paper   K. Simonyan, A. Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition", ICLR 2015,
         https://arxiv.org/abs/1409.1556. Table 1: A (vgg11), A-LRN, B (vgg13), C (vgg16_1x1), D (vgg16), E (vgg19).
+        vgg11_bn, vgg13_bn, vgg16_bn, vgg19_bn: with batch norm, as torchvision has them.
 Result  Top-5 error of vgg16 on ImageNet: 8.1 % dense at one scale, 7.2 % multi-crop and dense.
 
 python vgg16.py --mode train
@@ -30,6 +31,8 @@ COLUMNS = {
 }
 POINTWISE = {"C": ("conv3_3", "conv4_3", "conv5_3")}  # 1x1; all others are 3x3
 LRN = {"A-LRN": ("conv1_1",)}  # local response normalisation follows
+# Not in the paper: batch normalisation after each convolution, which keeps its bias, as in torchvision.
+WITH_BATCH_NORM = {"vgg11": "A", "vgg13": "B", "vgg16": "D", "vgg19": "E"}
 # Section 3.1: what the deeper nets take from a trained A.
 FROM_A = ("conv1_1", "conv2_1", "conv3_1", "conv3_2", "fc6", "fc7", "fc8")
 # Errata: the slide's memory for VGG16, 24M values or 93 to 96 MB an image, does not follow from its own rows: they add
@@ -96,11 +99,13 @@ PAPER = replace(LAB, epochs=74, scale_range=(256, 512), pca_lighting=0.1)
 #      0.01 shrinks the activations until the loss is back at ln(classes); 0.0025 trains. `--learning_rate` is taken as
 #      it is.
 #   5. A-LRN normalises with the constants of 2012 (k 2, n 5, alpha 1e-4, beta 0.75), as the paper says.
+#   6. The networks with batch norm have the recipe of those without, which the paper and the lab have alone.
 
 
-def member(name: str, column: str) -> Architecture:
+def member(name: str, column: str, norm: str = "none") -> Architecture:
     """One column for the program."""
-    make, source = partial(build, column, name), f"Simonyan & Zisserman 2015, Table 1, {column}"
+    source = f"Simonyan & Zisserman 2015, Table 1, {column}{'' if norm == 'none' else ', batch norm'}"
+    make = partial(build, column, name, norm=norm)
     return Architecture(name, "vgg16", make, 224, LAB, source, paper=PAPER, inherits=FROM_A)
 
 
@@ -111,6 +116,7 @@ ARCHITECTURES = (
     member("vgg16_1x1", "C"),
     member("vgg16", "D"),
     member("vgg19", "E"),
+    *(member(f"{name}_bn", column, "batch") for name, column in WITH_BATCH_NORM.items()),
 )
 
 if __name__ == "__main__":

@@ -44,6 +44,7 @@ def run(options: flags.Options, family: str | None) -> None:
         for name in formats:
             print(f"writing {_write(name, out, model, config, preprocessing, data)}", flush=True)
     if options.verify:
+        assert data is not None  # opened above
         verify(out, whole, preprocessing, data, setup.test_split(options, data))
 
 
@@ -97,8 +98,11 @@ def verify(out: Path, model: Any, preprocessing: Any, data: "datasets.Dataset", 
         (reference / "images").mkdir()
         for number, encoded in enumerate(files):
             (reference / "images" / f"{number:03d}").write_bytes(encoded)
-        answers = export_formats.probabilities(model, preprocessing)(tf.constant(np.stack(cut)))
-        np.save(reference / "probabilities.npy", answers.numpy())
-        good = verify_export.check(out, reference)
+        made = np.stack(list(verify_export.crops(out, reference)))
+        compute = export_formats.probabilities(model, preprocessing)
+        for name, shown in (("files", np.stack(cut)), ("crops", made)):
+            np.save(reference / f"{name}.npy", compute(tf.constant(shown)).numpy())
+        good = verify_export.compare_crops(out, made, np.stack(cut))
+        good = verify_export.check(out, reference) and good
     if not good:
         raise UserError(f"--verify: what {out} holds does not answer as the network does", 1)

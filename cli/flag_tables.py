@@ -120,7 +120,13 @@ def _network_flags() -> tuple[Flag, ...]:
     """A flag for each option that some network has. Their default is None: the network's own."""
     declared = {option.name: option for network in registry.ARCHITECTURES.values() for option in network.options}
     return tuple(
-        Flag(name, type(option.default), None, option.setting, ("train", "summary"))
+        Flag(
+            name,
+            type(option.default),
+            None,
+            option.setting,
+            ("train", "summary", *(USING if option.testing else ())),
+        )
         for name, option in declared.items()
     )
 

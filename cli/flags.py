@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 import textwrap
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -17,7 +18,7 @@ from common.architecture import Architecture
 from common.errors import UserError, unknown
 from common.recipe import Recipe
 
-_DEFINE = {
+_DEFINE: dict[type, Callable] = {
     str: absl_flags.DEFINE_string,
     int: absl_flags.DEFINE_integer,
     float: absl_flags.DEFINE_float,
@@ -83,7 +84,8 @@ def _image_files(arguments: list[str]) -> tuple[list[str], list[str] | None]:
 
     A pattern that the shell left alone, as one in quotes, is filled in here; a name with a comma in it may be a file.
     """
-    rest, named, taking = [], None, False
+    named: list[str] | None = None
+    rest, taking = [], False
     for argument in arguments:
         flag, equals, value = argument.lstrip("-").partition("=")
         if argument.startswith("-") and flag == "images":
@@ -91,7 +93,7 @@ def _image_files(arguments: list[str]) -> tuple[list[str], list[str] | None]:
         elif argument.startswith("-") and len(argument) > 1:
             taking = False
             rest.append(argument)
-        elif taking:
+        elif taking and named is not None:
             named.append(argument)
         else:
             rest.append(argument)

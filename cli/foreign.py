@@ -12,15 +12,16 @@ if TYPE_CHECKING:
 
 Rename = Callable[[str], str]
 
-# RGB, 0..255, and how a picture is resized. torchvision's transforms; keras.applications' "caffe" and "tf" modes, and
-# what its documented figures were measured with; the mean of Caffe's mean image.
+# RGB, 0..255, and how a picture is resized. torchvision's transforms; keras.applications' "caffe", "torch" and "tf"
+# modes, and what its documented figures were measured with; the mean of Caffe's mean image.
 TORCHVISION = {
     "mean": tuple(255 * value for value in (0.485, 0.456, 0.406)),
     "std": tuple(255 * value for value in (0.229, 0.224, 0.225)),
     "interpolation": "pil_bilinear",
 }
 CAFFE = {"mean": (123.68, 116.779, 103.939), "channels": "bgr"}
-KERAS_APPLICATIONS = CAFFE | {"interpolation": "opencv_bicubic"}
+KERAS_CAFFE = CAFFE | {"interpolation": "opencv_bicubic"}
+KERAS_TORCH = TORCHVISION | {"interpolation": "opencv_bicubic"}
 TF_MODE = {"mean": (127.5,) * 3, "std": (127.5,) * 3}
 KERAS_TF = TF_MODE | {"interpolation": "opencv_bicubic"}
 TORCHVISION_TF = TF_MODE | {"interpolation": "pil_bilinear"}

@@ -13,7 +13,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from cli import registry, weight_names
+from cli import registry, weight_names, zoo_weight_names
 from cli.foreign import Foreign
 from common import distribution
 from common.architecture import Architecture
@@ -94,7 +94,8 @@ def fetch(arch: str) -> "weight_files.Arrays":
     import keras
 
     try:
-        model = getattr(keras.applications, weight_names.KERAS[arch])(weights="imagenet")
+        arguments = zoo_weight_names.KERAS_ARGUMENTS.get(arch, {})
+        model = getattr(keras.applications, weight_names.KERAS[arch])(weights="imagenet", **arguments)
     except Exception as error:  # Keras raises a bare Exception where the download fails
         raise UserError(
             f"--restore={FETCH}: keras.applications could not fetch {arch} ({' '.join(str(error).split())[:200]}); "
@@ -111,6 +112,7 @@ def _make(folder: Path, found: Foreign, config: "runs.RunConfig") -> None:
 
     Raises UserError where the arrays do not fit the network: with every name and shape that is wrong.
     """
+    assert config.imported is not None
     name, source = config.arch, config.imported["file"]
     with distribution.precision(config.precision):
         model = registry.find(name).build(
@@ -157,7 +159,7 @@ def _configuration(found: Foreign, architecture: Architecture, source: dict) -> 
         | {
             "origin": found.origin,
             "axes": "channels first" if found.layout.channels_first else "channels last",
-            "padding": "in pixels, equal on all sides",
+            "padding": "in pixels, as there",
             "batch_norm_epsilon": f"{found.layout.epsilon:g}, absorbed in the moving variances",
             "biases_before_batch_norm": "absorbed in the moving means",
         },

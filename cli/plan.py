@@ -86,8 +86,8 @@ def configure(
     for name in ("freeze", "head_learning_rate"):
         if getattr(recipe, name) is not None and before is None:
             raise UserError(f"--{name} is for training on from other weights; name them with --restore")
-    same = before is not None and before.arch == architecture.name
-    image_size = options.image_size or (before.image_size if same else architecture.image_size)
+    own = before.image_size if before is not None and before.arch == architecture.name else architecture.image_size
+    image_size = options.image_size or own
     preprocessing = pipeline.preprocessing(recipe, data.info, image_size, data.path)
     if before is not None:
         kept = {"std", "channels"} | (set() if "mean" in options.given else {"mean", "mean_image"})

@@ -92,7 +92,9 @@ def _keras_resnet_v2_name(layer: str) -> str:
     ends = {"conv1": "conv1_conv", "last_bn": "post_bn", "fc": "predictions"}
     if layer in ends:
         return ends[layer]
-    stage, block, part, norm = re.fullmatch(r"conv(\d+)_(\d+)_(preact|conv\d|shortcut)(_bn)?", layer).groups()
+    match = re.fullmatch(r"conv(\d+)_(\d+)_(preact|conv\d|shortcut)(_bn)?", layer)
+    assert match, layer
+    stage, block, part, norm = match.groups()
     number = {"preact": "preact", "shortcut": "0"}.get(part, part[-1])
     return f"conv{stage}_block{block}_{number}_{'bn' if norm else 'conv'}"
 

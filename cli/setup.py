@@ -77,7 +77,7 @@ def open_data(dataset: str, seed: int, validation_share: float | None = None) ->
     `seed` and `validation_share` decide on the splits that it leaves open (`datasets.open_dataset`).
     """
     folder = prepared_folder(dataset)
-    if dataset == "digits":
+    if folder and dataset == "digits":
         from data import digits
 
         digits.prepare(folder)

@@ -197,7 +197,12 @@ def report(result: "prediction.Pass", test: Test) -> None:
     print(test.subject)
     if view.protocol.mirrored and not test.data.info.flip:
         print(f"note: {test.data.info.name} is trained without mirror images, and half of these views are mirrored")
-    values = {"split": test.split, "crops": view.protocol.crops, "scales": view.short_sides, "dataset": test.data.path}
+    values: dict[str, Any] = {
+        "split": test.split,
+        "crops": view.protocol.crops,
+        "scales": view.short_sides,
+        "dataset": test.data.path,
+    }
     if len(test.trained) == 1:
         values |= {"checkpoint": str(test.trained[0].checkpoint.folder)}
     else:
@@ -226,7 +231,8 @@ def _gain(metrics: Metrics, result: "prediction.Pass", test: Test) -> dict[str, 
     classes, each = len(test.classes), [one.metrics(result.seconds) for one in result.members]
     for one, found in zip(test.trained, each, strict=True):
         print(f"{one.checkpoint.folder}: {found.line(test.split, classes)}")
-    gains, texts = {}, []
+    gains: dict[str, float] = {}
+    texts = []
     for name in (name for name in metrics.figures(classes) if name != "loss"):
         values, together = [getattr(found, name) for found in each], getattr(metrics, name)
         over_mean, over_best = together - float(np.mean(values)), together - max(values)

@@ -87,6 +87,7 @@ def make_job(run: Plan) -> Job:
         finetuning.set_rates(optimizer, model, recipe)
         average = ema.WeightAverage(model, recipe.ema) if recipe.ema else None
         loss_scale = loss_scaling.LossScale() if config.precision == "mixed_float16" else None
+    assert recipe.epochs is not None  # resolved
     steps_per_epoch = data.splits["train"].examples // recipe.batch_size
     shares = {"batch_size": recipe.batch_size, "worker": devices.worker, "workers": devices.workers}
 

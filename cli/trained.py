@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ class Trained:
         architecture: the network.
         find: gives the checkpoint to load; imported weights are written as one at the first call.
         exact: the command line names the checkpoint, not only the run.
+        part: flags leave out some of the layers that the checkpoint has.
     """
 
     run: Path
@@ -36,6 +37,7 @@ class Trained:
     architecture: Architecture
     find: "Callable[[], checkpoints.Checkpoint]"
     exact: bool = False
+    part: bool = False
 
     @property
     def checkpoint(self) -> "checkpoints.Checkpoint":
@@ -57,7 +59,7 @@ def _find(path: str, options: flags.Options, family: str | None, members: tuple[
     arch = options.arch or family
     if import_weights.is_foreign(path):
         imported = import_weights.read(path, arch)
-        find = cache(lambda: checkpoints.best(imported.run()))
+        find = cache(lambda: checkpoints.open_checkpoint(checkpoints.folder_at(imported.run(), 0)))
         return Trained(imported.folder, imported.config, registry.find(imported.config.arch), find)
     run, folder = runs.find(path, arch, tuple(member.name for member in members))
     checkpoint = checkpoints.open_checkpoint(folder) if folder else checkpoints.best(run)
@@ -79,6 +81,7 @@ def restored(options: flags.Options, family: str | None) -> list[Trained]:
         if "precision" in options.given:
             precision = distribution.resolve_precision(options.precision)
             one = dataclasses.replace(one, config=dataclasses.replace(one.config, precision=precision))
+        one = _part(one, options)
         found += _snapshots(one, options.snapshots) if options.snapshots else [one]
     for one in found:
         if len(one.config.classes) != len(found[0].config.classes) or (
@@ -86,6 +89,18 @@ def restored(options: flags.Options, family: str | None) -> list[Trained]:
         ):
             raise UserError(f"--restore: {one.run} was trained on other classes than {found[0].run}")
     return found
+
+
+def _part(trained: Trained, options: flags.Options) -> Trained:
+    """The network with those of its layers that flags leave of it (`Option.testing`).
+
+    Raises UserError for an option the network does not have.
+    """
+    setup.build_options(options, trained.architecture)
+    chosen = {one.name for one in trained.architecture.own_options if one.testing} & options.given
+    kept = trained.config.options | {name: options.values[name] for name in chosen}
+    config = dataclasses.replace(trained.config, options=kept)
+    return dataclasses.replace(trained, config=config, part=kept != trained.config.options)
 
 
 def _snapshots(trained: Trained, wanted: str) -> list[Trained]:
@@ -99,7 +114,11 @@ def _snapshots(trained: Trained, wanted: str) -> list[Trained]:
     if int(count) > len(kept):
         raise UserError(f"--snapshots={wanted}: {run} holds only {len(kept)}")
     opened = [checkpoints.open_checkpoint(folder) for folder in kept[-int(count) :]]
-    return [dataclasses.replace(trained, find=lambda one=one: one, exact=True) for one in opened]
+    return [dataclasses.replace(trained, find=partial(_itself, one), exact=True) for one in opened]
+
+
+def _itself(checkpoint: "checkpoints.Checkpoint") -> "checkpoints.Checkpoint":
+    return checkpoint
 
 
 def one(options: flags.Options, family: str | None) -> Trained:
@@ -173,7 +192,7 @@ def load(trained: Trained, protocol: Protocol, devices: "distribution.Devices") 
     view = view_of(trained.config, protocol)
     with devices.strategy.scope():
         model = setup.build_model(trained.architecture, trained.config)
-        checkpoints.restore_weights(trained.checkpoint, model)
+        checkpoints.restore_weights(trained.checkpoint, model, part=trained.part)
         return prediction.Member(for_testing(model, protocol), view)
 
 
@@ -187,5 +206,5 @@ def build(trained: Trained) -> Any:
     """The main path of the network with its weights, on one device."""
     with distribution.choose("one").strategy.scope():
         model = setup.build_model(trained.architecture, trained.config)
-        checkpoints.restore_weights(trained.checkpoint, model)
+        checkpoints.restore_weights(trained.checkpoint, model, part=trained.part)
         return graph_rewrite.main_path(model)

@@ -6,7 +6,8 @@
     keras.applications      VGG16, VGG19, ResNet50, 101, 152: BGR, ImageNet's mean
     Caffe, as {layer: [weights, biases]}   bvlc_alexnet (alexnet_two_towers), VGG-16, VGG-19: BGR, ImageNet's mean
 
-Inception v3 and ResNet v2 are in residual_weight_names.py. Which of them a file is, its names and shapes tell.
+Those of the networks in zoo/ are in zoo_weight_names.py and residual_weight_names.py. Which of them a file is, its
+names and shapes tell.
 """
 
 import re
@@ -15,8 +16,8 @@ from typing import TYPE_CHECKING
 
 import resnet34
 import vgg16
-from cli import registry, residual_weight_names
-from cli.foreign import BVLC, CAFFE, KERAS_APPLICATIONS, TORCHVISION, Foreign, count_classes
+from cli import registry, residual_weight_names, zoo_weight_names
+from cli.foreign import BVLC, CAFFE, KERAS_CAFFE, TORCHVISION, Foreign, count_classes
 from common.errors import UserError
 from common.weights import weight_layouts
 
@@ -25,8 +26,7 @@ if TYPE_CHECKING:
 
 VGG_COLUMNS = {"vgg11": "A", "vgg13": "B", "vgg16": "D", "vgg19": "E"}
 KERAS = {"vgg16": "VGG16", "vgg19": "VGG19", "resnet50": "ResNet50", "resnet101": "ResNet101", "resnet152": "ResNet152"}
-
-KERAS |= residual_weight_names.KERAS
+KERAS |= zoo_weight_names.KERAS | residual_weight_names.KERAS
 
 
 def recognise(arrays: "Arrays", where: str) -> Foreign:
@@ -34,14 +34,16 @@ def recognise(arrays: "Arrays", where: str) -> Foreign:
     for wrapper in ("state_dict.", "module."):
         if all(name.startswith(wrapper) for name in arrays):
             arrays = {name.removeprefix(wrapper): array for name, array in arrays.items()}
-    for test in (*residual_weight_names.TESTS, _torch_resnet, _torch_vgg, _keras_vgg, _keras_resnet, _caffe):
+    zoo = (*zoo_weight_names.TESTS, *residual_weight_names.TESTS)
+    for test in (*zoo, _torch_resnet, _torch_vgg, _keras_vgg, _keras_resnet, _caffe):
         found = test(arrays, where)
         if found:
             return replace(found, arrays=found.arrays or arrays)
     shown = ", ".join(list(arrays)[:3])
     raise UserError(
         f"{where}: holds no network of these: its names ({shown} ...) are not those of torchvision's VGG, ResNet, "
-        "ResNeXt or Inception, keras.applications' VGG, ResNet or Inception, or Caffe's AlexNet or VGG",
+        "ResNeXt, Inception, SqueezeNet or DenseNet, keras.applications' VGG, ResNet, Inception, DenseNet or "
+        "MobileNet, or Caffe's AlexNet, VGG or NIN",
         1,
     )
 
@@ -115,6 +117,7 @@ def _torch_resnet(arrays: "Arrays", where: str) -> Foreign | None:
         if layer == "fc":
             return head
         match = re.fullmatch(r"(?:conv(\d+)_(\d+)_)?(?:conv(\d)|(shortcut))(_bn)?", layer)
+        assert match, layer
         stage, block, number, shortcut, norm = match.groups()
         within = f"{projection}.{1 if norm else 0}" if shortcut else f"{'bn' if norm else 'conv'}{number}"
         return f"layer{int(stage) - 1}.{int(block) - 1}.{within}" if stage else within
@@ -181,7 +184,7 @@ def _keras_vgg(arrays: "Arrays", where: str) -> Foreign | None:
         weight_layouts.KERAS,
         lambda layer: heads.get(layer) or re.sub(r"conv(\d)_(\d)", r"block\1_conv\2", layer),
         count_classes(arrays, "predictions/0", 1, where),
-        KERAS_APPLICATIONS,
+        KERAS_CAFFE,
         32 * _side(arrays, "fc1/0", 0, 512),
     )
 
@@ -195,6 +198,7 @@ def _keras_resnet(arrays: "Arrays", where: str) -> Foreign | None:
         if layer == "fc":
             return "predictions"
         match = re.fullmatch(r"(?:conv(\d+)_(\d+)_)?(?:conv(\d)|shortcut)(_bn)?", layer)
+        assert match, layer
         stage, block, number, norm = match.groups()
         place = f"conv{stage}_block{block}_{number or 0}" if stage else "conv1"
         return f"{place}_{'bn' if norm else 'conv'}"
@@ -202,7 +206,7 @@ def _keras_resnet(arrays: "Arrays", where: str) -> Foreign | None:
     classes = count_classes(arrays, "predictions/0", 1, where)
     options = {"stride_in": "1x1"}
     arch = (f"resnet{depth}",)
-    return Foreign("keras.applications", arch, weight_layouts.KERAS, rename, classes, KERAS_APPLICATIONS, None, options)
+    return Foreign("keras.applications", arch, weight_layouts.KERAS, rename, classes, KERAS_CAFFE, None, options)
 
 
 def _caffe(arrays: "Arrays", where: str) -> Foreign | None:

@@ -12,11 +12,17 @@ from common.style import SETTINGS, Style
 
 @dataclass(frozen=True)
 class Option:
-    """A further keyword of a network's `build`: a flag for the networks that have it."""
+    """A further keyword of a network's `build`: a flag for the networks that have it.
+
+    Attributes:
+        name, default, setting: of the keyword and the flag.
+        testing: a trained network may be built with another value, which leaves some of its layers out.
+    """
 
     name: str
     default: Any
     setting: Setting
+    testing: bool = False
 
 
 @dataclass(frozen=True)

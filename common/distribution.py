@@ -9,13 +9,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from common.errors import UserError, unknown
 from common.lazy import lazy
 
-# --help lists the names below: TensorFlow waits until a device is chosen.
-keras = lazy("keras")
-tf = lazy("tensorflow")
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+else:  # --help lists the names below: TensorFlow waits until a device is chosen
+    keras = lazy("keras")
+    tf = lazy("tensorflow")
 
 STRATEGIES = ("auto", "one", "mirrored", "multiworker")
 CPUINFO = Path("/proc/cpuinfo")
@@ -142,6 +146,9 @@ def distribute(dataset: tf.data.Dataset, devices: Devices) -> tf.data.Dataset:
 
     shapes = [[spec.shape[0] and spec.shape[0] // local, *spec.shape[1:]] for spec in dataset.element_spec]
     dealt = dataset.map(split).unbatch().map(restore_shapes).prefetch(2 * local)
+    if dataset.cardinality() == tf.data.INFINITE_CARDINALITY:  # unbatch forgets it
+        # Where there may be an end TensorFlow asks all workers at every step whether one of them has reached it.
+        dealt = dealt.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
     return devices.strategy.distribute_datasets_from_function(lambda _: dealt)
 
 

@@ -42,6 +42,23 @@ def parallel_map(dataset: "tf.data.Dataset", function: Callable, at_once: int | 
     return dataset.map(function, num_parallel_calls=at_once or cores(), deterministic=True).with_options(options)
 
 
+def parallel_interleave(
+    dataset: "tf.data.Dataset", function: Callable, at_once: int | None = None, each: int = 1
+) -> "tf.data.Dataset":
+    """`dataset.flat_map(function)` for a function that gives `each` elements, in order, as `parallel_map`.
+
+    The last may give fewer.
+    """
+    import tensorflow as tf
+
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    at_once = at_once or cores()
+    return dataset.interleave(
+        function, at_once, block_length=each, num_parallel_calls=at_once, deterministic=True
+    ).with_options(options)
+
+
 def keep_freed_memory() -> bool:
     """Lets glibc keep memory that was freed, for the next picture or map, in place of giving it back to the system.
 

@@ -33,7 +33,8 @@ class Progress:
         self.total, self.done, self.every, self.quiet = total, done, every, quiet
         self.unit, self.stream = unit, stream
         self.said = time.monotonic()
-        self.start = None  # (time, done) at the first update: what comes before it says nothing about the rate
+        # (time, done) at the first update: what comes before it says nothing about the rate
+        self.start: tuple[float, int] | None = None
         self.bar = None
         if not quiet and sys.stderr.isatty():
             import tqdm

@@ -52,7 +52,7 @@ class Recipe:
     plateau_delta: float = _field(1, 0.001, "plateau: the least gain in validation top-1 that counts", least=0, most=1)
     plateau_drops: int = _field(1, 3, "plateau: the run ends when one more drop would be due", least=0)
     cycle_multiplier: float = _field(1, 1.0, "sgdr: each period is this many times the last", least=1)
-    minimum_learning_rate: float = _field(1, 0.0, "cosine, sgdr, cyclical: the lower end", least=0)
+    minimum_learning_rate: float = _field(1, 0.0, "linear, cosine, sgdr, cyclical: the lower end", least=0)
     warmup: str = _field(1, "none", "in front of the schedule", choices=("none", "constant", "gradual"))
     warmup_epochs: float = _field(1, 0.0, "length of the warm-up", least=0)
     warmup_factor: float = _field(1, 0.1, "constant: share of the learning rate meanwhile; gradual: the share it "
@@ -128,4 +128,5 @@ def from_dict(values: dict) -> Recipe:
     for name in values:
         if name not in known:
             raise unknown("config.json: recipe field", name, known)
-    return replace(Recipe(), **{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
+    changes: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+    return replace(Recipe(), **changes)

@@ -8,6 +8,7 @@ import functools
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field, fields, replace
+from inspect import Parameter, signature
 from typing import Any
 
 from common.errors import UserError
@@ -65,18 +66,23 @@ def styled(**defaults: Any) -> Callable:
     The decorated function has the attribute `style`, the `Style` of the defaults.
     """
     own = Style(**defaults)
-    names = {one.name for one in fields(Style)}
+    names = [one.name for one in fields(Style)]
+    keywords = [Parameter(name, Parameter.KEYWORD_ONLY, default=getattr(own, name)) for name in names]
 
     def decorate(build: Callable) -> Callable:
         @functools.wraps(build)
-        def styled_build(*arguments: Any, **keywords: Any) -> Any:
-            chosen = {name: keywords.pop(name) for name in names & keywords.keys()}
+        def styled_build(*arguments: Any, **options: Any) -> Any:
+            chosen = {name: options.pop(name) for name in names if name in options}
             token = _CURRENT.set(replace(own, **chosen))
             try:
-                return build(*arguments, **keywords)
+                return build(*arguments, **options)
             finally:
                 _CURRENT.reset(token)
 
+        found = signature(build)
+        styled_build.__signature__ = found.replace(  # type: ignore[attr-defined]
+            parameters=[*found.parameters.values(), *keywords]
+        )
         styled_build.style = own  # type: ignore[attr-defined]
         return styled_build
 

@@ -93,7 +93,8 @@ def _validation(root: Path, skipped: list) -> list[tuple[str, str, int, int]]:
     if path.is_file():
         return [(Path(name).name, str(path), offset, size) for name, offset, size in tar_files(path)]
     if (root / "val").is_dir():
-        return [(Path(name).name, *place) for name, *place in _files(str(root / "val"), root, skipped)]
+        files = _files(str(root / "val"), root, skipped)
+        return [(Path(name).name, path, offset, size) for name, path, offset, size in files]
     raise UserError(f"{root}: neither {VALIDATION_TAR} nor a folder val here", 1)
 
 
@@ -105,7 +106,8 @@ def _find(root: Path, name: str) -> bytes | None:
     if (root / DEVKIT_TAR).is_file():
         try:
             with tarfile.open(root / DEVKIT_TAR) as tar:
-                return tar.extractfile(f"{DEVKIT}/{name}").read()
+                file = tar.extractfile(f"{DEVKIT}/{name}")
+                return file.read() if file else None
         except KeyError:
             return None
         except (tarfile.TarError, EOFError, OSError) as error:
@@ -178,21 +180,22 @@ def open_source(path: str, labels: str | None = None) -> Source:
         content = Path(labels).read_bytes() if labels else _find(root, name)
     except OSError as error:
         raise UserError(f"--labels={labels}: {error.strerror}") from error
+    assert content is not None  # it was found just above
     by_number = read_labels(content.decode("utf-8", "replace"), name, ids, classes)
     ranks = {wnid: rank for rank, wnid in enumerate(classes)}
     items = {
         "train": [
-            Item(f"train/{wnid}/{file}", ranks[wnid], *place)
+            Item(f"train/{wnid}/{file}", ranks[wnid], path, offset, size)
             for wnid in classes
-            for file, *place in sorted(train[wnid])
+            for file, path, offset, size in sorted(train[wnid])
         ],
         "validation": [],
     }
-    for file, *place in sorted(validation):
+    for file, place, offset, size in sorted(validation):
         match = _VALIDATION.match(file)
         wnid = by_number.get(int(match[1])) if match else None
         if wnid in ranks:
-            items["validation"].append(Item(f"val/{file}", ranks[wnid], *place))
+            items["validation"].append(Item(f"val/{file}", ranks[wnid], place, offset, size))
         else:
             skipped.append((f"val/{file}", f"its class {wnid} has no training images" if wnid else "no label"))
     extra = {"words": [words.get(wnid, wnid) for wnid in classes]} if words else {}

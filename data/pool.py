@@ -8,13 +8,14 @@ import signal
 import threading
 from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool
+from typing import Any
 
 from common.errors import UserError
 from common.progress import Progress
 from data import shards
 from data.quiet import quiet_libraries
 
-_counter = None  # in a worker: images done by all of them
+_counter: Any = None  # in a worker: images done by all of them
 
 
 def run(jobs: Sequence[shards.Job], total: int, workers: int, quiet: bool) -> None:
@@ -82,7 +83,9 @@ def _start(counter) -> None:
 
 
 def _end_with_parent() -> None:
-    multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    multiprocessing.connection.wait([parent.sentinel])
     os._exit(1)
 
 

@@ -24,6 +24,19 @@ from common import machine
 from common.errors import UserError, printable
 
 SHOWN = 20  # of the skipped and repaired files, how many are printed
+SOURCES = {
+    "folders": "this tree of class folders",
+    "imagenet": "ImageNet as downloaded",
+    "npz": "this .npz file",
+    "tfds": "a set of TensorFlow Datasets",
+    "digits": "the set of digits",
+}
+NO_USE = {
+    "labels": "has its labels with the images",
+    "seed": "comes in a mixed order of its own",
+    "validation_share": "needs no images held out for a validation split",
+    "test_share": "needs no images held out for a test split",
+}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -59,29 +72,39 @@ def parser() -> argparse.ArgumentParser:
     )
     add = result.add_argument
     add("--source", help="what to read, see above")
-    add("--out", help="folder to write; an unfinished one of the same plan is finished")
+    add("--out", help="folder to write; an unfinished one of the same plan is finished, a damaged one mended")
     add("--resize", type=_positive, metavar="PIXELS", help="scale larger images down to this short side, as JPEG")
     add("--mean_image", action="store_true", help="also write the mean image, 256x256, for --mean image in training")
-    add("--seed", type=int, default=0, help="of the order of the records and of the splits (default 0)")
+    add("--seed", type=int, help="of the order of the records and of the splits (default 0)")
     add("--shards", type=_positive, help="shards of the training split (default: by the number of images)")
     add("--workers", type=_workers, help="processes beside this one (default: one per core)")
     add("--strict", action="store_true", help="exit 1 if any file had to be skipped")
     add("--verify", nargs="?", const="", metavar="DIR", help="check every shard of a prepared data set, then exit")
-    add(
-        "--validation_share", type=_share, default=0.1, help="held out where there is no validation split (default 0.1)"
-    )
-    add("--test_share", type=_share, default=0.1, help="held out where there is no other split at all (default 0.1)")
+    add("--validation_share", type=_share, help="held out where there is no validation split (default 0.1)")
+    add("--test_share", type=_share, help="held out where there is no other split at all (default 0.1)")
     add("--labels", metavar="FILE", help="ImageNet: labels of the validation images, where they are not found")
     add("--no_flip", action="store_true", help="a mirrored image would be another class: digits, text")
     return result
 
 
 def open_source(name: str, options: argparse.Namespace):
-    """The listed source that `--source` names. Raises UserError where it is none."""
+    """The listed source that `--source` names. Raises UserError where it is none, or has no use for an option."""
+    source = _listed(name, options)
+    used = {*source.settings, *(["labels"] if source.kind == "imagenet" else [])}
+    used |= set() if source.shuffled else {"seed"}
+    for option in ("labels", "seed", "validation_share", "test_share"):
+        if option not in used and getattr(options, option) is not None:
+            raise UserError(f"--{option}: {SOURCES[source.kind]} {NO_USE[option]}; leave it out")
+    return source
+
+
+def _listed(name: str, options: argparse.Namespace):
     from data import digits, folders, imagenet, npz, tfds
     from data.source import Shares
 
-    shares = Shares(options.validation_share, options.test_share)
+    given = {"validation": options.validation_share, "test": options.test_share}
+    shares = Shares(**{split: share for split, share in given.items() if share is not None})
+    seed = options.seed or 0
     if name == "digits":
         return digits.open_source()
     if name.startswith("tfds:"):
@@ -90,11 +113,11 @@ def open_source(name: str, options: argparse.Namespace):
         raise UserError(f"--source={name}: no such file or folder (other sources: digits, tfds:NAME)")
     if os.path.isfile(name):
         if name.endswith(".npz"):
-            return npz.open_source(name, shares, options.seed)
+            return npz.open_source(name, shares, seed)
         raise UserError(f"--source={name}: of files only .npz is read; for ImageNet's tars name their folder")
     if imagenet.recognised(name):
         return imagenet.open_source(name, options.labels)
-    return folders.open_source(name, shares, options.seed)
+    return folders.open_source(name, shares, seed)
 
 
 def prepare(options: argparse.Namespace) -> None:
@@ -114,12 +137,14 @@ def prepare(options: argparse.Namespace) -> None:
     sizes = ", ".join(f"{split} {len(items):,}" for split, items in source.splits.items())
     print(f"{source.kind}: {source.name}, {len(source.classes):,} classes, {sizes}", flush=True)
     workers = machine.cores() if options.workers is None else options.workers
-    settings = writer.Options(options.resize, options.seed, options.shards, options.mean_image)
+    settings = writer.Options(options.resize, options.seed or 0, options.shards, options.mean_image)
     outcome = writer.write(source, folder, settings, workers, options.strict, quiet=False)
     for title, rows in (("repaired", outcome.repaired), ("skipped", outcome.skipped)):
         _print_files(title, rows, folder)
-    if outcome.existed:
-        print(f"{folder} is finished already; nothing to do")
+    if outcome.rebuilt:
+        print(f"{folder} was finished; rebuilt, byte for byte: {', '.join(outcome.rebuilt)}")
+    elif outcome.existed:
+        print(f"{folder} is finished already and all shards are sound; nothing to do")
     size = sum(shard.bytes for split in outcome.info.splits.values() for shard in split.shards)
     sizes = ", ".join(f"{name} {split.examples:,}" for name, split in outcome.info.splits.items())
     print(f"{folder}: {sizes}; {size / 1e6:,.1f} MB; {time.monotonic() - began:.0f} s")
@@ -158,10 +183,22 @@ def verify(folder: Path) -> None:
             print(f"{folder / shard.file}: {fault}", flush=True)
     progress.close()
     if faults:
-        raise UserError(f"{folder}: {len(faults)} bad shard(s): {', '.join(faults[:5])}; prepare the data set again", 1)
+        raise UserError(
+            f"{folder}: {len(faults)} bad shard(s): {', '.join(faults[:5])}; "
+            "give the command that prepared the data set again: it makes them anew and leaves the others",
+            1,
+        )
     print(
         f"{folder}: {progress.total:,} images in {sum(len(s.shards) for s in info.splits.values())} shards, all sound"
     )
+
+
+def _check_alone(options: argparse.Namespace) -> None:
+    """Raises UserError for an option beside --verify, which reads a folder and nothing else."""
+    plain = vars(parser().parse_args([]))
+    others = [name for name, value in vars(options).items() if name not in ("verify", "out") and value != plain[name]]
+    if others or (options.verify and options.out):
+        raise UserError(f"--{(others or ['out'])[0]}: --verify DIR takes no other option; leave it out")
 
 
 def main(arguments: list[str]) -> int:
@@ -171,6 +208,7 @@ def main(arguments: list[str]) -> int:
         if options.verify is not None:
             if not (options.verify or options.out):
                 raise UserError("--verify: name the folder to check")
+            _check_alone(options)
             verify(Path(options.verify or options.out))
         elif not (options.source and options.out):
             raise UserError("--source and --out are needed; see --help")

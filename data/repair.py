@@ -93,13 +93,14 @@ def _repair(image: Image.Image, data: bytes, name: str, resize: int | None) -> P
     if width * height > MAX_PIXELS:
         raise Unusable(f"declares {width}x{height} pixels, more than {MAX_PIXELS // 10**6} megapixels")
     shrink = resize is not None and short > resize
-    found = "JPEG" if image.format == "MPO" else image.format
+    short_side = resize or short
+    found = "JPEG" if image.format == "MPO" else str(image.format)
     stored = "JPEG" if found in _LOSSY or name.lower().endswith(_JPEG_NAMES) else "PNG"
     done = [f"{found} stored as {stored}"] if found != stored else []
     if shrink:
         stored = "JPEG"
         if found == "JPEG":  # lets the decoder skip most of what scaling down would throw away
-            image.draft(None, (2 * width * resize // short, 2 * height * resize // short))
+            image.draft(None, (2 * width * short_side // short, 2 * height * short_side // short))
     image.load()
     rgb, converted = _to_rgb(image, data)
     done += converted
@@ -109,7 +110,7 @@ def _repair(image: Image.Image, data: bytes, name: str, resize: int | None) -> P
         done.append(f"{found} of a rare kind encoded anew")
     if shrink:
         # The size follows from the header's, which `draft` may have rounded; EXIF may have turned the image since.
-        size = [max(1, round(side * resize / short)) for side in (width, height)]
+        size = [max(1, round(side * short_side / short)) for side in (width, height)]
         turned = (rgb.width > rgb.height) != (width > height) and width != height
         rgb = rgb.resize(size[::-1] if turned else size, Image.Resampling.BICUBIC)
     encoded = io.BytesIO()

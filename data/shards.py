@@ -38,6 +38,10 @@ class Job:
     measured: bool
     mean_image: bool
 
+    def elsewhere(self, folder: Path) -> "Job":
+        """The same shard in another folder, without statistics."""
+        return dataclasses.replace(self, folder=folder, measured=False, mean_image=False)
+
 
 @dataclass(frozen=True)
 class Note:

@@ -19,7 +19,7 @@ import numpy as np
 from common.errors import UserError
 from common.input import color_statistics, records
 from common.runs import locks
-from data import pool, shards
+from data import pool, rebuild, shards
 from data.source import Source, shuffle
 
 SKIPPED, REPAIRED, MEAN_IMAGE = "skipped.csv", "repaired.csv", "mean_image.npy"
@@ -45,12 +45,16 @@ class Options:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A finished data set, (file, reason) of its skipped and repaired images, and whether it was there already."""
+    """A finished data set, (file, reason) of its skipped and repaired images, and whether it was there already.
+
+    `rebuilt`: the damaged shards of one that was there, made anew.
+    """
 
     info: records.DatasetInfo
     skipped: tuple[tuple[str, str], ...]
     repaired: tuple[tuple[str, str], ...]
     existed: bool = False
+    rebuilt: tuple[str, ...] = ()
 
 
 def shard_counts(sizes: dict[str, int], wanted: int | None) -> dict[str, int]:
@@ -91,7 +95,7 @@ def _differences(old: dict, new: dict) -> str:
 def write(
     source: Source, folder: Path, options: Options, workers: int = 0, strict: bool = False, quiet: bool = True
 ) -> Outcome:
-    """Writes a prepared data set, or finishes one, or finds it finished.
+    """Writes a prepared data set, or finishes one, or finds it finished and makes its damaged shards anew.
 
     Args:
         source: what to write.
@@ -164,19 +168,21 @@ def _empty_classes(names: list[str]) -> str:
 def _write(
     source: Source, folder: Path, options: Options, plan: dict, workers: int, strict: bool, quiet: bool
 ) -> Outcome:
+    jobs = {split: _jobs(source, split, plan[f"{split} shards"], folder, options) for split in source.splits}
     if (folder / records.INFO_FILE).exists():
         info = records.read_info(folder)
-        return Outcome(info, _read_csv(folder / SKIPPED), _read_csv(folder / REPAIRED), existed=True)
+        rebuilt = rebuild.rebuild(folder, info, [job for listed in jobs.values() for job in listed], workers, quiet)
+        return Outcome(info, _read_csv(folder / SKIPPED), _read_csv(folder / REPAIRED), True, rebuilt)
     work = folder / shards.WORK
     for left_over in work.glob("*.tmp"):
         left_over.unlink()
     shards.replace(work / "plan.json", json.dumps(plan, indent=1).encode())
-    jobs = {split: _jobs(source, split, plan[f"{split} shards"], folder, options) for split in source.splits}
     pending = [job for split in jobs.values() for job in split if shards.read_note(folder, job.file) is None]
     total = sum(len(items) for items in source.splits.values())
     pool.run(pending, total, workers, quiet)
-    notes = {split: [shards.read_note(folder, job.file) for job in listed] for split, listed in jobs.items()}
-    if any(note is None for listed in notes.values() for note in listed):
+    read = {split: [shards.read_note(folder, job.file) for job in listed] for split, listed in jobs.items()}
+    notes = {split: [note for note in listed if note is not None] for split, listed in read.items()}
+    if notes != read:
         raise UserError(f"{folder}: shards have vanished while others were written; start again", 1)
     skipped = sorted(
         {*source.skipped, *(entry for listed in notes.values() for note in listed for entry in note.skipped)}
@@ -196,15 +202,23 @@ def _write(
     if strict and skipped:
         raise UserError(f"--strict: {len(skipped)} files were skipped, see {folder / SKIPPED}", 1)
     if options.mean_image:
-        total = sum(
+        added = sum(
             (np.load(shards.sum_path(folder, job.file)).astype(np.int64) for job in jobs["train"]),
             np.zeros((), np.int64),
         )
         array = io.BytesIO()
-        np.save(array, (total / info.splits["train"].examples).astype(np.float32))
+        np.save(array, (added / info.splits["train"].examples).astype(np.float32))
         shards.replace(folder / MEAN_IMAGE, array.getvalue())
+    _write_indices(folder, info)
     records.write_info(folder, info)
     return Outcome(info, tuple(skipped), tuple(repaired))
+
+
+def _write_indices(folder: Path, info: records.DatasetInfo) -> None:
+    """Writes the index of each split: what a worker needs to read its own records alone."""
+    for name, split in info.splits.items():
+        lengths = [length for shard in split.shards for length in records.record_lengths(folder / shard.file)]
+        shards.replace(folder / records.index_name(name), records.index_bytes(lengths))
 
 
 def _jobs(source: Source, split: str, count: int, folder: Path, options: Options) -> list[shards.Job]:

@@ -21,6 +21,10 @@ PARAMETERS = {
     "vgg16_1x1": 133638952,
     "vgg16": 138357544,
     "vgg19": 143667240,
+    "vgg11_bn": 132868840,
+    "vgg13_bn": 133053736,
+    "vgg16_bn": 138365992,
+    "vgg19_bn": 143678248,
     "googlenet": 6998552,
     "resnet18": 11689512,
     "resnet34": 21797672,
@@ -74,6 +78,33 @@ PARAMETERS = {
     "se_resnet44": 664123,
     "se_resnet56": 860137,
     "se_resnet110": 1742200,
+    "lenet5": 61706,
+    "lenet5_1998": 60000,
+    "zfnet": 62357608,
+    "zfnet_wide": 107627624,
+    "cnn_f": 60834536,
+    "cnn_m": 102908520,
+    "cnn_s": 102908520,
+    "nin": 7595176,
+    "nin_cifar": 966986,
+    "squeezenet1_0": 1248424,
+    "squeezenet1_1": 1235496,
+    "fractalnet20": 33724618,
+    "fractalnet40": 76106634,
+    "densenet121": 7978856,
+    "densenet169": 14149480,
+    "densenet201": 20013928,
+    "densenet161": 28681000,
+    "densenet40_12": 1019722,
+    "densenet100_12": 6979642,
+    "densenet100_24": 27249082,
+    "densenet_bc100_12": 769162,
+    "densenet_bc250_24": 15324406,
+    "densenet_bc190_40": 25624430,
+    "mobilenet": 4231976,
+    "mobilenet_075": 2585560,
+    "mobilenet_050": 1331592,
+    "mobilenet_025": 470072,
 }
 # Multiply-adds in millions, of the networks whose own tests do not have them.
 MULTIPLY_ADDS = {
@@ -114,9 +145,24 @@ MULTIPLY_ADDS = {
     "se_resnet110": 252.9,
 }
 # Small enough to be quick, large enough for the arithmetic.
-SIZES = {"alexnet": 67, "alexnet_two_towers": 67, "googlenet": 79, "inception_v3": 107} | {
-    name: 8 for name in PARAMETERS if registry.find(name).image_size == 32
+SIZES = {name: 8 for name in PARAMETERS if registry.find(name).image_size == 32} | {
+    "alexnet": 67,
+    "alexnet_two_towers": 67,
+    "googlenet": 79,
+    "inception_v3": 107,
+    "lenet5": 32,
+    "lenet5_1998": 32,
+    "zfnet": 63,
+    "zfnet_wide": 63,
+    "cnn_f": 55,
+    "cnn_m": 57,
+    "cnn_s": 55,
+    "nin": 67,
+    "fractalnet20": 32,
+    "fractalnet40": 32,
 }
+# A column that is dropped in a step has no gradient.
+OPTIONS = {"fractalnet20": {"drop_path": 0.0}, "fractalnet40": {"drop_path": 0.0}}
 # Deeper nets than others of the same blocks: their steps are left to the slow tests, as is resnet1202 altogether.
 DEEP = {
     "resnet44",
@@ -129,6 +175,10 @@ DEEP = {
     "plain44",
     "plain56",
     "vgg19",
+    "vgg13_bn",
+    "vgg16_bn",
+    "vgg19_bn",
+    "zfnet_wide",
     "preresnet101",
     "preresnet152",
     "preresnet200",
@@ -154,8 +204,17 @@ DEEP = {
     "se_resnet44",
     "se_resnet56",
     "se_resnet110",
+    "fractalnet40",
+    "densenet169",
+    "densenet201",
+    "densenet161",
+    "densenet100_12",
+    "densenet100_24",
+    "densenet_bc100_12",
+    "densenet_bc250_24",
+    "densenet_bc190_40",
 }
-VERY_DEEP = {"resnet1202", "preresnet1001"}
+VERY_DEEP = {"resnet1202", "preresnet1001", "densenet_bc250_24", "densenet_bc190_40"}
 
 
 def members(slow):
@@ -185,7 +244,7 @@ def test_forward_and_backward(name):
     architecture, size = registry.find(name), SIZES.get(name, 32)
     options = {"auxiliary": True} if architecture.auxiliary_weight else {}
     options |= {"stochastic_depth": 1.0} if "stochastic_depth" in architecture.defaults else {}  # no block left out
-    model = architecture.build(classes=7, image_size=size, **options)
+    model = architecture.build(classes=7, image_size=size, **options, **OPTIONS.get(name, {}))
     images = np.random.default_rng(0).normal(0.0, 60.0, (4, size, size, 3)).astype("float32")
 
     with tf.GradientTape() as tape:
@@ -234,15 +293,21 @@ def test_an_unknown_name_is_refused_with_the_nearest():
         ("vgg16", 64, 3, ("--ema", "0")),
         ("googlenet", 79, 10, ("--ema", "0")),  # leaves ln(10) after some 150 steps
         ("resnet34", 64, 6, ()),
+        ("lenet5", 32, 7, ()),
+        ("lenet5_1998", 32, 7, ("--ema", "0")),
+        ("vgg11_bn", 32, 2, ("--ema", "0")),
+        ("zfnet", 63, 8, ("--ema", "0")),
+        ("cnn_m", 57, 8, ("--ema", "0")),
     ],
 )
 def test_learns_digits(monkeypatch, tmp_path, arch, size, epochs, options):
     """One to four hundred steps of batch 32 at a small image size: far above the 10 % of chance."""
     monkeypatch.chdir(tmp_path)
     architecture = registry.find(arch)
-    monkeypatch.setattr("sys.argv", [f"{architecture.family}.py"])
+    script = registry.script(architecture)
+    monkeypatch.setattr("sys.argv", [script])
     arguments = ["--mode", "train", "--arch", arch, "--image_size", str(size), "--batch_size", "32"]
 
-    train.main(architecture.family, [*arguments, "--epochs", str(epochs), *options])
+    train.main(None if script == "train.py" else architecture.family, [*arguments, "--epochs", str(epochs), *options])
 
     assert json.loads((tmp_path / "ckpt" / arch / "results.json").read_text())["top1"] > 0.6

@@ -3,6 +3,7 @@ import dataclasses
 import errno
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -17,7 +18,7 @@ import tensorflow as tf
 
 import tiny
 from common.runs import checkpoints, locks
-from common.training import dead_units, logger, trainer, validation
+from common.training import dead_units, logger, loss_scaling, trainer, validation
 from common.training.log_writers import MetricsFile
 
 ROOT = Path(__file__).parent.parent
@@ -158,6 +159,47 @@ def test_an_interrupted_run_ends_like_an_undisturbed_one(monkeypatch, ema):
     assert saves == [5, 10, 15, 19, 20, 25, 30, 35, 38]
     assert Path("killed/metrics.csv").read_bytes() == Path("whole/metrics.csv").read_bytes()
     assert same_weights("killed", "whole")
+
+
+def test_a_run_in_float16_keeps_its_loss_scale_and_says_what_it_skipped(monkeypatch, capsys):
+    monkeypatch.setattr(loss_scaling, "INITIAL_SCALE", 2.0**24)  # overflows until it has come down
+    settings = ("--precision", "mixed_float16", "--epochs", "1")
+    tiny.start("whole", *settings)
+    line = next(line for line in capsys.readouterr().out.splitlines() if " step 19/19 " in line)
+    scale, skipped = re.search(r"loss scale (\S+), (\d+) steps skipped", line).groups()
+    assert 0 < int(skipped) < 19
+    assert float(scale) == pytest.approx(2.0 ** (24 - int(skipped)), rel=1e-5)
+    real = trainer.save
+
+    def save_and_die(job, state):
+        real(job, state)
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer, "save", save_and_die)
+        with pytest.raises(Killed):
+            tiny.start("killed", *settings, "--save_every", "5")
+    tiny.start("killed", *settings, "--save_every", "5")
+    assert Path("killed/metrics.csv").read_bytes() == Path("whole/metrics.csv").read_bytes()
+    assert same_weights("killed", "whole")
+    assert {name.split("/")[0] for name in weights("killed")} == {"loss_scale", "model", "optimizer"}
+
+
+def test_a_run_in_float16_that_was_begun_without_a_loss_scale_gets_one(monkeypatch, capsys):
+    real_groups, real_save = trainer.groups, trainer.save
+
+    def save_and_die(job, state):
+        real_save(job, state)
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer, "groups", lambda job: {k: v for k, v in real_groups(job).items() if k != "loss_scale"})
+        patch.setattr(trainer, "save", save_and_die)
+        with pytest.raises(Killed):
+            tiny.start("run", "--precision", "mixed_float16", "--epochs", "1", "--save_every", "5")
+    tiny.start("run", "--precision", "mixed_float16", "--epochs", "1", "--save_every", "5")
+    assert "going on from step 5 of 19" in capsys.readouterr().out
+    assert any(name.startswith("loss_scale/") for name in weights("run"))
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])

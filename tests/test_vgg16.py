@@ -23,6 +23,26 @@ def test_parameters_and_multiply_adds(name, column, depth, parameters, printed, 
     assert round(parameters / 1e6) == printed
 
 
+@pytest.mark.parametrize(  # torchvision's counts
+    ("name", "parameters", "millions"),
+    [
+        ("vgg11_bn", 132868840, 7609.09),
+        ("vgg13_bn", 133053736, 11308.47),
+        ("vgg16_bn", 138365992, 15470.26),
+        ("vgg19_bn", 143678248, 19632.06),
+    ],
+)
+def test_batch_norm_adds_two_parameters_a_channel_and_the_convolutions_keep_their_biases(name, parameters, millions):
+    totals, plain = tables.summarise(name).totals, tables.summarise(name.removesuffix("_bn")).totals
+    rows = tables.summarise(name).rows
+
+    assert totals.trainable_parameters == parameters
+    assert totals.multiply_adds == plain.multiply_adds == pytest.approx(millions * 1e6, abs=5000)
+    convolutions = [row.name for row in rows if row.kind == "convolution"]
+    assert [row.name for row in rows if row.kind == "batch norm"] == [f"{name}_bn" for name in convolutions]
+    assert parameters - plain.trainable_parameters == totals.non_trainable_parameters
+
+
 @pytest.mark.parametrize(("name", "column", "depth"), [member[:3] for member in MEMBERS])
 def test_layers_with_weights(name, column, depth):
     convolutions = sum(map(len, vgg16.COLUMNS[column]))

@@ -43,16 +43,15 @@ def _index_split(images: Images, drawn: bool) -> Split:
     examples = len(images.paths)
 
     def serialized(seed: tf.Tensor | None) -> tf.data.Dataset:
-        places = tf.data.Dataset.range(examples)
-        if seed is None or examples == 1:
-            return places
+        if seed is None:
+            return tf.data.Dataset.range(examples)
         keys = tf.random.stateless_uniform([2], tf.stack([tf.cast(seed, tf.int64), 0]), None, None, tf.int32)
-        return places.map(lambda place: tf.random.experimental.index_shuffle(place, keys, examples - 1))
+        return splits.mixed(examples, keys)
 
     def parse(place: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         return tf.io.read_file(files[place]), classes[place], files[place]
 
-    return Split(examples, serialized, parse, tuple(images.paths), records=False, drawn=drawn)
+    return Split(examples, serialized, parse, tuple(images.paths), records=False, drawn=drawn, ranks=serialized)
 
 
 def open_tree(path: str, seed: int, share: float = held_out.SHARE) -> Dataset:
@@ -103,7 +102,8 @@ def _draw(listed: dict[str, Images], tree: Tree, seed: int, share: float, notes:
         listed[split] = Images([train.paths[place] for place in places], [train.labels[place] for place in places])
     notes.append(f"split by seed {seed}: " + ", ".join(f"{len(listed[name].paths):,} {name}" for name in SPLITS))
     wanted = [name for name in SPLITS if share or name != "validation"]
-    notes += [f"too few images for a {name} split" for name in wanted if not listed[name].paths]
+    few = "too few images of each class for a {} split; add images, or a folder of that name"
+    notes += [few.format(name) for name in wanted if not listed[name].paths]
     return drawn.keys()
 
 

@@ -36,8 +36,8 @@ class Sums:
 class Statistics:
     """Per channel mean and std, 0..255, and the principal components of RGB/255; see `records.DatasetInfo`."""
 
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
     eigenvalues: tuple[float, ...]
     eigenvectors: tuple[tuple[float, ...], ...]
 
@@ -58,6 +58,11 @@ def total(sums: Iterable[Sums]) -> Sums:
     return sum(sums, Sums())
 
 
+def _three(values: Iterable[float]) -> tuple[float, float, float]:
+    red, green, blue = values
+    return red, green, blue
+
+
 def summarise(sums: Sums) -> Statistics:
     """Mean, std (of the population) and eigen-decomposition of the covariance; at least one pixel is needed.
 
@@ -72,8 +77,8 @@ def summarise(sums: Sums) -> Statistics:
     values, columns = np.linalg.eigh(covariance / 255.0**2)
     vectors = [vector * np.sign(vector[np.argmax(np.abs(vector))]) for vector in columns.T[::-1]]
     return Statistics(
-        mean=tuple(value / n for value in sums.first),
-        std=tuple(sqrt(covariance[i, i]) for i in range(3)),
+        mean=_three(value / n for value in sums.first),
+        std=_three(sqrt(covariance[i, i]) for i in range(3)),
         eigenvalues=tuple(round(max(0.0, float(value)), 10) for value in values[::-1]),
         eigenvectors=tuple(tuple(round(float(value), 10) + 0.0 for value in vector) for vector in vectors),
     )

@@ -61,7 +61,8 @@ def _open_prepared(path: str, seed: int, share: float) -> Dataset:
     info = records.read_info(Path(path))
     if not {"train", "validation", "test"} & set(info.splits):
         raise UserError(f"{path}: dataset.json has no split train, validation or test; prepare the data set again", 1)
-    opened, notes = {}, []
+    opened: dict[str, Split] = {}
+    notes: list[str] = []
     for name, split in info.splits.items():
         files = [os.path.join(path, shard.file) for shard in split.shards]
         for file, shard in zip(files, split.shards, strict=True):
@@ -72,8 +73,9 @@ def _open_prepared(path: str, seed: int, share: float) -> Dataset:
                 raise UserError(f"{file}: {wrong}; prepare the data set again", 1)
         counts = [shard.examples for shard in split.shards]
         size = sum(shard.bytes for shard in split.shards) / max(split.examples, 1)
-        opened[name] = splits.record_split(files, counts, records.parse_example, size)
+        index = os.path.join(path, records.index_name(name))
+        opened[name] = splits.record_split(files, counts, records.parse_example, size, index=index)
         if name == "train" and "validation" not in info.splits and share:
             parse = records.parse_example
-            opened |= splits.with_held_out(files, counts, parse, size, seed=seed, share=share, notes=notes)
+            opened |= splits.with_held_out(files, counts, parse, size, seed=seed, share=share, notes=notes, index=index)
     return Dataset(info, opened, path, tuple(notes))

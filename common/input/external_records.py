@@ -20,7 +20,7 @@ import tensorflow as tf
 from common import machine
 from common.errors import UserError
 from common.input import color_statistics, held_out, splits
-from common.input.records import DatasetInfo, Shard, SplitInfo
+from common.input.records import DatasetInfo, Shard, SplitInfo, record_lengths
 from common.input.splits import Dataset
 
 # Krizhevsky 2012 does not print its figures. Mean: of the Caffe models (VGG, ResNet); std and the principal components
@@ -228,8 +228,8 @@ def open_records(path: str, files: Files, seed: int, share: float = held_out.SHA
     Raises:
         UserError: the first record is of neither layout, or nothing says what the classes are; a truncated file.
     """
-    set_name = _NAME.fullmatch(os.path.basename(next(iter(files.values()))[0]))["set"]
-    set_name = set_name or os.path.basename(os.path.abspath(path))
+    match = _NAME.fullmatch(os.path.basename(next(iter(files.values()))[0]))
+    set_name = (match and match["set"]) or os.path.basename(os.path.abspath(path))
     layout = _layout(path, files, set_name)
     parse = _parser(layout.fields, layout.first_label, len(layout.classes))
     last = layout.first_label + len(layout.classes) - 1
@@ -244,7 +244,7 @@ def open_records(path: str, files: Files, seed: int, share: float = held_out.SHA
         counts = layout.counts.get(split, [])
         if len(counts) != len(paths):
             with ThreadPoolExecutor(16) as pool:
-                counts = list(pool.map(splits.count_records, paths))
+                counts = [len(lengths) for lengths in pool.map(record_lengths, paths)]
         sizes = [os.path.getsize(file) for file in paths]
         mean_size = sum(sizes) / max(sum(counts), 1)
         opened[split] = splits.record_split(paths, counts, parse, mean_size)

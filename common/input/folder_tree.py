@@ -136,7 +136,8 @@ def walk(folder: str, base: str, skipped: Notes, above: tuple = ()) -> Iterator[
 
 def class_folders(folder: str, base: str, skipped: Notes) -> list[os.DirEntry]:
     """The class folders in a folder, by name; two that are one (by a link) count once."""
-    found, seen = [], {}
+    found: list[os.DirEntry] = []
+    seen: dict = {}
     for entry in inside(folder):
         name = entry.path[len(base) :]
         if not entry.is_dir():

@@ -13,12 +13,12 @@ import tensorflow as tf
 
 from common import machine
 from common.errors import UserError
-from common.input import augmentation, images, resampling
+from common.input import augmentation, bad_images, images, resampling
+from common.input.bad_images import BadImages
 from common.input.datasets import Split
+from common.input.order import order, share_of
 from common.input.records import DatasetInfo
 from common.recipe import Recipe
-
-_NEVER = 2**40  # epochs: an endless run
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def preprocessing(recipe: Recipe, info: DatasetInfo, image_size: int, path: str)
         if info.mean_image is None:
             raise UserError(f"--mean=image: {path} holds no mean image; use --mean=channel")
         mean_image = os.path.join(path, info.mean_image)
-    return Preprocessing(image_size, resize, tuple(mean), mean_image=mean_image)
+    return Preprocessing(image_size, resize, mean, mean_image=mean_image)
 
 
 def mean_picture(preprocessing: Preprocessing) -> np.ndarray:
@@ -139,34 +139,6 @@ def _options(dataset: tf.data.Dataset) -> tf.data.Dataset:
     return dataset.with_options(options)
 
 
-def _share(batch_size: int, worker: int, workers: int) -> int:
-    if batch_size % workers:
-        raise UserError(f"--batch_size={batch_size} does not divide among {workers} workers")
-    if not 0 <= worker < workers:
-        raise ValueError(f"worker {worker} of {workers}")
-    return batch_size // workers
-
-
-def order(split: Split, *, batch_size: int, seed: int, start_step: int = 0) -> tf.data.Dataset:
-    """The endless order of training: (number, element), number = global step * batch_size + place in the batch.
-
-    An epoch is examples // batch_size full batches in an order of its own; the remainder sits it out. Skipping to
-    `start_step` passes over serialized elements of one epoch, none of which is decoded.
-    """
-    steps = split.examples // batch_size
-    if not steps:
-        raise UserError(f"--batch_size={batch_size} is more than the {split.examples} training images")
-    first, done = divmod(start_step, steps)
-
-    @tf.autograph.experimental.do_not_convert
-    def epoch_order(epoch):
-        key = tf.random.stateless_uniform([], tf.stack([tf.cast(seed, tf.int64), epoch]), None, None, tf.int64)
-        chosen = split.serialized(key).take(steps * batch_size)
-        return chosen.skip(tf.where(epoch == first, tf.cast(done * batch_size, tf.int64), 0))
-
-    return tf.data.Dataset.range(first, _NEVER).flat_map(epoch_order).enumerate(start_step * batch_size)
-
-
 def training(
     split: Split,
     preprocessing: Preprocessing,
@@ -178,15 +150,17 @@ def training(
     start_step: int = 0,
     worker: int = 0,
     workers: int = 1,
+    skip_bad_images: BadImages | None = None,
 ) -> tf.data.Dataset:
     """Endless batches: images (batch_size / workers, S, S, 3) float32, labels int32.
 
-    Worker w of W takes the w-th part of every global batch, so the global batches are the same for any W; it passes
-    over the other workers' serialized examples without decoding them.
+    Worker w of W takes the w-th part of every global batch, so the global batches are the same for any W; it reads its
+    own examples alone (`record_index`). With `skip_bad_images` files of class folders that
+    cannot be decoded are replaced by others and taken down there (`bad_images`); without, they are an error.
 
     Raises UserError where the batch is larger than the split or does not divide among the workers.
     """
-    share = _share(batch_size, worker, workers)
+    share = share_of(batch_size, worker, workers)
     augment = _augment(preprocessing, recipe, info)
 
     @tf.autograph.experimental.do_not_convert
@@ -198,15 +172,25 @@ def training(
 
         return augment(encoded, seed_of), label
 
-    numbered = order(split, batch_size=batch_size, seed=seed, start_step=start_step)
-    if workers > 1:
-        numbered = numbered.filter(lambda number, _: number % batch_size // share == worker)
-    batches = machine.parallel_map(numbered, load).batch(share, drop_remainder=True)
-    return _options(batches.prefetch(2))
+    numbered = order(split, batch_size=batch_size, seed=seed, start_step=start_step, worker=worker, workers=workers)
+    if skip_bad_images is None or split.records:
+        loaded = machine.parallel_map(numbered, load)
+    else:
+        loaded = bad_images.load_or_next(numbered, load, split, skip_bad_images)
+    batches = loaded.batch(share, drop_remainder=True)
+    # Known to be endless, it is not asked at every step whether there is a further batch: a question to all workers.
+    endless = tf.data.experimental.assert_cardinality(tf.data.experimental.INFINITE_CARDINALITY)
+    return _options(batches.apply(endless).prefetch(2))
 
 
 def evaluation(
-    split: Split, preprocessing: Preprocessing, *, batch_size: int, worker: int = 0, workers: int = 1
+    split: Split,
+    preprocessing: Preprocessing,
+    *,
+    batch_size: int,
+    worker: int = 0,
+    workers: int = 1,
+    skip_bad_images: BadImages | None = None,
 ) -> tf.data.Dataset:
     """One pass in the stored order: images (B, S, S, 3) float32 of the central crop, and what `one_pass` adds."""
     size = preprocessing.image_size
@@ -218,7 +202,8 @@ def evaluation(
         image = images.decode(encoded)
         return (finish(resampling.central_crop(image, preprocessing.resize, size, preprocessing.interpolation)),)
 
-    return one_pass(split, show, batch_size=batch_size, worker=worker, workers=workers)
+    shares = {"batch_size": batch_size, "worker": worker, "workers": workers}
+    return one_pass(split, show, **shares, skip_bad_images=skip_bad_images)
 
 
 def one_pass(
@@ -229,6 +214,7 @@ def one_pass(
     worker: int = 0,
     workers: int = 1,
     parallel: int | None = None,
+    skip_bad_images: BadImages | None = None,
 ) -> tf.data.Dataset:
     """One pass in the stored order: batches of what `show` makes, labels (B,) int32, valid (B,) bool, index (B,) int64.
 
@@ -241,8 +227,10 @@ def one_pass(
         batch_size: pictures in a global batch.
         worker, workers: which part of every global batch is wanted.
         parallel: how many pictures are made ready at the same time; None: one a core.
+        skip_bad_images: files of class folders that cannot be decoded are taken down there and are not valid, as what
+            fills up the last batch; None: they are an error.
     """
-    share = _share(batch_size, worker, workers)
+    share = share_of(batch_size, worker, workers)
 
     @tf.autograph.experimental.do_not_convert
     def load(index, element):
@@ -251,12 +239,16 @@ def one_pass(
 
     numbered = split.serialized(None).enumerate()
     if workers > 1:
-        numbered = numbered.filter(lambda number, _: number % batch_size // share == worker)
+        begins = tf.data.Dataset.range(worker * share, split.examples, batch_size)
+        own = begins.flat_map(lambda begin: tf.data.Dataset.range(begin, tf.minimum(begin + share, split.examples)))
+        numbered = tf.data.Dataset.zip(own, split.fetch(own))
     batches, rest = divmod(split.examples, batch_size)
     own = batches * share + min(max(rest - worker * share, 0), share)
     missing = (batches + bool(rest)) * share - own
     loaded = machine.parallel_map(numbered, load, parallel)
     shown = [tf.zeros(spec.shape, spec.dtype) for spec in loaded.element_spec[:-3]]
     nothing = (*shown, tf.constant(0), tf.constant(False), tf.constant(-1, tf.int64))
+    if skip_bad_images is not None and not split.records:
+        loaded = bad_images.load_or_nothing(numbered, load, nothing, split, skip_bad_images, parallel)
     filled = loaded.concatenate(tf.data.Dataset.from_tensors(nothing).repeat(missing))
     return _options(filled.batch(share, drop_remainder=True).prefetch(2))

@@ -4,6 +4,7 @@ A prepared data set is a folder with
 
     dataset.json                       `DatasetInfo`, written last: a folder without it is not finished
     SPLIT-00000-of-00004.tfrecord ...  `tf.train.Example`s with the field names ImageNet's records have
+    SPLIT.index.npy                    (records,) uint32: the length of each record's data, in the stored order
     mean_image.npy                     optional, (256, 256, 3) float32, 0..255
 
 Labels run from 0 to classes - 1. TensorFlow is imported by the functions that need it: what is known of a data set can
@@ -12,12 +13,15 @@ be read and written without.
 
 import dataclasses
 import hashlib
+import io
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from common import machine
 from common.errors import UserError
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 FORMAT = 2
+HEADER, FRAME = 12, 16  # bytes before a record's data in a TFRecord file; bytes around it
 INFO_FILE = "dataset.json"
 
 
@@ -128,6 +133,38 @@ def shard_name(split: str, index: int, shards: int) -> str:
     return f"{split}-{index:05d}-of-{shards:05d}.tfrecord"
 
 
+def index_name(split: str) -> str:
+    """File name of a split's index."""
+    return f"{split}.index.npy"
+
+
+def index_bytes(lengths: Sequence[int]) -> bytes:
+    """The content of an index."""
+    content = io.BytesIO()
+    np.save(content, np.asarray(lengths, np.uint32))
+    return content.getvalue()
+
+
+def record_lengths(path: str | Path) -> list[int]:
+    """The lengths of the records' data in a TFRecord file. Raises UserError where they lead astray.
+
+    A record is 8 bytes of length, 4 of checksum, the data, 4 of checksum. No data is read.
+    """
+    try:
+        with open(path, "rb", buffering=0) as file:
+            size, place, lengths = os.fstat(file.fileno()).st_size, 0, []
+            while place < size:
+                header = os.pread(file.fileno(), HEADER, place)
+                length = int.from_bytes(header[:8], "little")
+                place += FRAME + length
+                if len(header) < HEADER or place > size:
+                    raise UserError(f"{path}: truncated or damaged in record {len(lengths)}; fetch the file again", 1)
+                lengths.append(length)
+            return lengths
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}", 1) from error
+
+
 def checksum(path: Path) -> str:
     """SHA-256 of a file, in hex."""
     with open(path, "rb") as file:
@@ -154,7 +191,7 @@ def encode_example(
             return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
         return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
 
-    fields = {
+    fields: dict[str, bytes | int] = {
         "image/encoded": encoded,
         "image/format": image_format.encode(),
         "image/class/label": label,

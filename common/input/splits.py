@@ -1,7 +1,6 @@
 """`Split` and `Dataset`: what every kind of source is to the pipeline, and the reading of TFRecord files."""
 
 import os
-import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -11,6 +10,7 @@ import tensorflow as tf
 from common import machine
 from common.errors import UserError
 from common.input import color_statistics, images
+from common.input.record_index import RecordFiles
 from common.input.records import DatasetInfo
 
 SHUFFLE_BYTES = 256 * 2**20
@@ -33,6 +33,10 @@ class Split:
         records: True: `files` are TFRecord files. False: `files[i]` is the image file of element i.
         drawn: the data set does not say what belongs to it; a seed drew it.
         counts: records in each of `files`, also those that do not belong to the split; of image files none.
+        ranks: `ranks(seed)` -> data set of int64 scalars: which elements, by their place in the stored order,
+            `serialized(seed)` gives one after another. Nothing is read for it. None: nobody asks for parts of it.
+        record_files: reads single records; of image files None, an element is its place.
+        ids: (examples,) int64, which of the records in `files` each element is; None: all, in their order.
     """
 
     examples: int
@@ -42,6 +46,13 @@ class Split:
     records: bool = True
     drawn: bool = False
     counts: tuple[int, ...] = ()
+    ranks: Callable[[tf.Tensor | None], tf.data.Dataset] | None = None
+    record_files: RecordFiles | None = None
+    ids: np.ndarray | None = None
+
+    def fetch(self, ranks: tf.data.Dataset) -> tf.data.Dataset:
+        """Places in the stored order -> the elements there; reads these and no others."""
+        return ranks if self.record_files is None else self.record_files.fetch(ranks, self.ids)
 
 
 @dataclass(frozen=True)
@@ -81,6 +92,7 @@ def record_split(
     parse: Parse,
     record_bytes: float,
     chosen: np.ndarray | None = None,
+    index: str | None = None,
 ) -> Split:
     """A split kept in TFRecord files.
 
@@ -93,12 +105,17 @@ def record_split(
         parse: reads one record.
         record_bytes: mean size of a record, for the buffer.
         chosen: (sum of counts,) bool; the records that belong to the split. None: all.
+        index: where data/prepare.py wrote the index of these files.
     """
     paths = tf.constant([os.fsencode(file) for file in files])
-    starts = tf.constant(np.cumsum([0, *counts[:-1]]), tf.int64)
+    begins = np.cumsum([0, *counts])
+    starts = tf.constant(begins[:-1], tf.int64)
+    ids = None if chosen is None else np.flatnonzero(chosen)
+    ranks_before = tf.constant(begins if ids is None else np.searchsorted(ids, begins), tf.int64)  # of each file
     mask = None if chosen is None else tf.constant(chosen)
     examples = int(sum(counts) if chosen is None else chosen.sum())
     buffer = max(1, min(examples, int(SHUFFLE_BYTES / max(record_bytes, 1.0))))
+    open_files = min(OPEN_SHARDS, len(files))
 
     def read(file: tf.Tensor) -> tf.data.Dataset:
         stored = tf.data.TFRecordDataset(paths[file])
@@ -110,15 +127,31 @@ def record_split(
     def serialized(seed: tf.Tensor | None) -> tf.data.Dataset:
         if seed is None:
             return tf.data.Dataset.range(len(files)).flat_map(read)
+        return in_turns(seed, read, min(machine.cores(), open_files))
+
+    def in_turns(seed: tf.Tensor, read_file: Callable, threads: int | None) -> tf.data.Dataset:
         seed = tf.cast(seed, tf.int64)
         order = tf.argsort(tf.random.stateless_uniform([len(files)], tf.stack([seed, 0])))
-        open_files = min(OPEN_SHARDS, len(files))
-        in_turns = tf.data.Dataset.from_tensor_slices(order).interleave(
-            read, open_files, block_length=4, num_parallel_calls=min(machine.cores(), open_files)
+        turns = tf.data.Dataset.from_tensor_slices(order).interleave(
+            read_file, open_files, block_length=4, num_parallel_calls=threads
         )
-        return _shuffle(in_turns, buffer, seed)
+        return _shuffle(turns, buffer, seed)
 
-    return Split(examples, serialized, parse, tuple(files), counts=tuple(counts))
+    def ranks(seed: tf.Tensor | None) -> tf.data.Dataset:
+        if seed is None:
+            return tf.data.Dataset.range(examples)
+        return in_turns(seed, lambda file: tf.data.Dataset.range(ranks_before[file], ranks_before[file + 1]), None)
+
+    return Split(
+        examples,
+        serialized,
+        parse,
+        tuple(files),
+        counts=tuple(counts),
+        ranks=ranks,
+        record_files=RecordFiles(files, counts, [index] if index else []),
+        ids=ids,
+    )
 
 
 def with_held_out(
@@ -130,6 +163,7 @@ def with_held_out(
     seed: int,
     share: float,
     notes: list[str],
+    index: str | None = None,
 ) -> dict[str, Split]:
     """Splits train and validation out of training records: a share of them, drawn by place, becomes validation."""
     examples = sum(counts)
@@ -138,8 +172,16 @@ def with_held_out(
     out[np.random.RandomState(seed % 2**32).permutation(examples)[: max(1, round(share * examples))]] = True
     notes.append(f"no validation split: {int(out.sum()):,} training images drawn by seed {seed} are held out")
     chosen = {"train": ~out, "validation": out}
-    opened = {name: record_split(files, counts, parse, record_bytes, mask) for name, mask in chosen.items()}
+    opened = {name: record_split(files, counts, parse, record_bytes, mask, index) for name, mask in chosen.items()}
     return {name: replace(split, drawn=True) for name, split in opened.items()}
+
+
+def mixed(examples: int, keys: tf.Tensor) -> tf.data.Dataset:
+    """The numbers 0..examples - 1, int64 scalars, in a random order of `keys` (2,) int32; it costs no memory."""
+    if examples == 1:
+        return tf.data.Dataset.range(1)
+    places = tf.data.Dataset.range(examples).batch(4096)  # at once: a call for each would cost more than all else
+    return places.map(lambda some: tf.random.experimental.index_shuffle(some, keys, examples - 1)).unbatch()
 
 
 def joined(one: Split, other: Split) -> Split:
@@ -150,55 +192,44 @@ def joined(one: Split, other: Split) -> Split:
     """
     examples = one.examples + other.examples
 
-    def second(seed: tf.Tensor | None) -> tf.data.Dataset:
-        elements = other.serialized(seed)
-        return elements if other.records else elements.map(lambda place: place + one.examples)
+    def behind(ranks: tf.data.Dataset) -> tf.data.Dataset:
+        return ranks.batch(4096).map(lambda some: some + one.examples).unbatch()
+
+    def mix(seed: tf.Tensor | None, first: tf.data.Dataset, second: tf.data.Dataset) -> tf.data.Dataset:
+        if seed is None:
+            return first.concatenate(second)
+        keys = tf.random.stateless_uniform([2], tf.stack([tf.cast(seed, tf.int64), 1]), None, None, tf.int32)
+        which = mixed(examples, keys).batch(4096).map(lambda some: tf.cast(some >= one.examples, tf.int64)).unbatch()
+        return tf.data.Dataset.choose_from_datasets([first, second], which, stop_on_empty_dataset=False)
+
+    def ranks(seed: tf.Tensor | None) -> tf.data.Dataset:
+        return mix(seed, one.ranks(seed), behind(other.ranks(seed)))
 
     def serialized(seed: tf.Tensor | None) -> tf.data.Dataset:
-        if seed is None:
-            return one.serialized(None).concatenate(second(None))
-        keys = tf.random.stateless_uniform([2], tf.stack([tf.cast(seed, tf.int64), 1]), None, None, tf.int32)
-        places = tf.data.Dataset.range(examples).map(
-            lambda place: tf.random.experimental.index_shuffle(place, keys, examples - 1)
-        )
-        which = places.map(lambda place: tf.cast(place >= one.examples, tf.int64))
-        parts = [one.serialized(seed), second(seed)]
-        return tf.data.Dataset.choose_from_datasets(parts, which, stop_on_empty_dataset=False)
+        second = other.serialized(seed)
+        return mix(seed, one.serialized(seed), second if other.records else behind(second))
 
     def parse(place: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         first = place < one.examples
         return tf.cond(first, lambda: one.parse(place), lambda: other.parse(place - one.examples))
 
-    counts = dict(zip((*one.files, *other.files), (*one.counts, *other.counts), strict=False))
+    if not one.records:
+        files = (*one.files, *other.files)
+        return Split(examples, serialized, parse, files, records=False, drawn=one.drawn, ranks=ranks)
+    record_files = one.record_files.with_files_of(other.record_files)
+    before = 0 if record_files is one.record_files else sum(one.counts)
+    first, second = (np.arange(part.examples) if part.ids is None else part.ids for part in (one, other))
     return Split(
         examples,
         serialized,
-        one.parse if one.records else parse,
-        tuple(counts) if one.records else (*one.files, *other.files),
-        one.records,
-        one.drawn,
-        tuple(counts.values()),
+        one.parse,
+        record_files.files,
+        drawn=one.drawn,
+        counts=record_files.counts,
+        ranks=ranks,
+        record_files=record_files,
+        ids=np.concatenate([first, second + before]),
     )
-
-
-def count_records(path: str) -> int:
-    """Records in a TFRecord file, from the lengths before each of them. Raises UserError where they lead astray.
-
-    A record is 8 bytes of length, 4 of checksum, the data, 4 of checksum. No data is read.
-    """
-    try:
-        with open(path, "rb", buffering=0) as file:
-            size, place, count = os.fstat(file.fileno()).st_size, 0, 0
-            while place < size:
-                header = os.pread(file.fileno(), 12, place)
-                if len(header) == 12:
-                    place += 16 + struct.unpack("<Q", header[:8])[0]
-                if len(header) < 12 or place > size:
-                    raise UserError(f"{path}: truncated or damaged in record {count}; fetch the file again", 1)
-                count += 1
-            return count
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}", 1) from error
 
 
 def measure_colours(encoded: tf.data.Dataset) -> color_statistics.Statistics:

@@ -11,7 +11,9 @@ import keras
 
 from common.nn.activations import Maxout, PReLU, ScaledTanh
 from common.nn.convolution import AveragePool, Conv, MaxPool
+from common.nn.drop_path import Join, PathDraw
 from common.nn.dropout import Dropout
+from common.nn.early_layers import Distances, Grey, Subsampling, TableConv
 from common.nn.gated_sum import GatedSum
 from common.nn.normalization import BatchNorm, GroupNorm, LocalResponseNormalization
 from common.nn.padded_identity import PaddedIdentity
@@ -44,6 +46,10 @@ def _convolution(layer: Conv, given: Shape, output: Shape) -> int:
 
 def _fully_connected(layer: keras.layers.Dense, given: Shape, output: Shape) -> int:
     return given[-1] * prod(output)
+
+
+def _table_convolution(layer: TableConv, given: Shape, output: Shape) -> int:
+    return layer.size**2 * layer.pairs * prod(output[:-1])
 
 
 def _group_norm(layer: GroupNorm) -> str:
@@ -84,7 +90,13 @@ RULES: dict[type[keras.layers.Layer], Rule] = {
     GatedSum: Rule("gated add", _gate),
     SqueezeExcitation: Rule("squeeze and excite", _squeeze_excitation),
     keras.layers.Concatenate: Rule("concat"),
+    Join: Rule("join"),
+    PathDraw: Rule(None),
     PaddedIdentity: Rule("padded identity"),
+    Grey: Rule("grey"),
+    TableConv: Rule("convolution", _table_convolution, window=True),
+    Subsampling: Rule("subsampling", window=True),
+    Distances: Rule("distances to codes"),
 }
 
 

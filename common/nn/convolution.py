@@ -1,7 +1,7 @@
 """Layers with a window: convolution, max and average pooling, with the padding of the papers' frameworks.
 
-Padding is the number of zeros on every side; output size (W - F + 2P) / S + 1, rounded down, or up with `ceil=True` as
-Caffe's pools do.
+Padding is the number of zeros on every side, of a convolution also (above and to the left, below and to the right);
+output size (W - F + 2P) / S + 1, rounded down, or up with `ceil=True` as Caffe's pools do.
 """
 
 import math
@@ -10,17 +10,25 @@ import keras
 import tensorflow as tf
 
 from common.errors import UserError
-from common.nn import grouped_convolution
+from common.nn import depthwise, grouped_convolution
 from common.nn.weight_standardization import standardized
 
+Padding = int | tuple[int, int]
 
-def window_output(size: int | None, window: int, stride: int, padding: int, ceil: bool, layer: str) -> int | None:
+
+def before_and_after(padding: Padding) -> list[int]:
+    """Zeros before and after, along either axis."""
+    return [padding, padding] if isinstance(padding, int) else list(padding)
+
+
+def window_output(size: int | None, window: int, stride: int, padding: Padding, ceil: bool, layer: str) -> int | None:
     """(W - F + 2P) / S + 1. Raises UserError where the window does not fit the input."""
     if size is None:
         return None
-    if size + 2 * padding < window:
+    padded = size + sum(before_and_after(padding))
+    if padded < window:
         raise UserError(f"{layer}: a {window}x{window} window does not fit a {size}x{size} map; use a larger image")
-    steps = (size + 2 * padding - window) / stride
+    steps = (padded - window) / stride
     return (math.ceil(steps) if ceil else math.floor(steps)) + 1
 
 
@@ -55,14 +63,15 @@ def _padded(x, size, stride, pads, fill="zero"):
 
 @keras.saving.register_keras_serializable("common")
 class Conv(keras.layers.Layer):
-    """2-D convolution with explicit symmetric zero padding: (N, H, W, C) -> (N, H', W', filters), compute dtype.
+    """2-D convolution with explicit zero padding: (N, H, W, C) -> (N, H', W', filters), compute dtype.
 
     Variables: `kernel` (k, k, C / groups, filters) and, with `use_bias`, `bias` (filters,), which starts at zero. No
     copy of the input is made for the padding where TensorFlow's "SAME" pads as asked. With `groups` > 1 each
-    group sees its own slice of the channels (the two towers of AlexNet 2012). A rectangular window, `size` (height,
-    width), both odd, moves by one place and is padded so that the map keeps its size (Inception v3's 1x7 and 7x1). With
-    `standardize` it is the standardised kernel (weight_standardization.py) that convolves, computed in float32 whatever
-    the precision.
+    group sees its own slice of the channels (the two towers of AlexNet 2012). As many groups as channels are a
+    depthwise convolution (depthwise.py); its variable is called `depthwise_kernel`, and weight decay leaves it alone,
+    as MobileNet's paper advises. A rectangular window, `size` (height, width), both odd, moves by one place, padded
+    so that the map keeps its size (Inception v3's 1x7 and 7x1). With `standardize` it is the standardised kernel
+    (weight_standardization.py) that convolves, computed in float32 whatever the precision.
     """
 
     def __init__(
@@ -78,8 +87,9 @@ class Conv(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.filters, self.stride, self.padding, self.groups = filters, stride, padding, groups
+        self.filters, self.stride, self.groups = filters, stride, groups
         self.size = size if isinstance(size, int) else tuple(size)
+        self.padding = padding if isinstance(padding, int) else tuple(padding)
         self.use_bias, self.kernel_initializer = use_bias, keras.initializers.get(kernel_initializer)
         self.standardize = standardize
 
@@ -90,8 +100,10 @@ class Conv(keras.layers.Layer):
 
     def build(self, input_shape):
         shape = (*self.window, input_shape[-1] // self.groups, self.filters)
+        self.depthwise = self.groups > 1 and shape[2] == 1
+        name = "depthwise_kernel" if self.depthwise else "kernel"
         self.kernel = self.add_weight(
-            shape=shape, initializer=self.kernel_initializer, name="kernel", autocast=not self.standardize
+            shape=shape, initializer=self.kernel_initializer, name=name, autocast=not self.standardize
         )
         self.bias = self.add_weight(shape=(self.filters,), initializer="zeros", name="bias") if self.use_bias else None
 
@@ -104,12 +116,14 @@ class Conv(keras.layers.Layer):
         return (n, height, width, self.filters)
 
     def call(self, x):
-        padding = "SAME"
         if isinstance(self.size, int):
-            x, padding = _padded(x, self.size, self.stride, lambda _: [self.padding] * 2)
+            x, padding = _padded(x, self.size, self.stride, lambda _: before_and_after(self.padding))
+        else:
+            padding = "SAME"
         kernel = tf.convert_to_tensor(self.kernel)
         kernel = tf.cast(standardized(kernel), x.dtype) if self.standardize else kernel
-        x = grouped_convolution.convolve(x, kernel, self.stride, padding)
+        convolve = depthwise.convolve if self.depthwise else grouped_convolution.convolve
+        x = convolve(x, kernel, self.stride, padding)
         return x if self.bias is None else tf.nn.bias_add(x, tf.convert_to_tensor(self.bias))
 
     def get_config(self):
@@ -160,28 +174,33 @@ class MaxPool(keras.layers.Layer):
 class AveragePool(keras.layers.Layer):
     """Average pooling with explicit padding: (N, H, W, C) -> (N, H', W', C).
 
-    Each window is averaged over what it holds of the map; what is padded does not count.
+    Each window is averaged over what it holds of the map; what is padded does not count. With `ceil=True` the last
+    window may hang over the edge (Caffe).
     """
 
-    def __init__(self, size, stride, padding=0, **kwargs):
+    def __init__(self, size, stride, padding=0, ceil=False, **kwargs):
         super().__init__(**kwargs)
-        self.size, self.stride, self.padding = size, stride, padding
+        self.size, self.stride, self.padding, self.ceil = size, stride, padding, ceil
 
     def compute_output_shape(self, input_shape):
         n, height, width, channels = input_shape
         height, width = (
-            window_output(side, self.size, self.stride, self.padding, False, self.name) for side in (height, width)
+            window_output(side, self.size, self.stride, self.padding, self.ceil, self.name) for side in (height, width)
         )
         return (n, height, width, channels)
 
     def call(self, x):
-        window = self.size, self.stride, lambda _: [self.padding] * 2
+        window = self.size, self.stride, self._pads
         padded, padding = _padded(x, *window)
         mean = tf.nn.avg_pool2d(padded, self.size, self.stride, padding)
-        if padding == "SAME" or not self.padding:  # TensorFlow's own padding does not count
+        if padding == "SAME" or not (self.padding or self.ceil):  # TensorFlow's own padding does not count
             return mean
-        inside, _ = _padded(tf.ones_like(x[:1, :, :, :1]), *window)
+        inside, _ = _padded(tf.ones_like(x[:1, :, :, :1]), *window)  # 1 on the map, 0 beside it
         return mean / tf.nn.avg_pool2d(inside, self.size, self.stride, padding)
 
+    def _pads(self, side):
+        over = -(side + 2 * self.padding - self.size) % self.stride if self.ceil else 0
+        return [self.padding, self.padding + over]
+
     def get_config(self):
-        return super().get_config() | {name: getattr(self, name) for name in ("size", "stride", "padding")}
+        return super().get_config() | {name: getattr(self, name) for name in ("size", "stride", "padding", "ceil")}

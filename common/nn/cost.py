@@ -106,7 +106,8 @@ def _sources(layer: keras.layers.Layer) -> list:
 
 def measure(model_layers: Iterable[keras.layers.Layer], image_size: int) -> list[Row]:
     """A row for every layer that is not in place, in the order given. Raises TypeError for an unknown kind of layer."""
-    rows, seen = [], {}  # seen: layer -> (receptive field, distance in pixels between two neighbouring places)
+    rows = []
+    seen: dict[keras.layers.Layer, tuple[int, int]] = {}  # receptive field, pixels between two neighbouring places
     for layer in model_layers:
         counted, sources = rule(layer), _sources(layer)
         field, step = max((seen[tensor._keras_history.operation] for tensor in sources), default=(1, 1))
@@ -131,7 +132,7 @@ def _row(layer: keras.layers.Layer, counted: Rule, sources: list, output: tuple[
     given = tuple(sources[0].shape[1:]) if sources else output
     return Row(
         name=layer.name,
-        kind=counted.kind(layer) if callable(counted.kind) else counted.kind,
+        kind=str(counted.kind(layer) if callable(counted.kind) else counted.kind),
         output=output,
         kernel=layer.size if counted.window else None,
         stride=layer.stride if counted.window else None,

@@ -9,15 +9,21 @@ where a network says relu, it gets what `--activation` names.
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from common.errors import UserError, unknown
 from common.lazy import lazy
 from common.style import current
 
 # The vocabulary costs nothing to import: Keras and the layers themselves come with the first call.
-keras = lazy("keras")
+if TYPE_CHECKING:
+    import keras
+else:
+    keras = lazy("keras")
 convolution = lazy("common.nn.convolution")
 activations = lazy("common.nn.activations")
+drop_path = lazy("common.nn.drop_path")
+early_layers = lazy("common.nn.early_layers")
 normalization = lazy("common.nn.normalization")
 dropout_layer = lazy("common.nn.dropout")
 shortcut = lazy("common.nn.padded_identity")
@@ -25,11 +31,18 @@ shortcut = lazy("common.nn.padded_identity")
 
 # gaussian: N(0, 0.01^2) (Krizhevsky 2012, section 5; the lab for AlexNet and VGG).
 # glorot: U(+-sqrt(6 / (in + out))) (Glorot & Bengio 2010; VGG's footnote; Caffe's "xavier" in kind).
-# he: N(0, gain / in) (He et al. 2015).
+# he: N(0, gain / in) (He et al. 2015); he_out: N(0, gain / out), as Torch's networks of that time have it.
+# xavier: U(+-sqrt(3 / in)), Caffe's. wide_gaussian: N(0, 0.05^2) (NIN).
+# truncated: N(0, 0.09^2), cut off at +-0.18 (MobileNet). lecun1998: U(+-2.4 / in) (LeCun et al. 1998, appendix A).
 INITIALIZERS = {
     "gaussian": lambda: keras.initializers.RandomNormal(0.0, 0.01),
+    "wide_gaussian": lambda: keras.initializers.RandomNormal(0.0, 0.05),
+    "truncated": lambda: keras.initializers.TruncatedNormal(0.0, 0.09),
     "glorot": lambda: keras.initializers.GlorotUniform(),
+    "xavier": lambda: keras.initializers.VarianceScaling(1.0, "fan_in", "uniform"),
     "he": lambda: keras.initializers.VarianceScaling(_he_gain(), "fan_in", "untruncated_normal"),
+    "he_out": lambda: keras.initializers.VarianceScaling(_he_gain(), "fan_out", "untruncated_normal"),
+    "lecun1998": lambda: early_layers.FanInUniform(),
 }
 
 
@@ -142,6 +155,11 @@ def conv(x, filters, size, stride=1, padding=0, groups=1, relu=True, bias=None, 
     return _activated(x, name, groups) if relu else x
 
 
+def depthwise_conv(x, size, stride=1, padding=0, name=None):
+    """The same of each channel by itself, with a window of its own."""
+    return conv(x, x.shape[-1], size, stride, padding, groups=x.shape[-1], name=name)
+
+
 def fc(x, units, relu=True, name=None):
     """Fully connected layer (N, D) -> (N, units), then the style's activation unless `relu=False`.
 
@@ -156,6 +174,17 @@ def logits(x, classes, name=None):
     """The classifier: a fully connected layer in float32 whatever the precision, without an activation."""
     initial = make_initializer(current().classifier_initializer or current().initializer)
     return keras.layers.Dense(classes, kernel_initializer=initial, dtype="float32", name=name)(x)
+
+
+def map_logits(x, classes, name=None):
+    """The classifier without fully connected layers (Lin et al. 2014): a map for each class, ReLU, the maps' means.
+
+    (N, H, W, C) -> (N, classes), the means in float32 whatever the precision. The 1x1 convolution bears the name.
+    """
+    initial = make_initializer(current().classifier_initializer or current().initializer)
+    x = convolution.Conv(classes, 1, kernel_initializer=initial, name=name)(x)
+    x = keras.layers.ReLU(name=name and f"{name}_relu")(x)
+    return keras.layers.GlobalAveragePooling2D(dtype="float32", name=name and f"{name}_mean")(x)
 
 
 def relu(x, name=None):
@@ -179,6 +208,17 @@ def padded_identity(x, channels, stride, name=None):
     return shortcut.PaddedIdentity(channels, stride, name=name)(x)
 
 
+def path_draw(x, columns, global_share, name=None):
+    """What all joins of a network share in each step of drop-path."""
+    return drop_path.PathDraw(columns, global_share, name=name)(x)
+
+
+def join(parts, columns, draw=None, rate=0.0, number=0, name=None):
+    """The mean of the columns that end here; in training with drop-path, where there is a draw."""
+    drawn = [] if draw is None else [draw]
+    return drop_path.Join(columns, rate if drawn else 0.0, number, name=name)([*parts, *drawn])
+
+
 def concat(parts, name=None):
     """Depth concatenation of feature maps, the end of an Inception module."""
     return keras.layers.Concatenate(name=name)(parts)
@@ -194,9 +234,9 @@ def max_pool(x, size, stride, padding=0, ceil=False, name=None):
     return convolution.MaxPool(size, stride, padding, ceil, name=name)(x)
 
 
-def avg_pool(x, size, stride=1, padding=0, name=None):
+def avg_pool(x, size, stride=1, padding=0, ceil=False, name=None):
     """Mean of each size x size window; what is padded does not count."""
-    return convolution.AveragePool(size, stride, padding, name=name)(x)
+    return convolution.AveragePool(size, stride, padding, ceil, name=name)(x)
 
 
 def zero_pad(x, width, name=None):

@@ -72,7 +72,7 @@ def named_variables(variables: Iterable) -> dict[str, tf.Variable]:
     return named
 
 
-def _shapes(groups: Mapping[str, Iterable]) -> dict[str, list[int]]:
+def _shapes(groups: Mapping[str, Mapping]) -> dict[str, list[int]]:
     """`group:path` -> shape, for every variable of every group."""
     return {
         f"{group}:{path}": value.shape.as_list() for group, items in groups.items() for path, value in items.items()
@@ -107,19 +107,19 @@ def save(run: Path, state: dict, groups: Mapping[str, Iterable], chief: bool = T
         groups: Keras variables by group, e.g. {"model": ..., "optimizer": ...}.
         chief: of several workers all must call `save`; only the chief's files stay.
     """
-    groups = {name: named_variables(variables) for name, variables in groups.items()}
+    named = {name: named_variables(variables) for name, variables in groups.items()}
     final = folder_at(run, state["step"])
     root = final.parent
     if chief:
         root.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=root if chief else None))
     try:
-        tf.train.Checkpoint(**groups).write(str(temporary / "variables"))
+        tf.train.Checkpoint(**named).write(str(temporary / "variables"))
         if not chief:
             return temporary
         temporary.chmod(0o755)  # mkdtemp's is 0700
         files = {path.name: _digest(path) for path in sorted(temporary.iterdir()) if path.is_file()}
-        values = {"format": FORMAT, **state, "variables": _shapes(groups), "files": files}
+        values = {"format": FORMAT, **state, "variables": _shapes(named), "files": files}
         _write_state(temporary, values)
         for path in temporary.iterdir():
             _flush(path)
@@ -230,31 +230,35 @@ def _is_snapshot(folder: Path) -> bool:
         return False
 
 
-def restore(checkpoint: Checkpoint, groups: Mapping[str, Iterable]) -> None:
+def restore(checkpoint: Checkpoint, groups: Mapping[str, Iterable], part: bool = False) -> None:
     """Loads the variables of `groups`; groups of the checkpoint that are not asked for are left alone.
 
-    Raises UserError that lists every variable which is missing here, missing there, or of another shape.
+    Raises UserError that lists every variable which is missing here (not where a `part` of them is asked for), missing
+    there, or of another shape.
     """
-    groups = {name: named_variables(variables) for name, variables in groups.items()}
-    here = _shapes(groups)
-    there = {key: shape for key, shape in checkpoint.state["variables"].items() if key.split(":")[0] in groups}
+    named = {name: named_variables(variables) for name, variables in groups.items()}
+    here = _shapes(named)
+    there = {key: shape for key, shape in checkpoint.state["variables"].items() if key.split(":")[0] in named}
     faults = [f"{key} is not in the checkpoint" for key in here.keys() - there.keys()]
-    faults += [f"{key} is only in the checkpoint" for key in there.keys() - here.keys()]
+    faults += [f"{key} is only in the checkpoint" for key in there.keys() - here.keys() if not part]
     faults += [
         f"{key} is {there[key]}, here {here[key]}" for key in here.keys() & there.keys() if here[key] != there[key]
     ]
     if faults:
         raise UserError(f"{checkpoint.folder}: does not fit this network: {'; '.join(sorted(faults))}", 1)
     # expect_partial: the test loads the model alone, without the optimizer that stands beside it.
-    reader = tf.train.Checkpoint(**groups).read(str(checkpoint.folder / "variables"))
+    reader = tf.train.Checkpoint(**named).read(str(checkpoint.folder / "variables"))
     reader.assert_existing_objects_matched().expect_partial()
 
 
-def restore_weights(checkpoint: Checkpoint, model) -> None:
-    """Loads what is evaluated: the model's variables, and over them their moving averages where the run kept them."""
-    restore(checkpoint, {"model": model.variables})
+def restore_weights(checkpoint: Checkpoint, model, part: bool = False) -> None:
+    """Loads what is evaluated: the model's variables, and over them their moving averages where the run kept them.
+
+    With `part` the model may lack layers of the one that was trained.
+    """
+    restore(checkpoint, {"model": model.variables}, part)
     if any(key.startswith("average:") for key in checkpoint.state["variables"]):
-        restore(checkpoint, {"average": [v for v in model.variables if tf.as_dtype(v.dtype).is_floating]})
+        restore(checkpoint, {"average": [v for v in model.variables if tf.as_dtype(v.dtype).is_floating]}, part)
 
 
 def prune(run: Path, keep: Iterable[int], newest_kept: int = 1, written: Path | None = None) -> None:

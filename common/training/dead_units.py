@@ -50,7 +50,9 @@ class WatchedStep:
             parts = devices.strategy.run(replica_step, args=batch)
             return [devices.strategy.reduce("SUM", part, axis=None) for part in parts]
 
-        self._step, self._active, self._named = step, None, set()
+        self._step = step
+        self._active: tf.Tensor | None = None
+        self._named: set[str] = set()
 
     def __call__(self, *batch) -> tf.Tensor:
         """`validation.sums` over a global batch."""
@@ -61,7 +63,7 @@ class WatchedStep:
     def take(self) -> list[Dead]:
         """The counts of every ReLU over all batches since the last call, in the network's order. Empty without any."""
         ends = np.cumsum([layer.output.shape[-1] for layer in self._relus])
-        parts = np.split(self._active.numpy(), ends[:-1]) if self._active is not None else []
+        parts: list = [] if self._active is None else np.split(self._active.numpy(), ends[:-1])
         self._active = None
         return [
             Dead(layer.name, int(np.sum(part == 0)), part.size) for layer, part in zip(self._relus, parts, strict=False)

@@ -47,7 +47,7 @@ class Profiler:
 
     def last(self, number: int) -> bool:
         """True after the last step."""
-        return self.running and number >= self.steps[1]
+        return self.running and self.steps is not None and number >= self.steps[1]
 
     def stop(self) -> None:
         """Writes the profile, if one is being taken."""

@@ -21,7 +21,8 @@ class Interval:
     """The log interval under way: results not yet looked at, and the sums of those that were."""
 
     def __init__(self, job: Job, state: State):
-        self.job, self.state, self.pending = job, state, []
+        self.job, self.state = job, state
+        self.pending: list = []
 
     def add(self, values: tf.Tensor, rate: float) -> None:
         """Takes the result of the step just done, at a learning rate; it is not read yet: a device may run ahead."""
@@ -188,7 +189,9 @@ class ChiefLogger(Logger):
 
     def _seconds_left(self) -> float:
         job, step = self.job, self.state.step
-        return self.speed.seconds_left(job.total_steps - step, job.recipe.epochs - step // job.steps_per_epoch)
+        return self.speed.seconds_left(
+            job.total_steps - step, math.ceil((job.total_steps - step) / job.steps_per_epoch)
+        )
 
     def _text(self) -> str:
         job, step = self.job, self.state.step

@@ -23,8 +23,8 @@ class LossScale:
     Make it inside the strategy's scope. `variables` belong into the checkpoint.
     """
 
-    def __init__(self, initial: float = INITIAL_SCALE):
-        self._value = _scalar("value", initial, "float32")
+    def __init__(self, initial: float | None = None):
+        self._value = _scalar("value", INITIAL_SCALE if initial is None else initial, "float32")
         self._finite_steps = _scalar("finite_steps", 0, "int64")
         self._skipped = _scalar("skipped", 0, "int64")
         self.variables = [self._value, self._finite_steps, self._skipped]

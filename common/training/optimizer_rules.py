@@ -1,5 +1,7 @@
 """The optimizers that Keras lacks, or computes in more passes than it must. The table of all is in optimizers.py."""
 
+from collections.abc import Callable
+
 import keras
 import tensorflow as tf
 from keras import ops
@@ -17,6 +19,8 @@ class _L1Rule:
 
     l1 = 0.0
     biases_and_norms = False
+    _get_variable_index: Callable  # of the optimizer
+    _trainable_variables: list
 
     def _index_and_l1(self, variable) -> tuple[int, float]:
         """Place of `variable` among those the optimizer was built for, and the L1 strength that holds for it."""

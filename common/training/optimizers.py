@@ -29,14 +29,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from common.errors import unknown
 from common.lazy import lazy
 from common.recipe import Recipe
 
-# --help lists the names of the table below: TensorFlow waits until an optimizer is made.
-keras = lazy("keras")
-tf = lazy("tensorflow")
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+else:  # --help lists the names of the table below: TensorFlow waits until an optimizer is made
+    keras = lazy("keras")
+    tf = lazy("tensorflow")
 rules = lazy("common.training.optimizer_rules")
 
 

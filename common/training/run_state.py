@@ -76,6 +76,7 @@ class Job:
     @property
     def total_steps(self) -> int:
         """Steps in the whole run, if the schedule does not end it sooner."""
+        assert self.recipe.epochs is not None  # resolved
         return self.steps_per_epoch * self.recipe.epochs
 
 

@@ -6,7 +6,9 @@ t is the time in epochs as a real number, step / steps_per_epoch; a0 is the reci
     step          a0 factor^floor(t / every)                    lab: x0.96 / 8 epochs, x0.5 / 5, x0.1 / 20
     exponential   a0 exp(-k t)
     inverse_time  a0 / (1 + k t)
-    cosine        m + (a0 - m) (1 + cos(pi step / total)) / 2    m: the minimum; once over the run
+    linear        a0 - (a0 - m) step / total                    m: the minimum; once over the run (Caffe's "poly" of
+                  power 1, as SqueezeNet has it)
+    cosine        m + (a0 - m) (1 + cos(pi step / total)) / 2    the same in half a wave
     sgdr          the same within each of a row of cycles, each `cycle_multiplier` times as long as the one before
                   (Loshchilov & Hutter 2016, equation 5)
     cyclical      m -> a0 -> m in straight lines over every cycle (Smith 2015, section 3, "triangular")
@@ -197,6 +199,9 @@ SCHEDULES: dict[str, Callable[[Recipe, int, int], Schedule]] = {
     "step": _of_step(_step),
     "exponential": _of_step(lambda r, step, epoch, _: r.learning_rate * math.exp(-r.schedule_rate * step / epoch)),
     "inverse_time": _of_step(lambda r, step, epoch, _: r.learning_rate / (1.0 + r.schedule_rate * step / epoch)),
+    "linear": _of_step(
+        lambda r, step, _, total: r.learning_rate - (r.learning_rate - r.minimum_learning_rate) * min(step / total, 1.0)
+    ),
     "cosine": _of_step(
         lambda r, step, _, total: _cosine(r.minimum_learning_rate, r.learning_rate, min(step / total, 1.0))
     ),
@@ -222,6 +227,7 @@ def make_schedule(recipe: Recipe, steps_per_epoch: int, total_steps: int) -> Sch
 
 def remarks(recipe: Recipe, steps_per_epoch: int) -> list[str]:
     """Lines to print at the start of a run of `recipe.epochs` epochs that ends before its schedule acts."""
+    assert recipe.epochs is not None  # resolved
     epochs, total = recipe.epochs, recipe.epochs * steps_per_epoch
     run = f"but the run has {epochs:,} epochs" if epochs > 1 else "but the run has 1 epoch"
     found = []

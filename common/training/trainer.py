@@ -117,7 +117,10 @@ def resume(job: Job, checkpoint: checkpoints.Checkpoint) -> State:
     for name, value in job.identity.items():
         if checkpoint.state.get(name) != value:
             raise UserError(f"{checkpoint.folder}: {name} is {checkpoint.state.get(name)}, here {value}")
-    checkpoints.restore(checkpoint, groups(job))
+    wanted = groups(job)
+    if not any(key.startswith("loss_scale:") for key in checkpoint.state["variables"]):
+        wanted.pop("loss_scale", None)  # a run in float16 that was begun without one
+    checkpoints.restore(checkpoint, wanted)
     job.schedule.load(checkpoint.state["schedule"])
     saved = {field.name for field in dataclasses.fields(State)} & checkpoint.state.keys()
     state = State(**{name: checkpoint.state[name] for name in saved})
@@ -148,6 +151,7 @@ class Trainer:
     @cached_property
     def validation_data(self) -> tf.data.Dataset:
         """The validation split, as often as it is needed."""
+        assert self.job.validation is not None
         return distribution.distribute(self.job.validation(), self.job.devices)
 
     def run(self) -> signal.Signals | None:

@@ -10,12 +10,14 @@ import tensorflow as tf
 
 from common.architecture import Architecture
 from common.errors import UserError
-from common.input import images, pipeline
+from common.input import images, pipeline, resampling
 from common.input.pipeline import Preprocessing
 from common.nn import graph_rewrite, layers
 from common.runs import checkpoints, network
 from common.runs import config as runs
 from common.weights import export
+
+SETTINGS = ("image_size", "resize", "std", "channels", "interpolation")  # of `Preprocess`; the mean is its weight
 
 
 class LoadedRun(NamedTuple):
@@ -35,13 +37,14 @@ class LoadedRun(NamedTuple):
 class Preprocess(keras.layers.Layer):
     """The preprocessing of testing: pictures (N, H, W, 3) RGB, 0..255 -> (N, S, S, 3) float32, as a network takes them.
 
-    Short side to `resize`, the central crop, minus `mean` (S, S, 3), a weight that is not trained, divided by `std`,
-    channels in the order asked for.
+    Short side to `resize` by `interpolation`, the central crop, minus `mean` (S, S, 3), a weight that is not trained,
+    divided by `std`, channels in the order asked for.
     """
 
-    def __init__(self, image_size, resize, std=(1.0, 1.0, 1.0), channels="rgb", **kwargs):
+    def __init__(self, image_size, resize, std=(1.0, 1.0, 1.0), channels="rgb", interpolation=resampling.LAB, **kwargs):
         super().__init__(dtype="float32", **{"trainable": False} | kwargs)
-        self.image_size, self.resize, self.std, self.channels = image_size, resize, tuple(std), channels
+        self.image_size, self.resize, self.std = image_size, resize, tuple(std)
+        self.channels, self.interpolation = channels, interpolation
 
     def build(self, input_shape):
         shape = (self.image_size, self.image_size, 3)
@@ -52,18 +55,19 @@ class Preprocess(keras.layers.Layer):
 
     def call(self, pictures):
         shape = (self.image_size, self.image_size, 3)
-        cut = export.crop(Preprocessing(self.image_size, self.resize))
+        cut = export.crop(Preprocessing(self.image_size, self.resize, interpolation=self.interpolation))
         crops = tf.map_fn(cut, tf.cast(pictures, tf.float32), fn_output_signature=tf.TensorSpec(shape, tf.float32))
         return images.normalise(crops, tf.convert_to_tensor(self.mean), tf.constant(self.std), self.channels)
 
     def get_config(self):
-        own = {name: getattr(self, name) for name in ("image_size", "resize", "std", "channels")}
+        own = {name: getattr(self, name) for name in SETTINGS}
         return {name: value for name, value in super().get_config().items() if name != "dtype"} | own
 
 
 def load(path: str | Path, find: Callable[[str], Architecture]) -> LoadedRun:
     """See `common.weights.load_run`."""
     folder = Path(path)
+    checkpoint: checkpoints.Checkpoint | None
     if (folder / checkpoints.STATE_FILE).exists():
         run, checkpoint = folder.parent.parent, checkpoints.open_checkpoint(folder)
     elif (folder / checkpoints.CONFIG_FILE).exists():
@@ -82,9 +86,7 @@ def _from_pictures(trained: keras.Model, config: runs.RunConfig) -> keras.Model:
     """The network with its preprocessing before it and the softmax behind it."""
     preprocessing = Preprocessing(**config.preprocessing)
     picture = keras.Input((None, None, 3), name="picture")
-    preprocess = Preprocess(
-        *(preprocessing.image_size, preprocessing.resize, preprocessing.std, preprocessing.channels), name="preprocess"
-    )
+    preprocess = Preprocess(**{name: getattr(preprocessing, name) for name in SETTINGS}, name="preprocess")
     x = preprocess(picture)
     preprocess.mean.assign(pipeline.mean_picture(preprocessing))
     x = keras.layers.Softmax(dtype="float32", name="probabilities")(trained(x))

@@ -2,10 +2,10 @@
 
 python -m common.weights.verify_export OUT REFERENCE FORMAT...
 
-OUT is what `--mode export` wrote, REFERENCE a folder: images/ with image files, and probabilities.npy (N, classes)
-float32, what the network says of them. Each FORMAT, the path of an exported file within OUT, is asked from the image
-file on: the SavedModel takes it whole, the others a crop made as model.json says, without TensorFlow. One line a
-format; the exit code is 1 where one of them differs or fails.
+OUT is what `--mode export` wrote, REFERENCE a folder: images/ with image files; what the network says of them, (N,
+classes) float32, in files.npy, and of their crops made as model.json says, without TensorFlow, in crops.npy. Each
+FORMAT, the path of an exported file within OUT, is asked from the image file on: the SavedModel takes it whole, the
+others such a crop. One line a format; the exit code is 1 where one of them differs or fails.
 """
 
 import json
@@ -20,6 +20,7 @@ import numpy as np
 from common.weights import plain_preprocessing as plain
 
 TOLERANCE = 1e-4  # of a probability, for formats in float32
+LEVELS = 0.5  # grey levels by which a crop may differ on average: CMYK and rounding after each axis take up to 0.3
 AGREEMENT = 0.8  # least share of images whose most likely class stays, for whole numbers
 
 SAVED_MODEL = Path("saved_model") / "1"  # the version, which TensorFlow Serving looks for
@@ -35,8 +36,8 @@ def _images(reference: Path) -> list[Path]:
     return sorted((reference / "images").iterdir())
 
 
-def _crops(out: Path, reference: Path) -> Iterator[np.ndarray]:
-    """The network's input before normalisation, (S, S, 3) float32, of every image."""
+def crops(out: Path, reference: Path) -> Iterator[np.ndarray]:
+    """The network's input before normalisation as model.json says, (S, S, 3) float32, of every image."""
     how = json.loads((out / INFO).read_text(encoding="utf-8"))["preprocessing"]
     return (plain.crop(file, how) for file in _images(reference))
 
@@ -56,7 +57,7 @@ def _keras(out: Path, name: Path, reference: Path) -> np.ndarray:
 
     assert all_layers.RULES  # importing them is what registers them
     how = json.loads((out / INFO).read_text(encoding="utf-8"))["preprocessing"]
-    pictures = np.stack([plain.normalise(crop, how, out) for crop in _crops(out, reference)])
+    pictures = np.stack([plain.normalise(crop, how, out) for crop in crops(out, reference)])
     return keras.ops.softmax(keras.models.load_model(out / name)(pictures, training=False)).numpy()
 
 
@@ -67,7 +68,7 @@ def _tflite(out: Path, name: Path, reference: Path) -> np.ndarray:
     interpreter.allocate_tensors()
     (given,), (wanted,) = interpreter.get_input_details(), interpreter.get_output_details()
     found = []
-    for crop in _crops(out, reference):
+    for crop in crops(out, reference):
         whole = given["dtype"] == np.uint8
         interpreter.set_tensor(given["index"], (np.rint(crop) if whole else crop)[None].astype(given["dtype"]))
         interpreter.invoke()
@@ -79,7 +80,7 @@ def _onnx(out: Path, name: Path, reference: Path) -> np.ndarray:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(out / name), providers=["CPUExecutionProvider"])
-    return session.run(["probabilities"], {"image": np.stack(list(_crops(out, reference)))})[0]
+    return session.run(["probabilities"], {"image": np.stack(list(crops(out, reference)))})[0]
 
 
 FORMATS = {SAVED_MODEL: _saved_model, KERAS: _keras, TFLITE: _tflite, TFLITE_INT8: _tflite, ONNX: _onnx}
@@ -87,7 +88,7 @@ FORMATS = {SAVED_MODEL: _saved_model, KERAS: _keras, TFLITE: _tflite, TFLITE_INT
 
 def compare(out: Path, reference: Path, name: Path) -> bool:
     """Loads one exported file, prints a line on it, and returns whether it is as it should be."""
-    wanted = np.load(reference / "probabilities.npy")
+    wanted = np.load(reference / ("files.npy" if name == SAVED_MODEL else "crops.npy"))
     try:
         found = FORMATS[name](out, name, reference)
     except Exception as error:  # each library has errors of its own; the other formats are still looked at
@@ -99,6 +100,18 @@ def compare(out: Path, reference: Path, name: Path) -> bool:
     print(
         f"{out / name}: {len(wanted)} images, largest difference of a probability {difference:.1e}, "
         f"same most likely class {same:.1%}{'' if right else ': TOO FAR OFF'}",
+        flush=True,
+    )
+    return right
+
+
+def compare_crops(out: Path, made: np.ndarray, wanted: np.ndarray) -> bool:
+    """Prints how crops made as model.json says differ from those of testing, (N, S, S, 3); is it little enough?"""
+    difference = float(np.abs(made - wanted).mean((1, 2, 3)).max())
+    right = difference <= LEVELS
+    print(
+        f"{out / INFO}: {len(wanted)} images, crops made as it says differ by {difference:.3f} grey levels on average, "
+        f"at most{'' if right else ': TOO FAR OFF'}",
         flush=True,
     )
     return right

@@ -199,8 +199,7 @@ class _Array:
             self.value = list(data)
             return
         data = data.encode("latin1") if isinstance(data, str) else data  # Python 2's
-        order = "F" if fortran else "C"
-        self.value = np.frombuffer(data, np.dtype(number.name)).reshape(shape, order=order).copy()
+        self.value = np.frombuffer(data, np.dtype(number.name)).reshape(shape, order="F" if fortran else "C").copy()
 
 
 def _latin1(text: str, encoding: str) -> bytes:
@@ -238,7 +237,7 @@ def _npy(path: Path) -> Arrays:
     layers = layers.value[0] if isinstance(layers, _Array) and isinstance(layers.value, list) else layers
     if not isinstance(layers, dict):
         raise UserError(f"{path}: holds a {type(layers).__name__}, where a dictionary of layers is needed", 1)
-    found = {}
+    found: Arrays = {}
     for layer, parts in layers.items():
         if isinstance(parts, dict):
             parts = [parts[name] for name in ("weights", "biases") if name in parts]

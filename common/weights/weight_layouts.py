@@ -1,6 +1,7 @@
 """From another program's arrays to this one's variables: names, axes, biases and epsilons, exactly.
 
-Convolution   (filters, channels, k, k) in PyTorch and Caffe, (k, k, channels, filters) in Keras and here.
+Convolution   (filters, channels, k, k) in PyTorch and Caffe, (k, k, channels, filters) in Keras and here;
+              depthwise (channels, 1, k, k) in PyTorch, (k, k, channels, 1) in Keras, (k, k, 1, channels) here.
 Fully conn.   (out, in) in PyTorch and Caffe, (in, out) in Keras and here. The first one after a map takes it
               flattened: channel by channel there (C, H, W), pixel by pixel here (H, W, C).
 Bias          of a convolution before batch norm: absorbed, moving mean - bias.
@@ -107,16 +108,16 @@ class _Filling:
         self._take(mean, layer.moving_mean, lambda array: array - absorbed)
         self._take(variance, layer.moving_variance, lambda array: array + more)
 
-    def _take(self, name: str, variable, change=lambda array: array, layer=None) -> None:
+    def _take(self, name: str | None, variable, change=lambda array: array, layer=None) -> None:
         shape = tuple(variable.shape)
-        wanted = _shape_there(shape, self.layout) if layer is not None else shape
+        wanted = _shape_there(shape, self.layout, layer) if layer is not None else shape
         array = self._array(name, wanted, variable.path, shape)
         if array is not None:
             self.values.append((variable, change(array).reshape(shape).astype(np.float32)))
 
-    def _array(self, name: str, wanted: tuple, path: str, here: tuple | None = None) -> np.ndarray | None:
+    def _array(self, name: str | None, wanted: tuple, path: str, here: tuple | None = None) -> np.ndarray | None:
         """The array called `name`, or None with a line about what is wrong with it."""
-        if name not in self.arrays:
+        if name is None or name not in self.arrays:
             self.faults.append(f"{name} is missing ({path} {here or wanted})")
             return None
         self.used.add(name)
@@ -132,10 +133,10 @@ class _Filling:
         return None
 
 
-def _shape_there(shape: tuple[int, ...], layout: Layout) -> tuple[int, ...]:
+def _shape_there(shape: tuple[int, ...], layout: Layout, layer) -> tuple[int, ...]:
     """A kernel's shape in the other program."""
     if not layout.channels_first:
-        return shape
+        return (*shape[:2], shape[3], 1) if getattr(layer, "depthwise", False) else shape
     return shape[::-1] if len(shape) == 2 else (shape[3], shape[2], shape[0], shape[1])
 
 

@@ -132,6 +132,19 @@ def test_mirrored_needs_two_devices_and_multiworker_its_cluster(monkeypatch):
     assert distribution.choose("one").replicas == 1
 
 
+def test_endless_batches_stay_known_as_endless_when_they_are_dealt_out():
+    class Strategy:
+        def distribute_datasets_from_function(self, make):
+            return make(None)
+
+    devices = distribution.Devices(Strategy(), 0, 2, 4, "")
+    batches = tf.data.Dataset.from_tensors((tf.range(8), tf.range(8))).repeat()
+    dealt = distribution.distribute(batches, devices)
+    assert dealt.cardinality() == tf.data.INFINITE_CARDINALITY
+    assert [part.numpy().tolist() for _, part in dealt.take(3)] == [[0, 1, 2, 3], [4, 5, 6, 7], [0, 1, 2, 3]]
+    assert distribution.distribute(batches.take(2), devices).cardinality() != tf.data.INFINITE_CARDINALITY
+
+
 def test_precision_holds_inside_only():
     before = keras.config.dtype_policy().name
     with distribution.precision("mixed_bfloat16"):

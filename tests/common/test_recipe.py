@@ -13,7 +13,7 @@ from common.recipe import Recipe, differences, from_dict
     ("fields", "words"),
     [
         ({"optimizer": "momentun"}, "did you mean momentum"),
-        ({"schedule": "linear"}, "choose one of"),
+        ({"schedule": "quadratic"}, "choose one of"),
         ({"learning_rate": 0.0}, "above 0"),
         ({"learning_rate": float("nan")}, "learning_rate"),
         ({"momentum": 1.5}, r"in \[0, 1\)"),

@@ -68,15 +68,29 @@ def test_help_is_quick_and_needs_neither_tensorflow_nor_the_current_folder(tmp_p
         (["--source", "tree", "--out", "file.zip"], 1, "this is a file"),
         (["--source", "empty", "--out", "x"], 1, "no class folders here"),
         (["--verify"], 2, "name the folder to check"),
+        (["--verify", "empty", "--resize", "4"], 2, "--resize: --verify DIR takes no other option"),
+        (["--verify", "empty", "--out", "x"], 2, "--out: --verify DIR takes no other option"),
+        (["--source", "tree", "--out", "x", "--labels", "file.zip"], 2, "--labels: this tree of class folders has its"),
+        (
+            ["--source", "split", "--out", "x", "--test_share", "0.1"],
+            2,
+            "--test_share: this tree of class folders needs",
+        ),
+        (
+            ["--source", "digits", "--out", "x", "--validation_share", "0.2"],
+            2,
+            "--validation_share: the set of digits needs",
+        ),
         (["--verify", "empty"], 2, "there is no prepared data set here"),
     ],
 )
 def test_mistakes_are_one_line(arguments, code, message, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     tree(tmp_path / "tree", {"a": 1})
+    tree(tmp_path / "split", {"train/a": 1, "val/a": 1})
     (tmp_path / "empty").mkdir()
     (tmp_path / "file.zip").write_bytes(b"PK")
-    assert prepare.main([*arguments, "--workers", "0"]) == code
+    assert prepare.main([*arguments, *([] if "--verify" in arguments else ["--workers", "0"])]) == code
     error = capsys.readouterr().err
     assert error.startswith("prepare.py: ")
     assert message in error
@@ -91,7 +105,7 @@ def test_says_what_it_did_and_that_it_is_done(pets, prepared, tmp_path, capsys):
     assert "folders: pets, 2 classes, train 240, validation 30, test 30" in said
     assert contents(tmp_path / "out") == contents(prepared)
     assert run(*arguments) == 0
-    assert "is finished already; nothing to do" in capsys.readouterr().out
+    assert "is finished already and all shards are sound; nothing to do" in capsys.readouterr().out
     assert run(*arguments, "--resize", "8") == 1
     assert "resize None -> 8" in capsys.readouterr().err
     assert contents(tmp_path / "out") == contents(prepared)
@@ -119,6 +133,42 @@ def test_verify_names_the_bad_shard(prepared, tmp_path, capsys):
     found = capsys.readouterr()
     assert f"{bad}: corrupted at record" in found.out
     assert "1 bad shard(s): train-00007-of-00020.tfrecord" in found.err
+
+
+def test_damaged_shards_are_rebuilt_by_the_same_command_and_the_others_left_alone(pets, prepared, tmp_path, capsys):
+    folder = tmp_path / "copy"
+    shutil.copytree(prepared, folder)
+    names = [f"train-{number:05d}-of-00020.tfrecord" for number in (3, 7)]
+    flipped = bytearray((folder / names[0]).read_bytes())
+    flipped[100] ^= 1
+    (folder / names[0]).write_bytes(flipped)
+    (folder / names[1]).unlink()
+    before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    assert run("--verify", folder) == 1
+    assert "give the command that prepared the data set again" in capsys.readouterr().err
+    arguments = ("--source", pets, "--out", folder, "--shards", "20")
+    assert run(*arguments) == 0
+    assert f"rebuilt, byte for byte: {', '.join(names)}" in capsys.readouterr().out
+    assert contents(folder) == contents(prepared)
+    assert {name for name, time in before.items() if (folder / name).stat().st_mtime_ns != time} == {names[0]}
+    assert run(*arguments) == 0
+    assert "nothing to do" in capsys.readouterr().out
+
+
+def test_a_shard_that_cannot_be_rebuilt_as_it_was_is_named_and_nothing_changes(tmp_path, capsys):
+    root, folder = tree(tmp_path / "in", {"a": 4}), tmp_path / "out"
+    arguments = ("--source", root, "--out", folder, "--test_share", "0", "--validation_share", "0")
+    assert run(*arguments) == 0
+    (shard,) = folder.glob("train-*")
+    shard.write_bytes(shard.read_bytes()[:-1])
+    changed = bytearray((root / "a" / "000.jpg").read_bytes())
+    changed[-20] ^= 1
+    (root / "a" / "000.jpg").write_bytes(changed)
+    before = contents(folder)
+    assert run(*arguments) == 1
+    assert f"{shard}: damaged, and what is made anew is not what dataset.json describes" in capsys.readouterr().err
+    shutil.rmtree(folder / shards.WORK)
+    assert contents(folder) == before
 
 
 def test_what_libraries_say_of_damaged_files_does_not_reach_the_terminal(prepared, tmp_path, capfd):

@@ -233,6 +233,14 @@ def test_tiffs_are_left_out_on_the_fly_and_said_and_prepared(tmp_path, ending):
         datasets.open_dataset(str(tmp_path))
 
 
+def test_four_images_a_class_are_too_few_to_hold_any_out_and_it_is_said(tmp_path):
+    tree(tmp_path, {"a": 4, "b": 4})
+    data = datasets.open_dataset(str(tmp_path))
+    assert {name: split.examples for name, split in data.splits.items()} == {"train": 8}
+    for name in ("validation", "test"):
+        assert f"too few images of each class for a {name} split; add images, or a folder of that name" in data.notes
+
+
 def test_a_test_folder_without_classes_is_left_out_and_said(tmp_path):
     tree(tmp_path / "train", {"a": 12, "b": 12})
     (tmp_path / "test").mkdir()
@@ -359,10 +367,10 @@ def test_incomplete_and_mixed_files_are_named(tmp_path):
 
 def test_counting_finds_a_truncated_file(tmp_path):
     path = write(tmp_path / "some", [slim(label) for label in range(1, 6)])
-    assert splits.count_records(str(path)) == 5
+    assert records.record_lengths(path) == [len(slim(label)) for label in range(1, 6)]
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(UserError, match=r"some: truncated or damaged in record 4"):
-        splits.count_records(str(path))
+        records.record_lengths(path)
 
 
 def test_a_share_of_the_training_images_is_held_out(tmp_path):

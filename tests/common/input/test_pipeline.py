@@ -92,6 +92,15 @@ def test_a_resumed_run_goes_on_with_the_batch_it_would_have_had(made, start):
     assert equal(take(made, 8, BUSY)[start:], take(made, 8 - start, BUSY, start_step=start))
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_training_batches_are_known_to_have_no_end(made, workers):
+    prepared = pipeline.preprocessing(PLAIN, made.info, 8, made.path)
+    batches = pipeline.training(
+        made.splits["train"], prepared, PLAIN, made.info, batch_size=4, seed=5, worker=0, workers=workers
+    )
+    assert batches.cardinality() == tf.data.INFINITE_CARDINALITY
+
+
 @pytest.mark.parametrize("workers", [2, 4])
 def test_workers_share_every_global_batch(made, workers):
     whole = take(made, 5, BUSY)

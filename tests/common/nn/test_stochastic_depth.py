@@ -23,7 +23,7 @@ def test_a_probability_out_of_range_is_refused(last):
         residual.survivals(last, 3)
 
 
-@styled(initializer="he", norm="batch")
+@styled(initializer="he", norm="batch", norm_groups=3)
 def block(survival=0.7):
     x = image = layers.image_input(4)
     y = residual.branch(x, survival, name="block")
@@ -87,6 +87,16 @@ def test_a_block_that_is_left_out_is_the_shortcut_alone(precision, traced):
         tf.debugging.assert_equal(gradient, tf.zeros_like(gradient))
     np.testing.assert_array_equal(norm.moving_mean, [0.5, 0.25, 0.125])
     np.testing.assert_array_equal(norm.moving_variance, np.ones(3))
+
+
+@pytest.mark.parametrize("norm", ["layer", "instance", "group", "none"])
+def test_a_branch_without_images_passes_every_norm(norm):
+    model = block(survival=1e-9, norm=norm)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(model(images(), training=True))
+    assert float(loss) == pytest.approx(float(tf.reduce_sum(images())), abs=1e-3)
+    for gradient in tape.gradient(loss, model.trainable_variables):
+        tf.debugging.assert_equal(gradient, tf.zeros_like(gradient))
 
 
 def test_a_block_that_takes_part_moves_its_statistics():

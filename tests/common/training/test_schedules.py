@@ -49,6 +49,7 @@ def test_step_of_part_of_an_epoch_falls_on_its_boundary():
     [
         ("exponential", lambda t: 0.2 * math.exp(-0.05 * t)),
         ("inverse_time", lambda t: 0.2 / (1 + 0.05 * t)),
+        ("linear", lambda t: 0.2 - 0.199 * t / EPOCHS),
         ("cosine", lambda t: 0.001 + 0.199 * 0.5 * (1 + math.cos(math.pi * t / EPOCHS))),
         ("constant", lambda t: 0.2),
         ("plateau", lambda t: 0.2),
@@ -56,7 +57,7 @@ def test_step_of_part_of_an_epoch_falls_on_its_boundary():
     ],
 )
 def test_closed_forms_over_100_epochs(name, closed):
-    low = 0.001 if name == "cosine" else 0.0
+    low = 0.001 if name in ("linear", "cosine") else 0.0
     rule = schedule(
         schedule=name,
         learning_rate=0.2,
@@ -76,8 +77,9 @@ def test_piecewise_of_he_et_al():
     assert found == pytest.approx([0.1, 0.1, 0.01, 0.01, 0.001, 0.001])
 
 
-def test_cosine_ends_at_the_minimum_and_stays():
-    rule = schedule(schedule="cosine", learning_rate=0.2, minimum_learning_rate=0.05)
+@pytest.mark.parametrize("name", ["linear", "cosine"])
+def test_linear_and_cosine_end_at_the_minimum_and_stay(name):
+    rule = schedule(schedule=name, learning_rate=0.2, minimum_learning_rate=0.05)
     assert rule.rate(0) == pytest.approx(0.2)
     assert rule.rate(TOTAL // 2) == pytest.approx(0.125)
     assert rule.rate(TOTAL) == rule.rate(TOTAL + 50) == pytest.approx(0.05)

@@ -14,7 +14,7 @@ import train
 from cli import registry
 from common import weights
 from common.errors import UserError
-from common.input import pipeline
+from common.input import pipeline, resampling
 from common.input.pipeline import Preprocessing
 from common.runs import checkpoints
 from common.weights import run_model
@@ -99,21 +99,27 @@ def test_it_predicts_batches_and_survives_saving(tmp_path):
     np.testing.assert_allclose(again(pictures), wanted, atol=1e-6)
 
 
-@pytest.mark.parametrize("channels", ["rgb", "bgr"])
-def test_a_mean_image_and_imported_normalisation_are_inside(tmp_path, channels):
+@pytest.mark.parametrize(
+    ("channels", "interpolation", "side"),
+    [("rgb", "lab", 18), ("bgr", "lab", 18), ("bgr", "opencv_bicubic", 30), ("rgb", "pil_bilinear", 30)],
+)
+def test_a_mean_image_and_imported_preprocessing_are_inside(tmp_path, channels, interpolation, side):
     random = np.random.default_rng(2)
     np.save(tmp_path / "mean.npy", random.uniform(90, 130, (20, 24, 3)).astype("float32"))
-    preprocessing = Preprocessing(16, 18, (0, 0, 0), (60.0, 61.0, 62.0), str(tmp_path / "mean.npy"), channels)
+    settings = {"resize": 18, "std": [60.0, 61.0, 62.0], "channels": channels, "interpolation": interpolation}
+    settings["mean_image"] = str(tmp_path / "mean.npy")
+    values = json.loads(Path("ckpt/resnet20/config.json").read_text())
+    values["preprocessing"] |= settings
     run = tmp_path / "run"
     run.mkdir()
-    values = json.loads(Path("ckpt/resnet20/config.json").read_text())
-    values["preprocessing"] |= {"resize": 18, "std": [60.0, 61.0, 62.0], "channels": channels}
-    values["preprocessing"]["mean_image"] = preprocessing.mean_image
     (run / "config.json").write_text(json.dumps(values))
     (run / "checkpoints").symlink_to(Path("ckpt/resnet20/checkpoints").resolve())
     network, _ = weights.load_run(run, registry.find)
-    pictures = random.integers(0, 256, (2, 18, 18, 3)).astype(np.uint8)  # nothing is resized
-    wanted = pipeline.normaliser(preprocessing)(pictures[:, 1:17, 1:17].astype("float32"))
+    pictures = random.integers(0, 256, (2, side, side, 3)).astype(np.uint8)
+    cut = np.stack([resampling.central_crop(picture, 18, 16, interpolation) for picture in pictures])
+    if side == 18:  # nothing is resized
+        np.testing.assert_array_equal(cut, pictures[:, 1:17, 1:17])
+    wanted = pipeline.normaliser(Preprocessing(16, **settings))(cut)
     np.testing.assert_allclose(network.get_layer("preprocess")(pictures), wanted, atol=1e-4)
     assert not network.get_layer("preprocess").trainable_variables
 

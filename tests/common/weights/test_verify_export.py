@@ -18,7 +18,8 @@ def folders(tmp_path):
     (reference / "images").mkdir(parents=True)
     out.mkdir()
     Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(reference / "images" / "000", "png")
-    np.save(reference / "probabilities.npy", np.float32([[0.25, 0.75]]))
+    for name in ("files", "crops"):
+        np.save(reference / f"{name}.npy", np.float32([[0.25, 0.75]]))
     (out / "model.json").write_text(json.dumps({"preprocessing": HOW}))
     for name in (verify_export.TFLITE, verify_export.KERAS):
         (out / name).write_bytes(b"nothing of the kind")
@@ -58,3 +59,11 @@ def test_probabilities_may_differ_by_a_ten_thousandth(folders, monkeypatch, caps
     line = capsys.readouterr().out
     assert ("TOO FAR OFF" in line) is not said
     assert "1 images, largest difference of a probability" in line
+
+
+def test_crops_made_as_model_json_says_are_held_against_those_of_testing(folders, capsys):
+    (made,) = verify_export.crops(*folders)
+    assert verify_export.compare_crops(folders[0], made[None], np.zeros((1, 4, 4, 3)))
+    assert "differ by 0.000 grey levels" in capsys.readouterr().out
+    assert not verify_export.compare_crops(folders[0], np.stack([made, made + 1.0]), np.zeros((2, 4, 4, 3)))
+    assert "differ by 1.000 grey levels on average, at most: TOO FAR OFF" in capsys.readouterr().out
