@@ -4,6 +4,7 @@ import dataclasses
 import shlex
 import sys
 import time
+from typing import Any
 
 from cli import flags, plan, run_directory, setup
 from cli import test as testing
@@ -89,7 +90,7 @@ def make_job(run: Plan) -> Job:
         loss_scale = loss_scaling.LossScale() if config.precision == "mixed_float16" else None
     assert recipe.epochs is not None  # resolved
     steps_per_epoch = data.splits["train"].examples // recipe.batch_size
-    shares = {"batch_size": recipe.batch_size, "worker": devices.worker, "workers": devices.workers}
+    shares: dict[str, Any] = {"batch_size": recipe.batch_size, "worker": devices.worker, "workers": devices.workers}
 
     def validation():
         return pipeline.evaluation(data.splits["validation"], preprocessing, **shares)

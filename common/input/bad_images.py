@@ -22,7 +22,8 @@ class BadImages:
 
     def __init__(self, say: Callable[[str], None]):
         self.files: list[str] = []
-        self._say, self._known = say, set()
+        self._known: set[str] = set()
+        self._say = say
 
     def note(self, split: Split, place: tf.Tensor) -> tf.Tensor:
         """Takes down the file at a place of a split of image files; to be called in a graph."""

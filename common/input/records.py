@@ -138,7 +138,7 @@ def index_name(split: str) -> str:
     return f"{split}.index.npy"
 
 
-def index_bytes(lengths: Sequence[int]) -> bytes:
+def index_bytes(lengths: Sequence[int] | np.ndarray) -> bytes:
     """The content of an index."""
     content = io.BytesIO()
     np.save(content, np.asarray(lengths, np.uint32))
@@ -152,7 +152,8 @@ def record_lengths(path: str | Path) -> list[int]:
     """
     try:
         with open(path, "rb", buffering=0) as file:
-            size, place, lengths = os.fstat(file.fileno()).st_size, 0, []
+            size, place = os.fstat(file.fileno()).st_size, 0
+            lengths: list[int] = []
             while place < size:
                 header = os.pread(file.fileno(), HEADER, place)
                 length = int.from_bytes(header[:8], "little")

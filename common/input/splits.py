@@ -86,6 +86,18 @@ def _shuffle(dataset: tf.data.Dataset, buffer: int, seed: tf.Tensor) -> tf.data.
     return tf.data.experimental.from_variant(variant, dataset.element_spec)
 
 
+def _interleaved(
+    seed: tf.Tensor, files: int, read_file: Callable, buffer: int, threads: int | None = None
+) -> tf.data.Dataset:
+    """The files' elements in the training order of `seed`; `read_file(i)` -> data set of the elements of file i."""
+    seed = tf.cast(seed, tf.int64)
+    order = tf.argsort(tf.random.stateless_uniform([files], tf.stack([seed, 0])))
+    elements = tf.data.Dataset.from_tensor_slices(order).interleave(
+        read_file, min(OPEN_SHARDS, files), block_length=4, num_parallel_calls=threads
+    )
+    return _shuffle(elements, buffer, seed)
+
+
 def record_split(
     files: Sequence[str],
     counts: Sequence[int],
@@ -96,7 +108,7 @@ def record_split(
 ) -> Split:
     """A split kept in TFRecord files.
 
-    The training order: files in random order, `OPEN_SHARDS` of them read in turns, then a shuffle buffer of serialized
+    The training order: files in random order, `OPEN_SHARDS` of them interleaved, then a shuffle buffer of serialized
     records. The buffer holds the whole split where that fits into `SHUFFLE_BYTES`, else as many records as do.
 
     Args:
@@ -115,7 +127,6 @@ def record_split(
     mask = None if chosen is None else tf.constant(chosen)
     examples = int(sum(counts) if chosen is None else chosen.sum())
     buffer = max(1, min(examples, int(SHUFFLE_BYTES / max(record_bytes, 1.0))))
-    open_files = min(OPEN_SHARDS, len(files))
 
     def read(file: tf.Tensor) -> tf.data.Dataset:
         stored = tf.data.TFRecordDataset(paths[file])
@@ -127,20 +138,14 @@ def record_split(
     def serialized(seed: tf.Tensor | None) -> tf.data.Dataset:
         if seed is None:
             return tf.data.Dataset.range(len(files)).flat_map(read)
-        return in_turns(seed, read, min(machine.cores(), open_files))
-
-    def in_turns(seed: tf.Tensor, read_file: Callable, threads: int | None) -> tf.data.Dataset:
-        seed = tf.cast(seed, tf.int64)
-        order = tf.argsort(tf.random.stateless_uniform([len(files)], tf.stack([seed, 0])))
-        turns = tf.data.Dataset.from_tensor_slices(order).interleave(
-            read_file, open_files, block_length=4, num_parallel_calls=threads
-        )
-        return _shuffle(turns, buffer, seed)
+        return _interleaved(seed, len(files), read, buffer, min(machine.cores(), len(files), OPEN_SHARDS))
 
     def ranks(seed: tf.Tensor | None) -> tf.data.Dataset:
         if seed is None:
             return tf.data.Dataset.range(examples)
-        return in_turns(seed, lambda file: tf.data.Dataset.range(ranks_before[file], ranks_before[file + 1]), None)
+        return _interleaved(
+            seed, len(files), lambda file: tf.data.Dataset.range(ranks_before[file], ranks_before[file + 1]), buffer
+        )
 
     return Split(
         examples,
@@ -190,7 +195,8 @@ def joined(one: Split, other: Split) -> Split:
     In a random order the images of both are mixed: which of the two comes next is itself drawn, each as often as it has
     images. So an order that is uniform in both is uniform here.
     """
-    examples = one.examples + other.examples
+    examples, one_ranks, other_ranks = one.examples + other.examples, one.ranks, other.ranks
+    assert one_ranks is not None and other_ranks is not None  # splits for training have them
 
     def behind(ranks: tf.data.Dataset) -> tf.data.Dataset:
         return ranks.batch(4096).map(lambda some: some + one.examples).unbatch()
@@ -203,7 +209,7 @@ def joined(one: Split, other: Split) -> Split:
         return tf.data.Dataset.choose_from_datasets([first, second], which, stop_on_empty_dataset=False)
 
     def ranks(seed: tf.Tensor | None) -> tf.data.Dataset:
-        return mix(seed, one.ranks(seed), behind(other.ranks(seed)))
+        return mix(seed, one_ranks(seed), behind(other_ranks(seed)))
 
     def serialized(seed: tf.Tensor | None) -> tf.data.Dataset:
         second = other.serialized(seed)
@@ -213,7 +219,7 @@ def joined(one: Split, other: Split) -> Split:
         first = place < one.examples
         return tf.cond(first, lambda: one.parse(place), lambda: other.parse(place - one.examples))
 
-    if not one.records:
+    if one.record_files is None or other.record_files is None:
         files = (*one.files, *other.files)
         return Split(examples, serialized, parse, files, records=False, drawn=one.drawn, ranks=ranks)
     record_files = one.record_files.with_files_of(other.record_files)
