@@ -196,7 +196,8 @@ def joined(one: Split, other: Split) -> Split:
     images. So an order that is uniform in both is uniform here.
     """
     examples, one_ranks, other_ranks = one.examples + other.examples, one.ranks, other.ranks
-    assert one_ranks is not None and other_ranks is not None  # splits for training have them
+    assert one_ranks is not None  # splits for training have them
+    assert other_ranks is not None
 
     def behind(ranks: tf.data.Dataset) -> tf.data.Dataset:
         return ranks.batch(4096).map(lambda some: some + one.examples).unbatch()
