@@ -12,11 +12,6 @@ from zoo import lenet
 TABLE = ((0, 2), (1,), (0, 1, 2), (2, 0))
 
 
-@pytest.fixture
-def rng():
-    return np.random.default_rng(7)
-
-
 def test_grey_is_the_mean_of_the_channels_in_units_of_200(rng):
     x = rng.uniform(-128, 128, (2, 4, 5, 3)).astype("float32")
 

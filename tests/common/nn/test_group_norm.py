@@ -14,11 +14,6 @@ from common.style import styled
 GROUPS = {"layer": 1, "instance": 12, "group": 4}  # of 12 channels
 
 
-@pytest.fixture
-def rng():
-    return np.random.default_rng(7)
-
-
 def made(groups, channels=12, **arguments):
     layer = GroupNorm(groups, **arguments)
     layer.build((None, 5, 4, channels))

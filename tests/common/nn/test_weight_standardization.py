@@ -10,11 +10,6 @@ from common.nn.weight_standardization import standardized
 from common.style import styled
 
 
-@pytest.fixture
-def rng():
-    return np.random.default_rng(7)
-
-
 def formula(kernel):
     """Qiao et al. 2019, section 3.1: over the k * k * C weights of each filter."""
     kernel = kernel.astype(np.float64)
