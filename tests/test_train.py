@@ -1,12 +1,5 @@
-import csv
 import dataclasses
-import errno
 import json
-import os
-import re
-import shutil
-import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,12 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 import tiny
-from common.runs import checkpoints, locks
-from common.training import dead_units, logger, loss_scaling, trainer, validation
-from common.training.log_writers import MetricsFile
+from common.training import logger, validation
+from training_runs import last_line, read_metrics, same_weights, weights
 
 ROOT = Path(__file__).parent.parent
 
@@ -27,29 +18,6 @@ ROOT = Path(__file__).parent.parent
 @pytest.fixture(autouse=True)
 def _tiny(monkeypatch, tmp_path):
     tiny.register(monkeypatch, tmp_path)
-
-
-def last_line(capsys) -> str:
-    return capsys.readouterr().out.splitlines()[-1]
-
-
-def weights(run: str) -> dict[str, np.ndarray]:
-    reader = tf.train.load_checkpoint(str(checkpoints.newest(Path(run)).folder / "variables"))
-    return {
-        name: reader.get_tensor(name)
-        for name in reader.get_variable_to_shape_map()
-        if name != "_CHECKPOINTABLE_OBJECT_GRAPH"
-    }
-
-
-def same_weights(one: str, other: str) -> bool:
-    mine, theirs = weights(one), weights(other)
-    return mine.keys() == theirs.keys() and all(np.array_equal(mine[name], theirs[name]) for name in mine)
-
-
-def read_metrics(run: str, *splits: str) -> list[dict]:
-    with open(Path(run) / "metrics.csv", newline="") as file:
-        return [row for row in csv.DictReader(file) if row["split"] in (splits or ("train", "validation"))]
 
 
 @pytest.mark.parametrize("ema", ["0", pytest.param("0.9", marks=pytest.mark.slow)])
@@ -135,179 +103,6 @@ def test_the_best_is_the_highest_top1_and_among_equals_the_lowest_loss(monkeypat
     assert json.loads(Path("run/results.json").read_text())["checkpoint"] == "run/checkpoints/step-00000057"
 
 
-@pytest.mark.parametrize("ema", ["0", pytest.param("0.9", marks=pytest.mark.slow)])
-def test_an_interrupted_run_ends_like_an_undisturbed_one(monkeypatch, ema):
-    settings = ("--save_every", "5", "--log_every", "4", "--schedule", "cosine", "--ema", ema)
-    tiny.start("whole", *settings)
-
-    real, saves = trainer.save, []
-
-    def save_and_die(job, state):
-        saves.append(state.step)
-        folder = real(job, state)
-        if state.step in (10, 25):  # within an epoch and within a log interval, then in the next epoch
-            with open(job.run / "metrics.csv", "a") as file:
-                file.write(f"{state.step + 2},9,train,0,0,0,0,0,0\n99,torn")  # as a kill later on would leave it
-            raise Killed
-        return folder
-
-    monkeypatch.setattr(trainer, "save", save_and_die)
-    for _ in range(2):
-        with pytest.raises(Killed):
-            tiny.start("killed", *settings)
-    tiny.start("killed", *settings)
-    assert saves == [5, 10, 15, 19, 20, 25, 30, 35, 38]
-    assert Path("killed/metrics.csv").read_bytes() == Path("whole/metrics.csv").read_bytes()
-    assert same_weights("killed", "whole")
-
-
-def test_a_run_in_float16_keeps_its_loss_scale_and_says_what_it_skipped(monkeypatch, capsys):
-    monkeypatch.setattr(loss_scaling, "INITIAL_SCALE", 2.0**24)  # overflows until it has come down
-    settings = ("--precision", "mixed_float16", "--epochs", "1")
-    tiny.start("whole", *settings)
-    line = next(line for line in capsys.readouterr().out.splitlines() if " step 19/19 " in line)
-    scale, skipped = re.search(r"loss scale (\S+), (\d+) steps skipped", line).groups()
-    assert 0 < int(skipped) < 19
-    assert float(scale) == pytest.approx(2.0 ** (24 - int(skipped)), rel=1e-5)
-    real = trainer.save
-
-    def save_and_die(job, state):
-        real(job, state)
-        raise Killed
-
-    with monkeypatch.context() as patch:
-        patch.setattr(trainer, "save", save_and_die)
-        with pytest.raises(Killed):
-            tiny.start("killed", *settings, "--save_every", "5")
-    tiny.start("killed", *settings, "--save_every", "5")
-    assert Path("killed/metrics.csv").read_bytes() == Path("whole/metrics.csv").read_bytes()
-    assert same_weights("killed", "whole")
-    assert {name.split("/")[0] for name in weights("killed")} == {"loss_scale", "model", "optimizer"}
-
-
-def test_a_run_in_float16_that_was_begun_without_a_loss_scale_gets_one(monkeypatch, capsys):
-    real_groups, real_save = trainer.groups, trainer.save
-
-    def save_and_die(job, state):
-        real_save(job, state)
-        raise Killed
-
-    with monkeypatch.context() as patch:
-        patch.setattr(trainer, "groups", lambda job: {k: v for k, v in real_groups(job).items() if k != "loss_scale"})
-        patch.setattr(trainer, "save", save_and_die)
-        with pytest.raises(Killed):
-            tiny.start("run", "--precision", "mixed_float16", "--epochs", "1", "--save_every", "5")
-    tiny.start("run", "--precision", "mixed_float16", "--epochs", "1", "--save_every", "5")
-    assert "going on from step 5 of 19" in capsys.readouterr().out
-    assert any(name.startswith("loss_scale/") for name in weights("run"))
-
-
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_saves_at_the_next_step_and_says_how_to_go_on(monkeypatch, capsys, number, code):
-    tiny.start("whole")
-    real = logger.Interval.add
-
-    def add(self, values, rate):
-        real(self, values, rate)
-        if self.state.step == 5:
-            signal.raise_signal(number)
-
-    monkeypatch.setattr(logger.Interval, "add", add)
-    with pytest.raises(SystemExit) as caught:
-        tiny.start("stopped")
-    assert caught.value.code == code
-    said = last_line(capsys)
-    assert said.startswith("stopped at step 6 of 38, saved; go on with: python alexnet.py")
-    assert checkpoints.newest(Path("stopped")).step == 6
-    monkeypatch.setattr(logger.Interval, "add", real)
-    tiny.start("stopped")
-    assert Path("stopped/metrics.csv").read_bytes() == Path("whole/metrics.csv").read_bytes()
-    assert same_weights("stopped", "whole")
-
-
-class Killed(BaseException):
-    """A kill at the place where it is raised."""
-
-
-def test_a_kill_in_a_validation_loses_nothing_but_that_validation(monkeypatch):
-    tiny.start("whole", "--keep", "1")
-    with monkeypatch.context() as patch:
-        patch.setattr(validation, "evaluate", lambda *_: (_ for _ in ()).throw(Killed()))
-        with pytest.raises(Killed):
-            tiny.start("killed", "--keep", "1")
-    checkpoint = checkpoints.newest(Path("killed"))
-    assert (checkpoint.step, checkpoint.state["validation_due"]) == (19, True)
-    tiny.start("killed", "--keep", "1")
-    assert Path("killed/metrics.csv").read_bytes() == Path("whole/metrics.csv").read_bytes()
-    assert checkpoints.newest(Path("killed")).state["best_step"] == 38
-    assert same_weights("killed", "whole")
-
-
-def test_a_kill_between_a_validation_and_its_checkpoint_does_not_count_it_twice(monkeypatch):
-    tiny.start("whole")
-    with monkeypatch.context() as patch:
-        patch.setattr(trainer, "amend", lambda *_: (_ for _ in ()).throw(Killed()))
-        with pytest.raises(Killed):
-            tiny.start("killed")
-    assert read_metrics("killed")[-1]["split"] == "validation"
-    tiny.start("killed")
-    assert Path("killed/metrics.csv").read_bytes() == Path("whole/metrics.csv").read_bytes()
-    steps = [step for step, _ in events("killed/tensorboard/validation")["loss"]]
-    assert steps == [19, 38]
-
-
-def test_a_signal_ends_a_validation_at_its_next_batch_and_it_is_made_up_for(monkeypatch, capsys):
-    tiny.start("whole")
-    real, batches = dead_units.WatchedStep.__call__, []
-
-    def call(self, *batch):
-        batches.append(1)
-        if len(batches) == 2:
-            signal.raise_signal(signal.SIGTERM)
-        return real(self, *batch)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(dead_units.WatchedStep, "__call__", call)
-        with pytest.raises(SystemExit) as caught:
-            tiny.start("stopped")
-    assert caught.value.code == 143
-    assert len(batches) == 2  # of three
-    assert last_line(capsys).startswith("stopped at step 19 of 38, saved; go on with:")
-    assert [row["split"] for row in read_metrics("stopped")][-1] == "train"
-    tiny.start("stopped")
-    assert Path("stopped/metrics.csv").read_bytes() == Path("whole/metrics.csv").read_bytes()
-    assert same_weights("stopped", "whole")
-
-
-def test_with_one_kept_a_damaged_newest_checkpoint_gives_way_to_the_new_ones(monkeypatch, capsys):
-    """A run that goes back past a damaged checkpoint keeps what it saves from there on, whose steps are lower."""
-    settings = ("--keep", "1", "--save_every", "5", "--epochs", "4")
-    tiny.start("whole", *settings)
-    real = trainer.save
-
-    def save_and_die(job, state):
-        real(job, state)
-        if state.step == dying[0]:
-            raise Killed
-
-    monkeypatch.setattr(trainer, "save", save_and_die)
-    dying = [70]
-    with pytest.raises(Killed):
-        tiny.start("damaged", *settings)
-    assert [folder.name for folder in checkpoints.folders(Path("damaged"))] == ["step-00000070", "step-00000057"]
-    (checkpoints.folder_at(Path("damaged"), 70) / "variables.index").write_bytes(b"")
-    dying[0] = 65
-    with pytest.raises(Killed):
-        tiny.start("damaged", *settings)
-    assert "going on from step 57 of 76" in capsys.readouterr().out
-    assert checkpoints.newest(Path("damaged")).step == 65
-    dying[0] = None
-    tiny.start("damaged", *settings)
-    assert "going on from step 65 of 76" in capsys.readouterr().out
-    assert Path("damaged/metrics.csv").read_bytes() == Path("whole/metrics.csv").read_bytes()
-    assert same_weights("damaged", "whole")
-
-
 def test_young_batch_norms_are_validated_but_not_ranked(monkeypatch, capsys):
     """Momentum 0.9 settles in 50 steps; here an epoch has 19. The highest top-1 comes at step 19."""
     validated = iter([(0.9, 0.1), (0.8, 0.1), (0.5, 1.0), (0.4, 1.0)])
@@ -341,150 +136,12 @@ def test_the_start_says_what_the_run_is_too_short_for_and_which_part_trains_at_w
     assert "\ntraining conv1 frozen; conv1_bn to conv2_bn (3 layers) at 0.02; fc at 0.125\n" in capsys.readouterr().out
 
 
-def test_another_recipe_in_the_same_directory_is_refused(capsys):
-    tiny.start("run", "--epochs", "1")
-    with pytest.raises(SystemExit) as caught:
-        tiny.start("run", "--epochs", "1", "--learning_rate", "0.5", "--seed", "1")
-    error = capsys.readouterr().err
-    assert caught.value.code == 2
-    assert "learning_rate: 0.02 -> 0.5" in error
-    assert "seed: 0 -> 1" in error
-    assert error.count("\n") == 1
-
-
-def test_a_second_process_on_the_same_run_is_refused(capsys):
-    with locks.hold(Path(".lock"), "run"):
-        Path("run").mkdir()
-        Path(".lock").rename("run/.lock")
-        with pytest.raises(SystemExit) as caught:
-            tiny.start("run")
-    error = capsys.readouterr().err
-    assert caught.value.code == 1
-    assert f"--ckpt=run is in use by process {os.getpid()} on {socket.gethostname()}" in error
-    assert error.count("\n") == 1
-
-
-@pytest.mark.slow
-def test_a_run_killed_before_its_first_checkpoint_begins_again(monkeypatch):
-    def die(job, state):
-        raise Killed
-
-    tiny.start("whole", "--log_every", "4")
-    with monkeypatch.context() as patch:
-        patch.setattr(trainer, "save", die)
-        with pytest.raises(Killed):
-            tiny.start("killed", "--log_every", "4")
-    assert len(read_metrics("killed")) == 5  # and no validation: that comes after the checkpoint
-    Path("killed/.config.json.4711").write_text("{")  # as a kill in the midst of writing it leaves
-    tiny.start("killed", "--log_every", "4")
-    assert Path("killed/metrics.csv").read_bytes() == Path("whole/metrics.csv").read_bytes()
-    assert same_weights("killed", "whole")
-    assert not Path("killed/.config.json.4711").exists()
-    assert len(list(Path("killed/tensorboard").rglob("events.*"))) == 3
-
-
-@pytest.mark.parametrize("where", ["checkpoints.save", pytest.param("MetricsFile.add", marks=pytest.mark.slow)])
-def test_a_full_disk_is_one_line_and_leaves_the_last_checkpoint(monkeypatch, capsys, where):
-    """TensorFlow's and Python's ways of saying ENOSPC, while the third checkpoint or the row of step 16 is written."""
-    owner, name = {"checkpoints.save": (tf.train.Checkpoint, "write"), "MetricsFile.add": (MetricsFile, "add")}[where]
-    real, calls = getattr(owner, name), []
-
-    def full(*arguments, **options):
-        calls.append(1)
-        if owner is MetricsFile and any(row["step"] > 15 for row in arguments[1:]):
-            raise OSError(errno.ENOSPC, "No space left on device")
-        if owner is not MetricsFile and len(calls) == 3:
-            raise tf.errors.ResourceExhaustedError(None, None, "run/variables.data; No space left on device")
-        return real(*arguments, **options)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(owner, name, full)
-        with pytest.raises(SystemExit) as caught:
-            tiny.start("run", "--save_every", "5")
-    error = capsys.readouterr().err
-    assert caught.value.code == 1
-    assert error.startswith("alexnet.py: run: writing failed (")
-    assert "No space left on device" in error
-    assert error.count("\n") == 1
-    assert checkpoints.newest(Path("run")).step == {"checkpoints.save": 10, "MetricsFile.add": 15}[where]
-    assert not list(Path("run/checkpoints").glob(".writing*"))
-    tiny.start("whole", "--save_every", "5")
-    tiny.start("run", "--save_every", "5")
-    assert same_weights("run", "whole")
-    assert Path("run/metrics.csv").read_bytes() == Path("whole/metrics.csv").read_bytes()
-
-
-def test_a_directory_that_cannot_be_made_is_one_line(capsys):
-    Path("file").touch()
-    with pytest.raises(SystemExit) as caught:
-        tiny.start("file/run")
-    assert caught.value.code == 1
-    assert capsys.readouterr().err == "alexnet.py: --ckpt=file/run: Not a directory\n"
-
-
-def test_a_directory_that_holds_something_else_is_refused(capsys):
-    Path("photos").mkdir()
-    Path("photos/cat.jpg").touch()
-    with pytest.raises(SystemExit) as caught:
-        tiny.start("photos")
-    assert caught.value.code == 2
-    assert "photos is not empty" in capsys.readouterr().err
-
-
-def test_a_loss_that_is_not_finite_stops_before_it_is_saved(capsys):
-    with pytest.raises(SystemExit) as caught:
-        tiny.start("run", "--learning_rate", "1e30", "--save_every", "1", "--log_every", "50")
-    error = capsys.readouterr().err
-    assert caught.value.code == 3
-    assert "learning rate 1e+30" in error
-    step = int(error.split("at step ")[1].split(",")[0])
-    for folder in checkpoints.folders(Path("run")):
-        assert checkpoints.open_checkpoint(folder).step < step
-
-
 def test_a_loss_at_chance_is_said_once(monkeypatch, capsys):
     monkeypatch.setattr(logger, "CHANCE_STEPS", 10)
     tiny.start("run", "--epochs", "1", "--learning_rate", "1e-12", "--initializer", "gaussian")
     warnings = [line for line in capsys.readouterr().out.splitlines() if line.startswith("warning")]
     assert len(warnings) == 1
     assert "ln(10) = 2.303" in warnings[0]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (("--restore", "nowhere/"), "--restore=nowhere/: no such directory"),
-        (("--restore", "."), "--restore=.: there is no run in this directory"),
-        ((), "--mode=test needs --restore"),
-    ],
-)
-def test_test_mode_says_what_is_missing(capsys, arguments, message):
-    with pytest.raises(SystemExit) as caught:
-        tiny.run("--mode", "test", *arguments)
-    error = capsys.readouterr().err
-    assert caught.value.code == 2
-    assert message in error
-    assert error.count("\n") == 1
-
-
-def damaged_digits(keep: float) -> str:
-    """A copy of the digits whose training shard is cut in the middle, its length declared accordingly."""
-    tiny.start("first", "--dry_run")
-    shutil.copytree("datasets/digits", "damaged")
-    shard = Path("damaged/train-00000-of-00001.tfrecord")
-    content = shard.read_bytes()
-    shard.write_bytes(content[: int(len(content) * keep)] + bytes(len(content) - int(len(content) * keep)))
-    return str(shard)
-
-
-def test_a_shard_damaged_half_way_is_named(capsys):
-    shard = damaged_digits(0.5)
-    with pytest.raises(SystemExit) as caught:
-        tiny.start("run", "--dataset", "damaged")
-    error = capsys.readouterr().err
-    assert caught.value.code == 1
-    assert f"{Path(shard).name}: damaged at record" in error
-    assert len([line for line in error.splitlines() if not line.startswith("searching ")]) == 1
 
 
 def test_a_dry_run_prints_everything_and_writes_nothing(capsys):
@@ -505,66 +162,6 @@ def test_training_may_start_from_another_runs_weights(capsys):
     # At this rate nothing moves but batch norm's statistics.
     assert float(read_metrics("second")[-1]["top1"]) == pytest.approx(best["top1"], abs=0.1)
     assert float(read_metrics("second")[0]["loss"]) < 0.9 * float(read_metrics("first")[0]["loss"])
-
-
-def events(folder: str) -> dict[str, list]:
-    """Every value in a folder of TensorBoard's events, and the graph, by tag: (step, value)."""
-    found = {}
-    for path in Path(folder).glob("events.*"):
-        for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
-            event = tf.compat.v1.Event.FromString(record)
-            if event.graph_def:
-                found["graph"] = [(event.step, tf.compat.v1.GraphDef.FromString(event.graph_def))]
-            for value in event.summary.value:
-                found.setdefault(value.tag, []).append((event.step, value))
-    return found
-
-
-def number(value) -> float:
-    return float(tf.make_ndarray(value.tensor))
-
-
-def test_in_tensorboard_training_and_validation_share_their_charts():
-    tiny.start("run", "--epochs", "1")
-    train, validated = events("run/tensorboard/train"), events("run/tensorboard/validation")
-    losses = {"data_loss", "l2_loss", "loss", "top1", "top5"}
-    assert set(train) == losses | {"learning_rate", "images_per_second", "data_wait_share", "augmented_inputs"}
-    assert set(validated) == losses | {"dead_units", "conv1"}
-    assert [step for step, _ in train["loss"]] == [10, 19]
-    assert all(number(value) > 0 for _, value in train["images_per_second"])
-    rows = read_metrics("run")
-    assert number(train["loss"][0][1]) == pytest.approx(float(rows[0]["loss"]))
-    assert number(validated["top1"][0][1]) == pytest.approx(float(rows[-1]["top1"]))
-
-
-def test_tensorboard_has_the_recipe_the_best_figures_and_the_graph():
-    from tensorboard.plugins.hparams import plugin_data_pb2
-
-    tiny.start("run", "--epochs", "1", "--learning_rate", "0.125")
-    found = events("run/tensorboard")
-    assert b"| learning_rate | 0.125 |" in tf.make_ndarray(found["recipe"][0][1].tensor).item()
-    data = plugin_data_pb2.HParamsPluginData
-    content = found["_hparams_/session_start_info"][0][1].metadata.plugin_data.content
-    values = data.FromString(content).session_start_info.hparams
-    assert values["learning_rate"].number_value == 0.125
-    assert (values["arch"].string_value, values["optimizer"].string_value) == ("tiny", "momentum")
-    content = found["_hparams_/experiment"][0][1].metadata.plugin_data.content
-    shown = [one.name.tag for one in data.FromString(content).experiment.metric_infos]
-    best = read_metrics("run")[-1]
-    for name, column in (("best_top1", "top1"), ("best_loss", "data_loss")):
-        assert name in shown
-        assert number(found[name][0][1]) == pytest.approx(float(best[column]))
-    nodes = {node.name: list(node.input) for node in found["graph"][0][1].node}
-    assert nodes["conv1_bn"] == ["conv1"]
-    assert len(nodes) == 12
-
-
-def test_histograms_of_the_weights_come_on_request():
-    tiny.start("run", "--histograms")
-    found = events("run/tensorboard/validation")
-    assert [step for step, _ in found["fc/kernel"]] == [19, 38]
-    edges = tf.make_ndarray(found["fc/kernel"][0][1].tensor)
-    assert edges[:, 2].sum() == 64 * 10  # every weight is in one of the intervals
 
 
 def test_help_answers_fast_and_without_tensorflow():

@@ -1,0 +1,59 @@
+"""What a run writes for TensorBoard."""
+
+import pytest
+import tensorflow as tf
+
+import tiny
+from training_runs import events, read_metrics
+
+
+@pytest.fixture(autouse=True)
+def _tiny(monkeypatch, tmp_path):
+    tiny.register(monkeypatch, tmp_path)
+
+
+def number(value) -> float:
+    return float(tf.make_ndarray(value.tensor))
+
+
+def test_in_tensorboard_training_and_validation_share_their_charts():
+    tiny.start("run", "--epochs", "1")
+    train, validated = events("run/tensorboard/train"), events("run/tensorboard/validation")
+    losses = {"data_loss", "l2_loss", "loss", "top1", "top5"}
+    assert set(train) == losses | {"learning_rate", "images_per_second", "data_wait_share", "augmented_inputs"}
+    assert set(validated) == losses | {"dead_units", "conv1"}
+    assert [step for step, _ in train["loss"]] == [10, 19]
+    assert all(number(value) > 0 for _, value in train["images_per_second"])
+    rows = read_metrics("run")
+    assert number(train["loss"][0][1]) == pytest.approx(float(rows[0]["loss"]))
+    assert number(validated["top1"][0][1]) == pytest.approx(float(rows[-1]["top1"]))
+
+
+def test_tensorboard_has_the_recipe_the_best_figures_and_the_graph():
+    from tensorboard.plugins.hparams import plugin_data_pb2
+
+    tiny.start("run", "--epochs", "1", "--learning_rate", "0.125")
+    found = events("run/tensorboard")
+    assert b"| learning_rate | 0.125 |" in tf.make_ndarray(found["recipe"][0][1].tensor).item()
+    data = plugin_data_pb2.HParamsPluginData
+    content = found["_hparams_/session_start_info"][0][1].metadata.plugin_data.content
+    values = data.FromString(content).session_start_info.hparams
+    assert values["learning_rate"].number_value == 0.125
+    assert (values["arch"].string_value, values["optimizer"].string_value) == ("tiny", "momentum")
+    content = found["_hparams_/experiment"][0][1].metadata.plugin_data.content
+    shown = [one.name.tag for one in data.FromString(content).experiment.metric_infos]
+    best = read_metrics("run")[-1]
+    for name, column in (("best_top1", "top1"), ("best_loss", "data_loss")):
+        assert name in shown
+        assert number(found[name][0][1]) == pytest.approx(float(best[column]))
+    nodes = {node.name: list(node.input) for node in found["graph"][0][1].node}
+    assert nodes["conv1_bn"] == ["conv1"]
+    assert len(nodes) == 12
+
+
+def test_histograms_of_the_weights_come_on_request():
+    tiny.start("run", "--histograms")
+    found = events("run/tensorboard/validation")
+    assert [step for step, _ in found["fc/kernel"]] == [19, 38]
+    edges = tf.make_ndarray(found["fc/kernel"][0][1].tensor)
+    assert edges[:, 2].sum() == 64 * 10  # every weight is in one of the intervals
