@@ -8,6 +8,7 @@ import tensorflow as tf
 from PIL import Image
 
 from common.input import records
+from data import prepare
 
 
 def jpeg(seed: int, height: int = 12, width: int = 16, form: str = "JPEG", **settings) -> bytes:
@@ -39,3 +40,8 @@ def stored(folder: Path, split: str) -> dict[str, tuple[int, bytes]]:
 def contents(folder: Path) -> dict[str, bytes]:
     """Every file of a folder."""
     return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def run_prepare(*arguments) -> int:
+    """prepare.py in this process, writing shards in this process too."""
+    return prepare.main([*map(str, arguments), *(() if "--verify" in arguments else ("--workers", "0"))])

@@ -3,14 +3,12 @@ import io
 import json
 import lzma
 import os
-import types
 from pathlib import Path
 
 import h5py
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 from PIL import Image
 
 import foreign
@@ -18,9 +16,7 @@ import tiny
 import train
 from cli import flags, import_weights, plan, setup, weight_names
 from common.errors import UserError
-from common.input import pipeline
 from common.runs import config as runs
-from common.training import log_writers, logger
 from common.weights import weight_files
 from data import prepare
 from importing import applications, assert_same, filled, loaded, pictures
@@ -266,28 +262,6 @@ def test_training_on_brings_the_preprocessing_along(cifar_file):
     assert own["mean"] == tuple(setup.open_data("digits", 0).info.mean)
     assert own["std"] == pytest.approx((58.395, 57.12, 57.375))
     assert not Path("ckpt").exists()  # what is only looked at is not written
-
-
-@pytest.mark.parametrize("channels", ["rgb", "bgr"])
-def test_the_sheet_of_inputs_shows_the_pictures_as_they_looked(channels):
-    pixels = np.random.default_rng(0).integers(0, 256, (16, 8, 8, 3)).astype(np.float32)
-    mean, std = (120.0, 110.0, 100.0), (50.0, 60.0, 70.0)
-    preprocessing = pipeline.Preprocessing(8, 8, mean=mean, std=std, channels=channels)
-    seen = pipeline.normaliser(preprocessing)(tf.constant(pixels))
-    shown = {}
-
-    class Board:
-        def picture(self, name, sheet, step):
-            shown[name] = sheet
-
-    one = types.SimpleNamespace(experimental_local_results=lambda images: (images,))
-    job = types.SimpleNamespace(
-        run=Path(), mean=np.float32(mean), std=std, channels=channels, devices=types.SimpleNamespace(strategy=one)
-    )
-    told = logger.ChiefLogger.__new__(logger.ChiefLogger)
-    told.job, told.train = job, Board()
-    told.inputs(seen)
-    np.testing.assert_array_equal(shown["augmented_inputs"], log_writers.tile(pixels.astype(np.uint8), gap=4))
 
 
 REAL = os.environ.get("REAL_DATA_DIR")
