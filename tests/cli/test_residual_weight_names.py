@@ -50,193 +50,14 @@ def test_the_input_of_keras_applications_is_centred():
         np.testing.assert_allclose((picture - 127.5) / 127.5, wanted, atol=1e-6)
 
 
-def torch_bottlenecks(blocks, width, groups, classes=5):
-    """torchvision's ResNet of bottlenecks with `groups` and a base width."""
-    torch = pytest.importorskip("torch")
-    nn = torch.nn
-
-    class Bottleneck(nn.Module):
-        def __init__(self, into, planes, stride):
-            super().__init__()
-            middle = planes * width // 64 * groups
-            self.conv1, self.bn1 = nn.Conv2d(into, middle, 1, bias=False), nn.BatchNorm2d(middle)
-            self.conv2 = nn.Conv2d(middle, middle, 3, stride, 1, groups=groups, bias=False)
-            self.bn2 = nn.BatchNorm2d(middle)
-            self.conv3, self.bn3 = nn.Conv2d(middle, 4 * planes, 1, bias=False), nn.BatchNorm2d(4 * planes)
-            if stride != 1 or into != 4 * planes:
-                project = nn.Conv2d(into, 4 * planes, 1, stride, bias=False)
-                self.downsample = nn.Sequential(project, nn.BatchNorm2d(4 * planes))
-
-        def forward(self, x):
-            y = torch.relu(self.bn1(self.conv1(x)))
-            y = self.bn3(self.conv3(torch.relu(self.bn2(self.conv2(y)))))
-            return torch.relu(y + (self.downsample(x) if hasattr(self, "downsample") else x))
-
-    class ResNet(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.conv1, self.bn1, into = nn.Conv2d(3, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64), 64
-            for stage, count in enumerate(blocks):
-                planes, made = 64 * 2**stage, []
-                for number in range(count):
-                    made.append(Bottleneck(into, planes, 2 if stage and not number else 1))
-                    into = 4 * planes
-                setattr(self, f"layer{stage + 1}", nn.Sequential(*made))
-            self.fc = nn.Linear(into, classes)
-
-        def forward(self, x):
-            x = nn.functional.max_pool2d(torch.relu(self.bn1(self.conv1(x))), 3, 2, 1)
-            x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
-            return self.fc(x.mean((2, 3)))
-
-    return torch_randomised(ResNet())
-
-
-def torch_inception(aux=True, classes=5):
-    """torchvision's Inception v3, evaluated without its head."""
-    torch = pytest.importorskip("torch")
-    nn, pool = torch.nn, torch.nn.functional.avg_pool2d
-
-    class Conv(nn.Module):
-        def __init__(self, into, out, size, stride=1, padding=0):
-            super().__init__()
-            self.conv = nn.Conv2d(into, out, size, stride, padding, bias=False)
-            self.bn = nn.BatchNorm2d(out, eps=0.001)
-
-        def forward(self, x):
-            return torch.relu(self.bn(self.conv(x)))
-
-    class Module(nn.Module):
-        """Branches as lists of layers; a branch that ends in a pair of layers splits there."""
-
-        def __init__(self, forward, **convolutions):
-            super().__init__()
-            for name, arguments in convolutions.items():
-                setattr(self, f"branch{name}", Conv(*arguments))
-            self._forward = forward
-
-        def forward(self, x):
-            run = lambda x, *names: run(getattr(self, f"branch{names[0]}")(x), *names[1:]) if names else x  # noqa: E731
-            return torch.cat(self._forward(run, x), 1)
-
-    def a(into, out):
-        return Module(
-            lambda run, x: [
-                run(x, "1x1"),
-                run(x, "5x5_1", "5x5_2"),
-                run(x, "3x3dbl_1", "3x3dbl_2", "3x3dbl_3"),
-                run(pool(x, 3, 1, 1), "_pool"),
-            ],
-            **{"1x1": (into, 64, 1), "5x5_1": (into, 48, 1), "5x5_2": (48, 64, 5, 1, 2), "3x3dbl_1": (into, 64, 1)},
-            **{"3x3dbl_2": (64, 96, 3, 1, 1), "3x3dbl_3": (96, 96, 3, 1, 1), "_pool": (into, out, 1)},
-        )
-
-    def b():
-        return Module(
-            lambda run, x: [
-                run(x, "3x3"),
-                run(x, "3x3dbl_1", "3x3dbl_2", "3x3dbl_3"),
-                nn.functional.max_pool2d(x, 3, 2),
-            ],
-            **{"3x3": (288, 384, 3, 2), "3x3dbl_1": (288, 64, 1), "3x3dbl_2": (64, 96, 3, 1, 1)},
-            **{"3x3dbl_3": (96, 96, 3, 2)},
-        )
-
-    def c(w):
-        row, column = {"padding": (0, 3), "size": (1, 7)}, {"padding": (3, 0), "size": (7, 1)}
-        thin = lambda into, out, window: (into, out, window["size"], 1, window["padding"])  # noqa: E731
-        return Module(
-            lambda run, x: [
-                run(x, "1x1"),
-                run(x, "7x7_1", "7x7_2", "7x7_3"),
-                run(x, *(f"7x7dbl_{number}" for number in range(1, 6))),
-                run(pool(x, 3, 1, 1), "_pool"),
-            ],
-            **{"1x1": (768, 192, 1), "7x7_1": (768, w, 1), "7x7_2": thin(w, w, row), "7x7_3": thin(w, 192, column)},
-            **{"7x7dbl_1": (768, w, 1), "7x7dbl_2": thin(w, w, column), "7x7dbl_3": thin(w, w, row)},
-            **{"7x7dbl_4": thin(w, w, column), "7x7dbl_5": thin(w, 192, row), "_pool": (768, 192, 1)},
-        )
-
-    def d():
-        return Module(
-            lambda run, x: [
-                run(x, "3x3_1", "3x3_2"),
-                run(x, "7x7x3_1", "7x7x3_2", "7x7x3_3", "7x7x3_4"),
-                nn.functional.max_pool2d(x, 3, 2),
-            ],
-            **{"3x3_1": (768, 192, 1), "3x3_2": (192, 320, 3, 2), "7x7x3_1": (768, 192, 1)},
-            **{"7x7x3_2": (192, 192, (1, 7), 1, (0, 3)), "7x7x3_3": (192, 192, (7, 1), 1, (3, 0))},
-            **{"7x7x3_4": (192, 192, 3, 2)},
-        )
-
-    def e(into):
-        def forward(run, x):
-            three, double = run(x, "3x3_1"), run(x, "3x3dbl_1", "3x3dbl_2")
-            split = [run(three, "3x3_2a"), run(three, "3x3_2b"), run(double, "3x3dbl_3a"), run(double, "3x3dbl_3b")]
-            return [run(x, "1x1"), *split, run(pool(x, 3, 1, 1), "_pool")]
-
-        wide, high = ((1, 3), 1, (0, 1)), ((3, 1), 1, (1, 0))
-        return Module(
-            forward,
-            **{"1x1": (into, 320, 1), "3x3_1": (into, 384, 1), "3x3_2a": (384, 384, *wide)},
-            **{"3x3_2b": (384, 384, *high), "3x3dbl_1": (into, 448, 1), "3x3dbl_2": (448, 384, 3, 1, 1)},
-            **{"3x3dbl_3a": (384, 384, *wide), "3x3dbl_3b": (384, 384, *high), "_pool": (into, 192, 1)},
-        )
-
-    class Inception(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.Conv2d_1a_3x3, self.Conv2d_2a_3x3 = Conv(3, 32, 3, 2), Conv(32, 32, 3)
-            self.Conv2d_2b_3x3, self.Conv2d_3b_1x1 = Conv(32, 64, 3, 1, 1), Conv(64, 80, 1)
-            self.Conv2d_4a_3x3 = Conv(80, 192, 3)
-            self.Mixed_5b, self.Mixed_5c, self.Mixed_5d = a(192, 32), a(256, 64), a(288, 64)
-            self.Mixed_6a, self.Mixed_6b, self.Mixed_6c = b(), c(128), c(160)
-            self.Mixed_6d, self.Mixed_6e = c(160), c(192)
-            self.Mixed_7a, self.Mixed_7b, self.Mixed_7c = d(), e(1280), e(2048)
-            if aux:
-                self.AuxLogits = nn.Sequential()
-                self.AuxLogits.conv0, self.AuxLogits.fc = Conv(768, 128, 1), nn.Linear(768, classes)
-            self.fc = nn.Linear(2048, classes)
-
-        def forward(self, x):
-            x = self.Conv2d_2b_3x3(self.Conv2d_2a_3x3(self.Conv2d_1a_3x3(x)))
-            x = self.Conv2d_4a_3x3(self.Conv2d_3b_1x1(nn.functional.max_pool2d(x, 3, 2)))
-            x = nn.functional.max_pool2d(x, 3, 2)
-            for name in ("5b", "5c", "5d", "6a", "6b", "6c", "6d", "6e", "7a", "7b", "7c"):
-                x = getattr(self, f"Mixed_{name}")(x)
-            return self.fc(x.mean((2, 3)))
-
-    return torch_randomised(Inception())
-
-
-def torch_randomised(model):
-    """The module with norms that are of consequence, ready to be tested."""
-    torch = pytest.importorskip("torch")
-    torch.manual_seed(0)
-    for module in model.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            for tensor, low, high in (
-                (module.weight.data, 0.6, 1.0),
-                (module.bias.data, -0.2, 0.2),
-                (module.running_mean, -0.2, 0.2),
-                (module.running_var, 0.7, 1.4),
-            ):
-                tensor.uniform_(low, high)
-        elif isinstance(module, torch.nn.Conv2d):
-            torch.nn.init.kaiming_normal_(module.weight)
-    return model.eval()
-
-
-def compared(model, arch, size, options):
-    torch = pytest.importorskip("torch")
+def compared(networks, model, arch, size, options):
+    networks.randomised(model)
     arrays = {name: value.numpy() for name, value in model.state_dict().items()}
     ours, found = filled(arrays, size)
     assert found.archs == (arch,)
     assert found.options == options
     images = pictures(size)
-    with torch.no_grad():
-        wanted = model(torch.from_numpy(images.transpose(0, 3, 1, 2).copy())).numpy()
-    assert_same(ours(images).numpy(), wanted)
+    assert_same(ours(images).numpy(), networks.logits(model, images))
     return found
 
 
@@ -254,13 +75,15 @@ DEEP = (3, 4, 23, 3)
     ],
 )
 def test_torchvisions_wider_resnets_give_the_same_here(arch, blocks, width, groups):
-    found = compared(torch_bottlenecks(blocks, width, groups), arch, 33, {})
+    networks = pytest.importorskip("torchvision_networks")
+    found = compared(networks, networks.ResNet(blocks, width, groups), arch, 33, {})
     assert found.preprocessing["mean"] == pytest.approx((123.675, 116.28, 103.53))
 
 
 @pytest.mark.parametrize("aux", [True, False])
 def test_torchvisions_inception_gives_the_same_here(aux):
-    found = compared(torch_inception(aux), "inception_v3", 80, {"count_padding": True})
+    networks = pytest.importorskip("torchvision_networks")
+    found = compared(networks, networks.Inception(aux), "inception_v3", 80, {"count_padding": True})
     assert found.preprocessing == CENTRED | {"interpolation": "pil_bilinear"}
 
 

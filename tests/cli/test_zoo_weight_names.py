@@ -68,113 +68,17 @@ def test_keras_imagenet_is_fetched_with_its_width(monkeypatch):
     assert (config.arch, len(config.classes)) == ("mobilenet_050", 6)
 
 
-def torch_modules():
-    """torchvision's SqueezeNet and DenseNet, as far as their names and their forward pass go."""
-    torch = pytest.importorskip("torch")
-    nn, functional = torch.nn, torch.nn.functional
-
-    class Fire(nn.Module):
-        def __init__(self, into, squeeze, expand):
-            super().__init__()
-            self.squeeze = nn.Conv2d(into, squeeze, 1)
-            self.expand1x1 = nn.Conv2d(squeeze, expand, 1)
-            self.expand3x3 = nn.Conv2d(squeeze, expand, 3, padding=1)
-
-        def forward(self, x):
-            x = self.squeeze(x).relu()
-            return torch.cat([self.expand1x1(x).relu(), self.expand3x3(x).relu()], 1)
-
-    class SqueezeNet(nn.Module):
-        def __init__(self, version, classes=5):
-            super().__init__()
-            pool = lambda: nn.MaxPool2d(3, 2, ceil_mode=True)  # noqa: E731
-            stem = nn.Conv2d(3, 96, 7, 2) if version == "1_0" else nn.Conv2d(3, 64, 3, 2)
-            pools = (4, 8) if version == "1_0" else (3, 5)
-            parts, into = [stem, nn.ReLU(), pool()], stem.out_channels
-            for number in range(2, 10):
-                squeeze = 16 * (number // 2)
-                parts.append(Fire(into, squeeze, 4 * squeeze))
-                into = 8 * squeeze
-                parts += [pool()] if number in pools else []
-            self.features = nn.Sequential(*parts)
-            last = nn.Conv2d(512, classes, 1)
-            self.classifier = nn.Sequential(nn.Dropout(), last, nn.ReLU(), nn.AdaptiveAvgPool2d(1))
-
-        def forward(self, x):
-            return self.classifier(self.features(x)).flatten(1)
-
-    class Layer(nn.Module):
-        def __init__(self, into, growth):
-            super().__init__()
-            self.norm1, self.conv1 = nn.BatchNorm2d(into), nn.Conv2d(into, 4 * growth, 1, bias=False)
-            self.norm2 = nn.BatchNorm2d(4 * growth)
-            self.conv2 = nn.Conv2d(4 * growth, growth, 3, padding=1, bias=False)
-
-        def forward(self, x):
-            y = self.conv1(self.norm1(x).relu())
-            return torch.cat([x, self.conv2(self.norm2(y).relu())], 1)
-
-    class Transition(nn.Module):
-        def __init__(self, into):
-            super().__init__()
-            self.norm, self.conv = nn.BatchNorm2d(into), nn.Conv2d(into, into // 2, 1, bias=False)
-
-        def forward(self, x):
-            return functional.avg_pool2d(self.conv(self.norm(x).relu()), 2)
-
-    class DenseNet(nn.Module):
-        def __init__(self, growth, blocks, classes=5):
-            super().__init__()
-            self.features, into = nn.Sequential(), 2 * growth
-            self.features.add_module("conv0", nn.Conv2d(3, into, 7, 2, 3, bias=False))
-            self.features.add_module("norm0", nn.BatchNorm2d(into))
-            self.features.add_module("relu0", nn.ReLU())
-            self.features.add_module("pool0", nn.MaxPool2d(3, 2, 1))
-            for block, count in enumerate(blocks, 1):
-                layers = nn.Sequential()
-                for number in range(1, count + 1):
-                    layers.add_module(f"denselayer{number}", Layer(into, growth))
-                    into += growth
-                self.features.add_module(f"denseblock{block}", layers)
-                if block < 4:
-                    self.features.add_module(f"transition{block}", Transition(into))
-                    into //= 2
-            self.features.add_module("norm5", nn.BatchNorm2d(into))
-            self.classifier = nn.Linear(into, classes)
-
-        def forward(self, x):
-            return self.classifier(self.features(x).relu().mean((2, 3)))
-
-    return torch, SqueezeNet, DenseNet
-
-
-def of_consequence(torch, model):
-    """Its state dict as arrays, the norms and biases with random values."""
-    random = np.random.default_rng(1)
-    state = model.state_dict()
-    for name, value in state.items():
-        if value.ndim == 1 and ("norm" in name or name.endswith("bias")):
-            low, high = (-0.1, 0.1) if name.endswith(("bias", "running_mean")) else (0.7, 1.3)
-            value.copy_(torch.from_numpy(random.uniform(low, high, tuple(value.shape))))
-    return {name: value.numpy().copy() for name, value in state.items()}
-
-
-def torchs(torch, model, images):
-    with torch.no_grad():
-        return model.eval()(torch.from_numpy(images.transpose(0, 3, 1, 2).copy())).numpy()
-
-
 @pytest.mark.parametrize(("version", "size"), [("1_0", 61), ("1_1", 61), ("1_1", 64)])
 def test_torchvisions_squeezenets_give_the_same_here(version, size):
-    torch, squeezenet, _ = torch_modules()
-    torch.manual_seed(0)
-    theirs = squeezenet(version)
-    np.savez("file.npz", **of_consequence(torch, theirs))
+    networks = pytest.importorskip("torchvision_networks")
+    networks.torch.manual_seed(0)
+    theirs = networks.SqueezeNet(version)
+    np.savez("file.npz", **networks.of_consequence(theirs))
     images = 3 * pictures(size)
     ours, found = filled(weight_files.read("file.npz"), size)
     assert found.archs == (f"squeezenet{version}",)
     assert found.preprocessing["std"] == pytest.approx(TORCHVISION["std"])
-    assert_same(ours(images).numpy(), torchs(torch, theirs, images))
+    assert_same(ours(images).numpy(), networks.logits(theirs, images))
 
 
 @pytest.mark.parametrize(
@@ -187,10 +91,10 @@ def test_torchvisions_squeezenets_give_the_same_here(version, size):
     ],
 )
 def test_torchvisions_densenets_give_the_same_here(depth, growth, blocks):
-    torch, _, densenet = torch_modules()
-    torch.manual_seed(0)
-    theirs = densenet(growth, blocks)
-    state = of_consequence(torch, theirs)
+    networks = pytest.importorskip("torchvision_networks")
+    networks.torch.manual_seed(0)
+    theirs = networks.DenseNet(growth, blocks)
+    state = networks.of_consequence(theirs)
     if depth == 121:  # the names of torchvision's own file, of 2017
         state = {re.sub(r"(denselayer\d+\.(?:norm|conv))(\d)", r"\1.\2", name): v for name, v in state.items()}
         assert "features.denseblock1.denselayer1.norm.1.weight" in state
@@ -198,7 +102,7 @@ def test_torchvisions_densenets_give_the_same_here(depth, growth, blocks):
     images = pictures(33)
     ours, found = filled(weight_files.read("file.npz"), 33)
     assert found.archs == (f"densenet{depth}",)
-    assert_same(ours(images).numpy(), torchs(torch, theirs, images))
+    assert_same(ours(images).numpy(), networks.logits(theirs, images))
 
 
 # The author's Caffe files: filters, channels, window, stride, padding.
