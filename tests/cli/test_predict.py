@@ -1,4 +1,4 @@
-"""What `--mode predict` takes and how it prints; what it says of a picture is in test_test.py."""
+"""What `--mode predict` takes and how it prints; what it says of a picture is in test_predict_answers.py."""
 
 import json
 from pathlib import Path
