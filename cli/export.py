@@ -13,7 +13,7 @@ from cli import trained as trained_networks
 from common.errors import UserError, unknown
 from common.input import datasets, pipeline, read_errors
 from common.nn import batch_norm_folding, layers
-from common.runs import checkpoints
+from common.runs.files import write_json
 from common.weights import export as export_formats
 from common.weights import verify_export
 
@@ -40,7 +40,7 @@ def run(options: flags.Options, family: str | None) -> None:
     with read_errors.writing(out):
         out.mkdir(parents=True, exist_ok=True)
         info = {"arch": config.arch, "classes": config.classes}
-        checkpoints.write_json(out / verify_export.INFO, info | export_formats.write_preprocessing(out, preprocessing))
+        write_json(out / verify_export.INFO, info | export_formats.write_preprocessing(out, preprocessing))
         for name in formats:
             print(f"writing {_write(name, out, model, config, preprocessing, data)}", flush=True)
     if options.verify:

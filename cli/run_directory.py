@@ -10,6 +10,7 @@ from typing import Any
 from common.errors import UserError
 from common.runs import checkpoints, locks
 from common.runs import config as runs
+from common.runs.files import write_json
 from common.training import log_writers
 
 LOCK_FILE = ".lock"  # in a run directory
@@ -132,14 +133,14 @@ def ensemble(run: Path, members: list[str], chief: bool) -> Iterator[None]:
         made = [folder for folder in (run, *run.parents) if not folder.exists()]
         named = list(dict.fromkeys([*(runs.members(run) if inside else []), *members]))
         run.mkdir(parents=True, exist_ok=True)
-        checkpoints.write_json(run / runs.ENSEMBLE_FILE, {"members": named})
+        write_json(run / runs.ENSEMBLE_FILE, {"members": named})
     try:
         yield
     except BaseException:
         begun = [name for name in named if (run / name).exists()]
         with suppress(OSError):
             if begun:
-                checkpoints.write_json(run / runs.ENSEMBLE_FILE, {"members": begun})
+                write_json(run / runs.ENSEMBLE_FILE, {"members": begun})
             else:
                 (run / runs.ENSEMBLE_FILE).unlink()
                 _remove_empty(made)

@@ -25,8 +25,8 @@ from common.evaluation import crops, error_analysis, prediction
 from common.evaluation.protocol import Protocol
 from common.input import datasets, read_errors
 from common.nn.metrics import Metrics
-from common.runs import checkpoints
 from common.runs import config as runs
+from common.runs.files import write_json
 from common.training import log_writers
 
 SHEET = 128  # width of a picture on the sheet of errors
@@ -215,7 +215,7 @@ def report(result: "prediction.Pass", test: Test) -> None:
     )
     try:
         test.out.mkdir(parents=True, exist_ok=True)
-        checkpoints.write_json(test.results, values)
+        write_json(test.results, values)
         _analyse_errors(result.together, metrics, test)
     except OSError as error:
         print(metrics.line(test.split, classes))

@@ -1,4 +1,4 @@
-"""Imports run one way: the contracts of the house, read from the syntax trees."""
+"""Imports run one way, files and functions are short: read from the syntax trees."""
 
 import ast
 from pathlib import Path
@@ -111,3 +111,15 @@ def test_no_circle(top):
     for name in sorted(graph):
         if name.split(".")[0] == top:
             visit(name, ())
+
+
+def test_files_have_at_most_300_lines_and_functions_60():
+    """A table of the tests that has a row for each network may be longer."""
+    for path in ROOT.rglob("*.py"):
+        if any(part.startswith(".") for part in path.relative_to(ROOT).parts) or path.name == "test_networks.py":
+            continue
+        text = path.read_text(encoding="utf-8")
+        assert len(text.splitlines()) <= 300, path
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef):
+                assert node.end_lineno - node.lineno < 60, f"{path}: {node.name}"

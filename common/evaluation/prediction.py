@@ -1,13 +1,11 @@
 """What one network, or several together, predict for every picture of a split: one pass, batches of views.
 
-Scores are averaged as probabilities: over the views of a picture, then over networks, p = mean of softmax(logits). The
-arithmetic is done on log p (log-mean-exp), so that a loss of more than 100 nats is still a number.
+Scores are averaged as probabilities: over the views of a picture, then over networks, p = mean of softmax(logits).
 """
 
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import keras
 import numpy as np
@@ -15,12 +13,12 @@ import tensorflow as tf
 
 from common import machine
 from common.distribution import Devices, distribute
-from common.evaluation import crops, grouping
+from common.evaluation import crops, grouping, scores
 from common.evaluation.protocol import Protocol
 from common.input import images, pipeline, read_errors
 from common.input.pipeline import Preprocessing
 from common.input.splits import Split
-from common.nn.metrics import Metrics, main_logits
+from common.nn.metrics import Metrics
 from common.progress import ProgressLine, duration
 
 TOP = 5
@@ -99,54 +97,16 @@ class Pass:
     images_per_second: float
 
 
-def average(log_probabilities: tf.Tensor, axis: int) -> tf.Tensor:
-    """The logarithm of the mean probability along an axis of log probabilities, float32."""
-    count = tf.cast(tf.shape(log_probabilities)[axis], tf.float32)
-    return tf.reduce_logsumexp(log_probabilities, axis) - tf.math.log(count)
-
-
-def _log_softmax(model, pictures: tf.Tensor) -> tf.Tensor:
-    """(..., classes) float32, over the classes."""
-    return tf.nn.log_softmax(tf.cast(main_logits(model(pictures, training=False)), tf.float32))
-
-
-def of_crops(model, views: tf.Tensor, at_once: int) -> tf.Tensor:
-    """log p (B, classes) of pictures given by their crops (B, V, S, S, 3), `at_once` of which fill the memory.
-
-    `at_once` divides B V.
-    """
-    count, views_each, *shape = views.shape
-    parts = tf.reshape(views, [-1, at_once, *shape])
-    if parts.shape[0] == 1:
-        each = _log_softmax(model, parts[0])
-    else:
-        each = tf.map_fn(partial(_log_softmax, model), parts, fn_output_signature=tf.float32)
-    return average(tf.reshape(each, [count, views_each, each.shape[-1]]), 1)
-
-
-def of_pictures(model, scales: Sequence[tf.Tensor]) -> tf.Tensor:
-    """log p (B, classes) of whole pictures, (B, h, w, 3) for each scale, by a network in its dense form.
-
-    The class maps of a picture and of its mirror image are averaged over all places, then over the scales.
-    """
-    found = []
-    for pictures in scales:
-        maps = [_log_softmax(model, pictures), _log_softmax(model, tf.reverse(pictures, [2]))]
-        classes = maps[0].shape[-1]
-        found.append(average(tf.concat([tf.reshape(m, [tf.shape(m)[0], -1, classes]) for m in maps], 1), 1))
-    return average(tf.stack(found), 0)
-
-
 def _summed_up(each: list[tf.Tensor], labels: tf.Tensor) -> tf.Tensor:
     """(B, networks, 2 k + 1) float64 of log p (B, classes) of every network: classes, probabilities, truth.
 
     Of several networks the last row is that of their average.
     """
-    together = [average(tf.stack(each), 0)] if len(each) > 1 else []
+    together = [scores.average(tf.stack(each), 0)] if len(each) > 1 else []
     rows = []
-    for scores in each + together:
-        best = tf.math.top_k(scores, min(TOP, scores.shape[-1]))
-        truth = tf.gather(scores, labels, axis=1, batch_dims=1)[:, None]
+    for scored in each + together:
+        best = tf.math.top_k(scored, min(TOP, scores.shape[-1]))
+        truth = tf.gather(scored, labels, axis=1, batch_dims=1)[:, None]
         parts = (best.indices, tf.exp(best.values), truth)
         rows.append(tf.concat([tf.cast(part, tf.float64) for part in parts], 1))
     return tf.stack(rows, 1)
@@ -242,7 +202,7 @@ def _cropped(members, views: list[View], split: Split, devices: Devices, batch_s
 
     def replica_step(*batch):
         *shown, labels, _, index = batch
-        each = [of_crops(member.model, shown[views.index(member.view)], at_once) for member in members]
+        each = [scores.of_crops(member.model, shown[views.index(member.view)], at_once) for member in members]
         return _summed_up(each, labels), labels, index
 
     @tf.function(autograph=False)
@@ -294,7 +254,7 @@ def _dense(members, views: list[View], split: Split, devices: Devices, batch_siz
         each = []
         for member in members:
             number = views.index(member.view)
-            each.append(of_pictures(member.model, shown[starts[number] : starts[number + 1]]))
+            each.append(scores.of_pictures(member.model, shown[starts[number] : starts[number + 1]]))
         return _summed_up(each, labels), labels, index
 
     loaded = machine.parallel_map(split.serialized(None).enumerate(), load)

@@ -21,6 +21,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from common.errors import UserError
+from common.runs.files import digest, flush, read_json, write_json
 
 FORMAT = 1
 CONFIG_FILE = "config.json"
@@ -39,27 +40,6 @@ class Checkpoint:
     def step(self) -> int:
         """Global step after which it was written."""
         return self.state["step"]
-
-
-def write_json(path: Path, value) -> None:
-    """Writes JSON under a temporary name, flushes it to the disk and renames it: whole or absent."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with open(temporary, "w", encoding="utf-8") as file:
-        json.dump(value, file, indent=1, ensure_ascii=False)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-
-
-def read_json(path: Path) -> dict:
-    """Reads a JSON object. Raises UserError where it is missing or damaged."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: not found") from error
-    except ValueError as error:
-        raise UserError(f"{path}: damaged, not JSON ({error})", 1) from error
 
 
 def named_variables(variables: Iterable) -> dict[str, tf.Variable]:
@@ -84,20 +64,6 @@ def _json_digest(values: dict) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
-def _digest(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _flush(path: Path) -> None:
-    """Asks the system to have a file, or a folder's list of names, on the disk before going on."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def save(run: Path, state: dict, groups: Mapping[str, Iterable], chief: bool = True) -> Path:
     """Writes one checkpoint and returns its folder.
 
@@ -118,15 +84,15 @@ def save(run: Path, state: dict, groups: Mapping[str, Iterable], chief: bool = T
         if not chief:
             return temporary
         temporary.chmod(0o755)  # mkdtemp's is 0700
-        files = {path.name: _digest(path) for path in sorted(temporary.iterdir()) if path.is_file()}
+        files = {path.name: digest(path) for path in sorted(temporary.iterdir()) if path.is_file()}
         values = {"format": FORMAT, **state, "variables": _shapes(named), "files": files}
         _write_state(temporary, values)
         for path in temporary.iterdir():
-            _flush(path)
+            flush(path)
         if final.exists():
             _remove(final)
         os.replace(temporary, final)
-        _flush(root)
+        flush(root)
         return final
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -136,7 +102,7 @@ def amend(run: Path, state: dict) -> Path:
     """Changes what the checkpoint of `state["step"]` holds beside its variables, at once; returns its folder."""
     folder = folder_at(run, state["step"])
     _write_state(folder, read_json(folder / STATE_FILE) | state)
-    _flush(folder)
+    flush(folder)
     return folder
 
 
@@ -171,11 +137,11 @@ def open_checkpoint(folder: Path) -> Checkpoint:
         raise UserError(f"{folder}: checkpoint format {state.get('format')}, this program reads {FORMAT}", 1)
     if state.pop("checksum", None) != _json_digest(state):
         raise UserError(f"{folder / STATE_FILE}: damaged, its checksum does not match", 1)
-    for name, digest in state["files"].items():
+    for name, expected in state["files"].items():
         path = folder / name
         if not path.exists():
             raise UserError(f"{path}: missing from its checkpoint", 1)
-        if _digest(path) != digest:
+        if digest(path) != expected:
             raise UserError(f"{path}: damaged, its checksum does not match", 1)
     return Checkpoint(folder, state)
 

@@ -13,6 +13,7 @@ from common import recipe as recipes
 from common.errors import UserError
 from common.recipe import Recipe
 from common.runs import checkpoints
+from common.runs.files import read_json, write_json
 
 RESULTS_FILE = "results.json"
 ENSEMBLE_FILE = "ensemble.json"  # in a directory of runs that `--ensemble` trained: their names
@@ -79,12 +80,12 @@ def write(run: Path, config: RunConfig) -> None:
     if config.preprocessing.get("mean_image"):
         shutil.copyfile(config.preprocessing["mean_image"], run / MEAN_IMAGE)
         values["preprocessing"]["mean_image"] = MEAN_IMAGE
-    checkpoints.write_json(run / checkpoints.CONFIG_FILE, values)
+    write_json(run / checkpoints.CONFIG_FILE, values)
 
 
 def read(run: Path) -> RunConfig:
     """Reads config.json. Raises UserError where it is missing or damaged."""
-    return _from_json(run, checkpoints.read_json(run / checkpoints.CONFIG_FILE))
+    return _from_json(run, read_json(run / checkpoints.CONFIG_FILE))
 
 
 def _from_json(run: Path, values: dict) -> RunConfig:
@@ -124,7 +125,7 @@ def resumed(run: Path, new: RunConfig, given: Container[str], defaults: Mapping[
     Raises:
         UserError: the command line asks for something else; it names each difference.
     """
-    values = checkpoints.read_json(run / checkpoints.CONFIG_FILE)
+    values = read_json(run / checkpoints.CONFIG_FILE)
     old = _from_json(run, values)
     old = dataclasses.replace(old, options={**defaults, **old.options})
 
@@ -171,7 +172,7 @@ def _source(started_from: dict | None) -> str:
 
 def members(folder: Path) -> list[str]:
     """The names of the runs in an ensemble's directory. Raises UserError where ensemble.json is missing or damaged."""
-    values = checkpoints.read_json(folder / ENSEMBLE_FILE)
+    values = read_json(folder / ENSEMBLE_FILE)
     names = values.get("members") if isinstance(values, dict) else None
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
         raise UserError(f"{folder / ENSEMBLE_FILE}: damaged, it names no members", 1)

@@ -40,7 +40,7 @@ def test_no_damage_loads_and_the_checkpoint_stays_as_it_was(run):
 
 @pytest.mark.slow
 def test_damage_that_is_not_noticed_is_told(run, monkeypatch):
-    monkeypatch.setattr(checkpoints, "_digest", lambda path: "same")
+    monkeypatch.setattr(checkpoints, "digest", lambda path: "same")
     for folder in checkpoints.folders(run):
         state = checkpoints.read_json(folder / "state.json")
         state.pop("checksum")

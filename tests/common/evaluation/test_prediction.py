@@ -7,7 +7,7 @@ import tensorflow as tf
 import images as made
 import tiny
 from common import distribution
-from common.evaluation import crops, prediction
+from common.evaluation import crops, prediction, scores
 from common.evaluation.prediction import Member, View
 from common.evaluation.protocol import Protocol
 from common.input import images, pipeline, splits
@@ -125,16 +125,16 @@ def test_probabilities_are_averaged_and_not_logits():
     (8, 0), (0, 3), (0, 3) the mean logits say class 0, 2.67 to 2, and the mean softmax says class 1, 0.635."""
     logits = np.array([[8.0, 0.0], [0.0, 3.0], [0.0, 3.0]], np.float32)
     assert logits.mean(0).argmax() == 0
-    found = np.exp(prediction.of_crops(lambda views, training: views[:, 0, 0, :2], logits.reshape(1, 3, 1, 1, 2), 3))
+    found = np.exp(scores.of_crops(lambda views, training: views[:, 0, 0, :2], logits.reshape(1, 3, 1, 1, 2), 3))
     np.testing.assert_allclose(found, [softmax(logits).mean(0)], rtol=1e-5)
     assert found.argmax() == 1
-    both = np.exp(prediction.average(tf.nn.log_softmax(logits), 0))
+    both = np.exp(scores.average(tf.nn.log_softmax(logits), 0))
     np.testing.assert_allclose(both, softmax(logits).mean(0), rtol=1e-5)
 
 
 def test_a_loss_beyond_float32_is_still_a_number():
     rows = tf.constant([[0.0, -300.0]])
-    found = prediction.average(tf.stack([rows, rows]), 0)
+    found = scores.average(tf.stack([rows, rows]), 0)
     np.testing.assert_allclose(found, rows)
 
 

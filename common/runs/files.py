@@ -1,0 +1,44 @@
+"""Files that are whole or absent: JSON written under another name and renamed, checksums, flushing to the disk."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+from common.errors import UserError
+
+
+def write_json(path: Path, value) -> None:
+    """Writes JSON under a temporary name, flushes it to the disk and renames it: whole or absent."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with open(temporary, "w", encoding="utf-8") as file:
+        json.dump(value, file, indent=1, ensure_ascii=False)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def read_json(path: Path) -> dict:
+    """Reads a JSON object. Raises UserError where it is missing or damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: not found") from error
+    except ValueError as error:
+        raise UserError(f"{path}: damaged, not JSON ({error})", 1) from error
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, in hex."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def flush(path: Path) -> None:
+    """Asks the system to have a file, or a folder's list of names, on the disk before going on."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
