@@ -105,7 +105,7 @@ def _summed_up(each: list[tf.Tensor], labels: tf.Tensor) -> tf.Tensor:
     together = [scores.average(tf.stack(each), 0)] if len(each) > 1 else []
     rows = []
     for scored in each + together:
-        best = tf.math.top_k(scored, min(TOP, scores.shape[-1]))
+        best = tf.math.top_k(scored, min(TOP, scored.shape[-1]))
         truth = tf.gather(scored, labels, axis=1, batch_dims=1)[:, None]
         parts = (best.indices, tf.exp(best.values), truth)
         rows.append(tf.concat([tf.cast(part, tf.float64) for part in parts], 1))
