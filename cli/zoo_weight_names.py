@@ -6,6 +6,7 @@ Caffe, as {layer: [weights, biases]}   NIN for ImageNet: BGR, ImageNet's mean; N
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -63,30 +64,46 @@ def _densenet(arrays: "Arrays", layer: str, growth: str, axis: int, where: str) 
 _DENSENET_LAYER = re.compile(r"dense(\d)_(\d+)_(\dx\d(?:_pre_bn)?)|transition(\d)(_pre_bn)?")
 
 
-def _torch_densenet_name(layer: str) -> str:
-    ends = {"conv1": "features.conv0", "conv1_bn": "features.norm0", "final_bn": "features.norm5", "fc": "classifier"}
-    if layer in ends:
-        return ends[layer]
-    match = _DENSENET_LAYER.fullmatch(layer)
-    assert match, layer
-    block, number, part, transition, norm = match.groups()
-    if transition:
-        return f"features.transition{transition}.{'norm' if norm else 'conv'}"
-    kind = {"1x1_pre_bn": "norm1", "1x1": "conv1", "3x3_pre_bn": "norm2", "3x3": "conv2"}[part]
-    return f"features.denseblock{block}.denselayer{number}.{kind}"
+def _densenet_names(
+    ends: dict[str, str], layer: str, parts: dict[str, str], transition: tuple[str, str], first_block: int
+) -> Callable[[str], str]:
+    """Another program's names of DenseNet's layers.
+
+    Args:
+        ends: what stands before and behind the blocks, by the names here.
+        layer: a layer of a block, with {block}, {number} and {part}.
+        parts: {part} by the names here.
+        transition: its convolution and its norm, with {block}, the block before it.
+        first_block: the number of the first block there.
+    """
+
+    def name(own: str) -> str:
+        if own in ends:
+            return ends[own]
+        match = _DENSENET_LAYER.fullmatch(own)
+        assert match, own
+        block, number, part, before, norm = match.groups()
+        if before:
+            return transition[bool(norm)].format(block=int(before) - 1 + first_block)
+        return layer.format(block=int(block) - 1 + first_block, number=number, part=parts[part])
+
+    return name
 
 
-def _keras_densenet_name(layer: str) -> str:
-    ends = {"conv1": "conv1_conv", "conv1_bn": "conv1_bn", "final_bn": "bn", "fc": "predictions"}
-    if layer in ends:
-        return ends[layer]
-    match = _DENSENET_LAYER.fullmatch(layer)
-    assert match, layer
-    block, number, part, transition, norm = match.groups()
-    if transition:
-        return f"pool{int(transition) + 1}_{'bn' if norm else 'conv'}"
-    kind = {"1x1_pre_bn": "0_bn", "1x1": "1_conv", "3x3_pre_bn": "1_bn", "3x3": "2_conv"}[part]
-    return f"conv{int(block) + 1}_block{number}_{kind}"
+_TORCH_DENSENET_NAME = _densenet_names(
+    {"conv1": "features.conv0", "conv1_bn": "features.norm0", "final_bn": "features.norm5", "fc": "classifier"},
+    "features.denseblock{block}.denselayer{number}.{part}",
+    {"1x1_pre_bn": "norm1", "1x1": "conv1", "3x3_pre_bn": "norm2", "3x3": "conv2"},
+    ("features.transition{block}.conv", "features.transition{block}.norm"),
+    first_block=1,
+)
+_KERAS_DENSENET_NAME = _densenet_names(
+    {"conv1": "conv1_conv", "conv1_bn": "conv1_bn", "final_bn": "bn", "fc": "predictions"},
+    "conv{block}_block{number}_{part}",
+    {"1x1_pre_bn": "0_bn", "1x1": "1_conv", "3x3_pre_bn": "1_bn", "3x3": "2_conv"},
+    ("pool{block}_conv", "pool{block}_bn"),
+    first_block=2,
+)
 
 
 def _torch_densenet(arrays: "Arrays", where: str) -> Foreign | None:
@@ -98,7 +115,7 @@ def _torch_densenet(arrays: "Arrays", where: str) -> Foreign | None:
     arch = _densenet(arrays, r"features\.denseblock(\d+)\.denselayer(\d+)\.conv2\.weight", first, 0, where)
     count = count_classes(arrays, "classifier.weight", 0, where)
     origin, layout = "PyTorch state dict, torchvision's names", weight_layouts.PYTORCH
-    return Foreign(origin, (arch,), layout, _torch_densenet_name, count, TORCHVISION, arrays=arrays)
+    return Foreign(origin, (arch,), layout, _TORCH_DENSENET_NAME, count, TORCHVISION, arrays=arrays)
 
 
 def _keras_densenet(arrays: "Arrays", where: str) -> Foreign | None:
@@ -106,7 +123,7 @@ def _keras_densenet(arrays: "Arrays", where: str) -> Foreign | None:
         return None
     arch = _densenet(arrays, r"conv(\d)_block(\d+)_2_conv/0", "conv2_block1_2_conv/0", 3, where)
     count = count_classes(arrays, "predictions/0", 1, where)
-    return Foreign("keras.applications", (arch,), weight_layouts.KERAS, _keras_densenet_name, count, KERAS_TORCH)
+    return Foreign("keras.applications", (arch,), weight_layouts.KERAS, _KERAS_DENSENET_NAME, count, KERAS_TORCH)
 
 
 def _keras_mobilenet(arrays: "Arrays", where: str) -> Foreign | None:
