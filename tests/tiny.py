@@ -4,11 +4,13 @@ from functools import partial
 from pathlib import Path
 
 import train
-from cli import registry
+from cli import registry, setup
 from cli import test as testing
 from common.architecture import Architecture
 from common.nn import layers
 from common.recipe import Recipe
+from common.runs import checkpoints
+from common.runs import config as runs
 from common.style import styled
 
 RECIPE = Recipe(batch_size=64, learning_rate=0.02, initializer="he", weight_decay=0.001, resize=16, plateau_patience=3)
@@ -52,3 +54,11 @@ def run(*arguments: str) -> None:
 def start(ckpt: str, *more: str) -> None:
     """`--mode train --arch tiny` for two epochs into `ckpt`."""
     run("--mode", "train", "--arch", "tiny", "--ckpt", ckpt, "--epochs", "2", "--batch_size", "64", "--ema", "0", *more)
+
+
+def trained(run: str = "run"):
+    """The network of a run as it was trained, nothing folded, with its best weights; the run's configuration."""
+    config = runs.read(Path(run))
+    model = setup.build_model(registry.find("tiny"), config)
+    checkpoints.restore_weights(checkpoints.best(Path(run)), model)
+    return model, config

@@ -14,15 +14,13 @@ from PIL import Image
 
 import tiny
 from cli import export as exporting
-from cli import registry, setup, trained
+from cli import setup, trained
 from common.errors import UserError
 from common.evaluation import crops
 from common.evaluation.protocol import Protocol
 from common.input import images, pipeline
 from common.nn import graph_rewrite
 from common.nn.normalization import BatchNorm
-from common.runs import checkpoints
-from common.runs import config as runs
 from common.weights import export as export_formats
 
 
@@ -44,17 +42,9 @@ def _inside(folder, monkeypatch):
     tiny.register(monkeypatch, folder)
 
 
-def network():
-    """The run's network as it was trained, unfolded."""
-    config = runs.read(Path("run"))
-    model = setup.build_model(registry.find("tiny"), config)
-    checkpoints.restore_weights(checkpoints.best(Path("run")), model)
-    return model, config
-
-
 def stored_pictures():
     """(encoded pictures, network inputs, labels) of the test split, in the stored order, and the class names."""
-    _, config = network()
+    _, config = tiny.trained()
     data = setup.open_data("digits", 0)
     split, preprocessing = data.splits["test"], pipeline.Preprocessing(**config.preprocessing)
     encoded, labels = zip(
@@ -65,7 +55,7 @@ def stored_pictures():
 
 
 def test_the_saved_model_takes_files_and_pixels_and_names_classes():
-    model, _ = network()
+    model, _ = tiny.trained()
     encoded, inputs, _, classes = stored_pictures()
     wanted = tf.nn.softmax(model(inputs[:7])).numpy()
     serve = tf.saved_model.load("files/saved_model/1").signatures
@@ -84,7 +74,7 @@ def test_the_saved_model_takes_files_and_pixels_and_names_classes():
 def test_batch_norm_is_folded_in_what_is_exported():
     model = keras.models.load_model("files/model.keras")
     assert not any(isinstance(layer, BatchNorm) for layer in model.layers)
-    whole, _ = network()
+    whole, _ = tiny.trained()
     _, inputs, *_ = stored_pictures()
     np.testing.assert_allclose(model(inputs[:5]), whole(inputs[:5]), rtol=1e-4, atol=1e-4)
 
@@ -144,7 +134,7 @@ def test_the_documented_lines_say_what_the_program_predicts(export_of_the_docs, 
 
 @pytest.mark.slow
 def test_verification_tells_a_file_that_answers_otherwise(capfd):
-    model, config = network()
+    model, config = tiny.trained()
     model.get_layer("fc").bias.assign(np.arange(10.0)[::-1] * 3)
     preprocessing = pipeline.Preprocessing(**config.preprocessing)
     with pytest.raises(UserError, match="does not answer as the network does"):
@@ -170,7 +160,7 @@ def test_mistakes_are_said_in_one_line(capsys, arguments, said):
 
 def test_onnx_without_its_converter_is_one_line(monkeypatch):
     monkeypatch.setitem(sys.modules, "tf2onnx", None)
-    model, config = network()
+    model, config = tiny.trained()
     with pytest.raises(UserError, match=r"pip install -r requirements-optional\.txt"):
         export_formats.to_onnx(model, pipeline.Preprocessing(**config.preprocessing))
 
@@ -178,7 +168,7 @@ def test_onnx_without_its_converter_is_one_line(monkeypatch):
 def test_onnx_where_its_converter_is_installed():
     pytest.importorskip("tf2onnx")
     runtime = pytest.importorskip("onnxruntime")
-    model, config = network()
+    model, config = tiny.trained()
     preprocessing = pipeline.Preprocessing(**config.preprocessing)
     made = export_formats.to_onnx(trained.for_testing(graph_rewrite.main_path(model), Protocol()), preprocessing)
     session = runtime.InferenceSession(made, providers=["CPUExecutionProvider"])

@@ -15,7 +15,6 @@ from common.evaluation import crops
 from common.evaluation.protocol import Protocol
 from common.input import images, pipeline
 from common.nn import graph_rewrite, layers
-from common.runs import checkpoints
 from common.runs import config as runs
 
 
@@ -36,14 +35,6 @@ def _inside(folder, monkeypatch):
     tiny.register(monkeypatch, folder)
 
 
-def network():
-    """The run's network as it was trained, and its configuration."""
-    config = runs.read(Path("run"))
-    model = setup.build_model(registry.find("tiny"), config)
-    checkpoints.restore_weights(checkpoints.best(Path("run")), model)
-    return model, config
-
-
 def inputs():
     """Network inputs (360, 16, 16, 3) and labels of the test split, in the stored order."""
     preprocessing = pipeline.Preprocessing(**runs.read(Path("run")).preprocessing)
@@ -54,7 +45,7 @@ def inputs():
 
 
 def test_features_are_the_layers_values_averaged_over_the_map():
-    model, config = network()
+    model, config = tiny.trained()
     pictures, labels = inputs()
     with np.load("test/features.npz") as found:
         assert found["features"].dtype == np.float32

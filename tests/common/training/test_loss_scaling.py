@@ -12,8 +12,9 @@ import tensorflow as tf
 import tiny
 from common import distribution
 from common.recipe import Recipe
-from common.training import loss_scaling, optimizers, run_state, schedules, trainer
+from common.training import loss_scaling, run_state, trainer
 from data.digits import load
+from jobs import make_job
 
 
 def test_the_scale_halves_at_every_overflow_and_doubles_after_so_many_finite_steps(monkeypatch):
@@ -44,25 +45,7 @@ def test_all_finite(values, finite):
 
 def job(model, scale) -> run_state.Job:
     recipe = Recipe(optimizer="sgd", batch_size=64, learning_rate=1.0, weight_decay=0.0, epochs=1)
-    optimizer = optimizers.make_optimizer(recipe)
-    optimizer.build(model.trainable_variables)
-    return run_state.Job(
-        run=Path("nowhere"),
-        model=model,
-        optimizer=optimizer,
-        average=None,
-        schedule=schedules.make_schedule(recipe, 1, 100),
-        recipe=recipe,
-        auxiliary_weight=0.0,
-        devices=distribution.choose("one"),
-        splits={},
-        training=None,
-        validation=None,
-        steps_per_epoch=1,
-        identity={"classes": 10},
-        mean=np.zeros(3),
-        loss_scale=scale,
-    )
+    return make_job(model, recipe, loss_scale=scale)
 
 
 def test_a_step_in_float16_has_the_gradients_of_float32_when_the_loss_is_small():

@@ -1,41 +1,19 @@
-from pathlib import Path
-
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import tiny
-from common import distribution
 from common.nn import losses, metrics
 from common.recipe import Recipe
-from common.training import optimizers, run_state, schedules, trainer
+from common.training import run_state, trainer
 from data.digits import load
+from jobs import make_job
 
 
-def make_job(recipe: Recipe, images, labels, **more) -> run_state.Job:
+def made_job(recipe: Recipe) -> run_state.Job:
     keras.utils.set_random_seed(0)
-    model = tiny.build(initializer="he", dropout=0.0)
-    optimizer = optimizers.make_optimizer(recipe)
-    optimizer.build(model.trainable_variables)
-    data = tf.data.Dataset.from_tensors((images, labels)).repeat()
-    return run_state.Job(
-        run=Path("nowhere"),
-        model=model,
-        optimizer=optimizer,
-        average=None,
-        schedule=schedules.make_schedule(recipe, 1, 100),
-        recipe=recipe,
-        auxiliary_weight=0.0,
-        devices=distribution.choose("one"),
-        splits={},
-        training=lambda start: data.skip(start),
-        validation=lambda: data.take(1),
-        steps_per_epoch=1,
-        identity={"classes": 10},
-        mean=np.zeros(3),
-        **more,
-    )
+    return make_job(tiny.build(initializer="he", dropout=0.0), recipe)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +25,7 @@ def digits():
 
 def test_one_batch_is_learnt_by_heart(digits):
     recipe = Recipe(batch_size=64, learning_rate=0.01, weight_decay=0.0, epochs=1)
-    made = make_job(recipe, *digits)
+    made = made_job(recipe)
     step = trainer.make_train_step(made)
     results = [step(*digits).numpy() for _ in range(120)]
     assert results[0][0] > np.log(10) - 0.5
@@ -58,7 +36,7 @@ def test_one_batch_is_learnt_by_heart(digits):
 def test_a_step_is_the_slides_formula(digits):
     """v = 0.9 v + g and w -= a v with g of cross-entropy / N + lambda/2 ||W||^2."""
     recipe = Recipe(batch_size=64, learning_rate=0.01, momentum=0.9, weight_decay=0.1, epochs=1)
-    made = make_job(recipe, *digits)
+    made = made_job(recipe)
     kernel = made.model.get_layer("fc").kernel
     before, bias = kernel.numpy().astype(np.float64), made.model.get_layer("fc").bias.numpy().astype(np.float64)
     inside = keras.Model(made.model.inputs, made.model.get_layer("fc").input)
