@@ -106,7 +106,7 @@ def _matrix(
     files: Sequence[str],
     pictures: Mapping[int, np.ndarray],
 ) -> dict[str, Any]:
-    """The confusion matrix: in full or as a picture with its largest cells, the pairs, and the pictures behind cells."""
+    """The confusion matrix, in full or as a picture with its largest cells; the pairs; the pictures behind cells."""
     behind = {cell: [p for p in some if p in pictures] for cell, some in cells(predictions, len(classes)).items()}
     wanted = dict.fromkeys(place for some in behind.values() for place in some)
     shown = _within(BYTES["cells"], ((place, images.jpeg(pictures[place], 72)) for place in wanted))

@@ -21,7 +21,11 @@ def first(checkpoint: Checkpoint, channels: str = "rgb") -> np.ndarray | None:
 
     shapes = checkpoint.state["variables"]
     path, shape = next(
-        ((key.partition(":")[2], shape) for key, shape in shapes.items() if key.startswith("model:") and len(shape) == 4),
+        (
+            (key.partition(":")[2], shape)
+            for key, shape in shapes.items()
+            if key.startswith("model:") and len(shape) == 4
+        ),
         ("", [0, 0, 0, 0]),
     )
     if shape[2] != COLOURS:

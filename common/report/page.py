@@ -39,7 +39,9 @@ def plain(value: Any) -> str:
         return ", ".join(map(plain, value)) or "none"
     if isinstance(value, float):
         return f"{value:g}"
-    return {None: "none", True: "yes", False: "no"}.get(value, str(value)) if not isinstance(value, dict) else str(value)
+    return (
+        {None: "none", True: "yes", False: "no"}.get(value, str(value)) if not isinstance(value, dict) else str(value)
+    )
 
 
 def render(template: str, values: Mapping[str, Any], data: Mapping[str, Any]) -> str:

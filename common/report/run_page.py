@@ -23,7 +23,7 @@ class Network:
     Attributes:
         layers: rows of the cost table (`common.nn.cost.Row` as dictionaries, with `what`).
         totals: their sums.
-        filters: the first layer's filters on one sheet as a data URI; None of a network that has none for three colours.
+        filters: the first layer's filters on one sheet as a data URI; None where none look at three colours.
     """
 
     layers: Sequence[Mapping[str, Any]]
