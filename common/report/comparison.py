@@ -136,7 +136,10 @@ def pairs(names: Sequence[str], said: Sequence[Answers]) -> list[dict[str, Any]]
 
 
 def disagreements(said: Sequence[Answers]) -> np.ndarray:
-    """Places of the pictures on which runs disagree: first where some are right, the surest (by the least sure) first."""
+    """Places of the pictures on which runs disagree: those that some have right before those that none has.
+
+    Within both the surest come first, a picture being as sure as the least sure of its answers.
+    """
     predicted = np.array([one.predicted for one in said])
     right = predicted == np.array(said[0].labels)
     places = np.flatnonzero((predicted != predicted[0]).any(0))

@@ -105,8 +105,8 @@ def to_text(found: Comparison) -> str:
         return "\n".join([*lines, f"  not compared: {found.obstacle}"])
     for pair in comparison.pairs(found.names, found.said):
         lines.append(
-            f"  {pair['first']} and {pair['second']}: the same class for {pair['same']:,} of {pair['images']:,}; right: "
-            f"both {pair['both']:,}, only the first {pair['only_first']:,}, only the second {pair['only_second']:,}, "
+            f"  {pair['first']} and {pair['second']}: the same class for {pair['same']:,} of {pair['images']:,}; "
+            f"right: both {pair['both']:,}, only the first {pair['only_first']:,}, only the second {pair['only_second']:,}, "
             f"neither {pair['neither']:,}"
         )
     places = found.places

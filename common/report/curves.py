@@ -30,7 +30,7 @@ def thinned(steps: Sequence[int], values: Sequence[float], most: int = MOST_POIN
 
 
 def series(name: str, points: Iterable[tuple[int, float]], **looks: Any) -> dict[str, Any]:
-    """A curve of a chart: its name, its points, and how it is drawn (color 0..7, dots, faint)."""
+    """A curve of a chart: its name, its points, and how it is drawn (color 0..7, dots, faint, stairs)."""
     pairs = list(points)
     steps, values = thinned([step for step, _ in pairs], [value for _, value in pairs])
     return {"name": name, "x": steps, "y": values, **looks}
@@ -62,7 +62,7 @@ def charts(record: Record) -> list[dict[str, Any]]:
     return [
         *_chart("loss", "Loss", "nats", loss),
         *_chart("top1", "Top-1", "share", top1),
-        *_chart("learning-rate", "Learning rate", "", [series("learning rate", rates, color=2)], log=wide),
+        *_chart("learning-rate", "Learning rate", "", [series("learning rate", rates, color=2, stairs=True)], log=wide),
         *_chart("speed", "Speed", "images/s", speed),
         *_chart("waiting", "Waiting for data", "share of time", waited),
     ]
@@ -87,7 +87,7 @@ def together(records: Sequence[tuple[str, Record]]) -> list[dict[str, Any]]:
     return [
         *_chart("loss", "Loss", "nats", curves("loss", both)),
         *_chart("top1", "Top-1", "share", curves("top1", both)),
-        *_chart("learning-rate", "Learning rate", "", curves("learning_rate", {"training": {}})),
+        *_chart("learning-rate", "Learning rate", "", curves("learning_rate", {"training": {"stairs": True}})),
         *_chart("speed", "Speed", "images/s", speed),
     ]
 

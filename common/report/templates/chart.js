@@ -189,16 +189,21 @@ class Chart {
       make(svg, "line", { class: "grid", x1: LEFT, x2: right, y1: this.y(value), y2: this.y(value) });
       make(svg, "text", { x: LEFT - 7, y: this.y(value) + 4, "text-anchor": "end" }, short(value));
     }
-    for (const step of ticks(...this.group.range, Math.max(2, this.width / 110))) {
+    for (const step of ticks(...this.group.range, Math.max(3, this.width / 90))) {
       make(svg, "text", { x: this.x(step), y: bottom + 17, "text-anchor": "middle", class: "step" }, short(step));
     }
+    make(svg, "text", { x: LEFT - 7, y: bottom + 17, "text-anchor": "end" }, "step");
     const inside = make(svg, "g", { "clip-path": `url(#${clip})` });
     for (const one of this.visible()) this.curve(inside, one);
     this.cross = make(svg, "g");
   }
 
   curve(parent, one) {
-    const places = one.y.flatMap((value, at) => (this.use(value) ? [[this.x(one.x[at]), this.y(value)]] : []));
+    const places = one.y.flatMap((value, at) => {
+      if (!this.use(value)) return [];
+      const here = [this.x(one.x[at]), this.y(value)];
+      return one.stairs && at ? [[this.x(one.x[at]), this.y(one.y[at - 1])], here] : [here];
+    });
     const colour = `var(--c${one.color})`, path = places.map(([x, y]) => `${x.toFixed(1)},${y.toFixed(1)}`).join(" ");
     const line = make(parent, "polyline", { points: path, fill: "none", "stroke-width": one.faint ? 1.2 : 1.8 });
     line.style.cssText = `stroke: ${colour}; opacity: ${one.faint ? 0.55 : 1}; stroke-linejoin: round`;
