@@ -106,8 +106,8 @@ def to_text(found: Comparison) -> str:
     for pair in comparison.pairs(found.names, found.said):
         lines.append(
             f"  {pair['first']} and {pair['second']}: the same class for {pair['same']:,} of {pair['images']:,}; "
-            f"right: both {pair['both']:,}, only the first {pair['only_first']:,}, only the second {pair['only_second']:,}, "
-            f"neither {pair['neither']:,}"
+            f"right: both {pair['both']:,}, only the first {pair['only_first']:,}, "
+            f"only the second {pair['only_second']:,}, neither {pair['neither']:,}"
         )
     places = found.places
     lines.append(f"  {len(places):,} pictures on which they disagree" + (", the surest:" if len(places) else ""))

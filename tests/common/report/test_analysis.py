@@ -31,7 +31,7 @@ def test_the_matrix_and_the_classes_are_those_counted_by_hand(found):
 def test_behind_a_cell_are_its_most_confident_pictures_the_mistakes_first():
     cells = analysis.cells(reports.predictions(), 3)
     assert cells == {(0, 1): [2, 3], (1, 0): [8], (2, 0): [10], (2, 1): [11], (0, 0): [0, 1], (1, 1): [6, 9]}
-    assert list(cells)[0] == (0, 1)
+    assert next(iter(cells)) == (0, 1)
 
 
 def test_errors_are_sorted_by_confidence_and_name_file_and_classes(found):

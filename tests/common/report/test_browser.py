@@ -1,4 +1,7 @@
-"""The pages as a person uses them, in headless Chromium: no error, sorting, zooming, pictures, accessibility."""
+"""The pages as a person uses them, in headless Chromium: no error, sorting, zooming, pictures, accessibility.
+
+REPORT_SCREENSHOTS=FOLDER in the environment keeps a picture of each.
+"""
 
 import os
 
