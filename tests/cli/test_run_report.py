@@ -62,7 +62,7 @@ def test_training_ends_with_a_page_whose_figures_are_those_of_its_files():
 
 def test_the_page_has_the_networks_costs_and_first_filters():
     page = read("one")
-    # Convolutions 3*3*3*8 and 3*3*8*16 without biases, gamma and beta of 8 and 16 channels, 2*2*16 inputs and 10 classes.
+    # Convolutions 3*3*3*8 and 3*3*8*16 without biases; gamma and beta of 8 and 16 channels; 2*2*16 inputs, 10 classes.
     assert page.figures["parameters"][1] == str(216 + 1152 + 2 * (8 + 16) + 64 * 10 + 10)
     layers = {row[0][0]: [text for text, _ in row] for row in page.tables["layers"][1:]}
     assert layers["conv1"][1:5] == ["convolution 3x3/1 pad 1", "16 × 16 × 8", "216", f"{216 * 256:,}"]
