@@ -90,7 +90,8 @@ def _plain(value: Any) -> Any:
 
 def _within(budget: int, made: Iterable[tuple[Any, str]]) -> dict[Any, str]:
     """Data URIs by key, from the first on, as long as they are not longer than `budget` together."""
-    found, size = {}, 0
+    found: dict[Any, str] = {}
+    size = 0
     for key, text in made:
         size += len(text)
         if size > budget:

@@ -65,8 +65,8 @@ def results(runs: Named) -> list[dict[str, Any]]:
 
     A row is `test`, `figure`, `values` (None where a run has none), `texts`, and `best`, the places of the best value.
     """
-    rows = [_row("validation", "top1", [record.best and record.best["top1"] for _, record in runs])]
-    rows += [_row("validation", "loss", [record.best and record.best["loss"] for _, record in runs])]
+    bests = [record.best or {} for _, record in runs]
+    rows = [_row("validation", figure, [best.get(figure) for best in bests]) for figure in ("top1", "loss")]
     tests = dict.fromkeys(name for _, record in runs for name in record.results)
     for test in sorted(tests, key=lambda name: (name != "", name)):
         found = [record.results.get(test, {}) for _, record in runs]
@@ -98,9 +98,9 @@ def answers(record: Record) -> Answers | None:
     if not path.exists() or "" not in record.results:
         return None
     with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
-        rows = [(r["file"], r["label"], r["predicted"], float(r["probability"])) for r in csv.DictReader(file)]
+        rows = [(row["file"], row["label"], row["predicted"], row["probability"]) for row in csv.DictReader(file)]
     files, labels, predicted, probability = ([row[place] for row in rows] for place in range(4))
-    return Answers(files, labels, predicted, np.array(probability, np.float64))
+    return Answers(files, labels, predicted, np.array(probability).astype(np.float64))
 
 
 def comparable(runs: Named, said: Sequence[Answers | None]) -> str | None:

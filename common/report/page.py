@@ -34,14 +34,14 @@ def count(value: float) -> str:
 
 
 def plain(value: Any) -> str:
-    """A setting as people write it: a tuple's parts with commas, `none` for None."""
+    """A setting as people write it: a list's parts with commas, `none` for None."""
     if isinstance(value, list | tuple):
         return ", ".join(map(plain, value)) or "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:g}"
-    return (
-        {None: "none", True: "yes", False: "no"}.get(value, str(value)) if not isinstance(value, dict) else str(value)
-    )
+    return "none" if value is None else str(value)
 
 
 def render(template: str, values: Mapping[str, Any], data: Mapping[str, Any]) -> str:

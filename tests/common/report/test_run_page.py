@@ -138,7 +138,16 @@ def test_bytes_that_are_no_text_are_shown_as_such(tmp_path):
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(None, "none"), (True, "yes"), ((256, 480), "256, 480"), ((), "none"), (0.0005, "0.0005"), ("he", "he"), (3, "3")],
+    [
+        (None, "none"),
+        (True, "yes"),
+        ((256, 480), "256, 480"),
+        ((), "none"),
+        (0.0005, "0.0005"),
+        ("he", "he"),
+        (1, "1"),
+        (0, "0"),
+    ],
 )
 def test_settings_as_people_write_them(value, text):
     assert page.plain(value) == text
