@@ -14,7 +14,7 @@ from common.training import log_writers
 def write(
     run: Path, trained: Sequence[Trained], analysis: Mapping[str, Any] | None = None, tested: str | None = None
 ) -> None:
-    """Writes the page of a run directory and says where it is.
+    """Writes the page of a run directory, or of one that took a test's results, and says where it is.
 
     Args:
         run: the directory.
@@ -23,7 +23,10 @@ def write(
         tested: that test's name.
     """
     network = network_of(trained[0]) if len(trained) == 1 else None
-    print(f"all on one page: {run_page.write(record.read(run), network, analysis, tested)}")
+    found = record.read(run)
+    if len(trained) == 1 and run != trained[0].run:  # --ckpt sends results elsewhere
+        found = dataclasses.replace(record.read(trained[0].run), run=run, results=found.results)
+    print(f"all on one page: {run_page.write(found, network, analysis, tested)}")
 
 
 def network_of(trained: Trained) -> run_page.Network:

@@ -78,7 +78,8 @@ def facts(record: Record) -> dict[str, str]:
     config = record.config
     if not config:
         members = next((one["members"] for one in record.results.values() if "members" in one), [])
-        return {"networks": ", ".join(member["checkpoint"] for member in members), "directory": str(record.run)}
+        networks = ", ".join(member["checkpoint"] for member in members)
+        return {"networks": networks, "directory": str(record.run)} if networks else {"directory": str(record.run)}
     changed = {name: value for name, value in config["options"].items() if value not in (None, "none", False)}
     versions = ", ".join(f"{name} {version}" for name, version in config.get("versions", {}).items())
     best = record.best
