@@ -8,7 +8,7 @@ from common import recipe as recipes
 from common.recipe import Recipe
 from common.settings import Setting
 
-MODES = ("train", "test", "predict", "features", "export", "summary")
+MODES = ("train", "test", "predict", "features", "export", "summary", "compare")
 TRAIN, USING = ("train",), ("test", "predict", "features", "export")
 SEED_MOST = 2**31 - 1
 
@@ -61,7 +61,9 @@ RUN = (
     _flag("export_format", list, ["saved_model", "keras"], "saved_model, keras, tflite, tflite_int8, onnx",
           ("export",)),
     _flag("verify", bool, False, "load the files in a fresh process and compare their answers on images", ("export",)),
-    _flag("out", str, None, "folder to write (default features/ARCH-SPLIT, export/ARCH)", ("features", "export")),
+    _flag("out", str, None, "folder to write (default features/ARCH-SPLIT, export/ARCH, compare/RUNS)",
+          ("features", "export", "compare")),
+    _flag("report", bool, True, "write report.html, the run on one page", ("train", "test")),
     _flag("seed", int, 0, "seeds initialisation, order, augmentation and dropout", TRAIN, least=0, most=SEED_MOST),
     _flag("validation_share", float, None, "share of the training images to hold out where the data set has no "
           "validation split (default 0.1); 0: train on its validation images too, and test the last checkpoint", TRAIN,

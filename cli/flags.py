@@ -35,7 +35,10 @@ _WANTED = {
 
 @dataclass(frozen=True)
 class Options:
-    """A parsed command line: the value of every flag, and the names of those that were given."""
+    """A parsed command line: the value of every flag, and the names of those that were given.
+
+    `runs` among the values are the words of `--mode compare`.
+    """
 
     values: dict[str, Any]
     given: frozenset[str]
@@ -53,6 +56,7 @@ def parse(arguments: list[str]) -> Options:
     values = absl_flags.FlagValues()
     for flag in known.values():
         _DEFINE[flag.kind](flag.name, flag.default, flag.setting.help, flag_values=values)
+    values.set_gnu_getopt(True)  # words may stand before flags
     arguments, images = _image_files(arguments)
     try:
         rest = values(["program", *_with_values(arguments, known)])[1:]
@@ -65,9 +69,9 @@ def parse(arguments: list[str]) -> Options:
         raise UserError(_wrong_kind(str(error), known)) from error
     except absl_flags.Error as error:
         raise UserError(str(error).replace("flag --", "--")) from error
-    if rest:
+    if rest and values["mode"].value != "compare":
         raise UserError(_stray(rest[0], arguments, known))
-    found = {name: _value(flag, values[name].value) for name, flag in known.items()}
+    found = {name: _value(flag, values[name].value) for name, flag in known.items()} | {"runs": rest}
     given = frozenset(name for name in known if values[name].present)
     if images is not None:
         found["images"], given = images, given | {"images"}
@@ -181,6 +185,7 @@ def help_text(script: str, family: str | None) -> str:
         "",
         f"  python {script} --mode train" + ("" if family else " --arch resnet34"),
         f"  python {script} --mode test --restore ckpt/",
+        f"  python {script} --mode compare RUN RUN ...",
         "",
         *textwrap.wrap(f"networks (--arch): {', '.join(member.name for member in members)}", width),
     ]

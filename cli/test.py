@@ -16,20 +16,20 @@ from typing import Any
 
 import numpy as np
 
-from cli import flags, setup
+from cli import flags, run_report, setup, thumbnails
 from cli import trained as trained_networks
 from cli.trained import Trained
-from common import distribution, machine
+from common import distribution
 from common.errors import UserError
-from common.evaluation import crops, error_analysis, prediction
+from common.evaluation import error_analysis, prediction
 from common.evaluation.protocol import Protocol
-from common.input import datasets, read_errors
+from common.input import datasets
 from common.nn.metrics import Metrics
+from common.report import analysis
 from common.runs import config as runs
 from common.runs.files import write_json
 from common.training import log_writers
 
-SHEET = 128  # width of a picture on the sheet of errors
 SEVERAL = Path("ckpt/ensemble")  # where the results of runs go that share no directory
 LONGEST = 60  # characters of a list of names that becomes a part of a file name
 
@@ -45,6 +45,7 @@ class Test:
         split: which of its splits.
         out: the directory for the results.
         name: of the results; "" for the plain test.
+        page: whether report.html is written.
     """
 
     trained: tuple[Trained, ...]
@@ -53,6 +54,7 @@ class Test:
     split: str
     out: Path
     name: str
+    page: bool = True
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -109,7 +111,7 @@ def test_run(
 ) -> None:
     """The end of a training: the network with its best weights on the test split, as `--mode test` measures it."""
     test = Test((trained,), trained_networks.view_of(trained.config, Protocol()), data, "test", trained.run, "")
-    test = dataclasses.replace(test, split=setup.test_split(options, data))
+    test = dataclasses.replace(test, split=setup.test_split(options, data), page=options.report)
     with devices.strategy.scope():
         member = prediction.Member(trained_networks.for_testing(model, test.view.protocol), test.view)
     result = prediction.predict([member], data.splits[test.split], devices, trained.config.recipe.batch_size)
@@ -145,7 +147,7 @@ def describe(options: flags.Options, trained: Sequence[Trained], protocol: Proto
         steps = [one.checkpoint.folder.name for one in trained]
         parts.append(f"snapshots-{options.snapshots.replace(':', '-')}" if options.snapshots else joined(steps))
     out = Path(options.ckpt) if options.ckpt else _directory(trained)
-    return Test(tuple(trained), view, data, split, out, "-".join(filter(None, parts)))
+    return Test(tuple(trained), view, data, split, out, "-".join(filter(None, parts)), options.report)
 
 
 def joined(names: Iterable[str]) -> str:
@@ -248,8 +250,11 @@ def _gain(metrics: Metrics, result: "prediction.Pass", test: Test) -> dict[str, 
 
 
 def _analyse_errors(predictions: "prediction.Predictions", metrics: Metrics, test: Test) -> None:
-    """Writes the error analysis, and the same pictures and figures for TensorBoard."""
-    files, pictures = _look_up(test.data.splits[test.split], error_analysis.most_confident_errors(predictions))
+    """Writes the error analysis, the same pictures and figures for TensorBoard, and the run's page."""
+    places = error_analysis.most_confident_errors(predictions)
+    if test.page:
+        places = np.union1d(places, analysis.places(predictions, len(test.classes)))
+    files, pictures = thumbnails.look_up(test.data.splits[test.split], places)
     drawn = error_analysis.write(test.folder, predictions, test.classes, files, pictures)
     board, step = log_writers.TensorBoard(test.out, test.folder.name), test.trained[0].checkpoint.step
     figures = metrics.figures(len(test.classes))
@@ -257,30 +262,7 @@ def _analyse_errors(predictions: "prediction.Predictions", metrics: Metrics, tes
     for name, picture in drawn.items():
         board.picture(f"test/{name}", picture, step)
     board.close()
-
-
-def _look_up(split: "datasets.Split", places: np.ndarray) -> tuple[list[str], dict[int, np.ndarray]]:
-    """The file name of every image of a split, and small pictures (SHEET, SHEET, 3) uint8 of those at some places."""
-    import tensorflow as tf
-
-    from common.input import images
-
-    wanted = tf.constant(places, tf.int64)
-
-    @tf.autograph.experimental.do_not_convert
-    def read(place, element):
-        encoded, _, name = split.parse(element)
-        return name, tf.where(tf.reduce_any(wanted == place), encoded, b"")
-
-    @tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
-    def show(encoded):
-        return crops.views(images.decode(encoded), Protocol(), SHEET, (SHEET,))[0]
-
-    names, found = [], {}
-    with read_errors.named(split):
-        read_all = machine.parallel_map(split.serialized(None).enumerate(), read)
-        for place, (name, encoded) in enumerate(read_all.prefetch(64).as_numpy_iterator()):
-            names.append(name.decode("utf-8", "surrogateescape"))
-            if encoded:
-                found[place] = np.rint(show(tf.constant(encoded)).numpy()).astype(np.uint8)
-    return names, found
+    if test.page:
+        run_report.write(
+            test.out, test.trained, analysis.analyse(predictions, test.classes, files, pictures), test.name
+        )

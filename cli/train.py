@@ -6,7 +6,7 @@ import sys
 import time
 from typing import Any
 
-from cli import flags, plan, run_directory, setup
+from cli import flags, plan, run_directory, run_report, setup
 from cli import test as testing
 from cli import trained as trained_networks
 from cli.plan import Plan
@@ -141,10 +141,12 @@ def test_the_best(job: Job, state: State, run: Plan) -> None:
         else:
             print(f"best validation top1 {state.best_top1:.4f} at step {state.best_step}, kept in {winner.folder}")
         print(f"test it again: python {flags.script_name()} --mode test --restore {job.run}")
+    trained = Trained(job.run, run.config, run.architecture, lambda: winner)
     if not {"test", "validation"} & run.data.splits.keys():
         print(f"{run.data.info.name} has neither a test nor a validation split: nothing is measured")
+        if job.devices.chief and run.options.report:
+            run_report.write(job.run, [trained])
         return
-    trained = Trained(job.run, run.config, run.architecture, lambda: winner)
     testing.test_run(job.model, trained, run.devices, run.data, run.options)
 
 

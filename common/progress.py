@@ -1,9 +1,15 @@
 """How far a long job is: a live line on a terminal (tqdm), plain lines elsewhere."""
 
+import codecs
 import os
 import sys
 import time
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import TextIO
+
+BLOCKS = "▁▂▃▄▅▆▇█"
+WIDE = 110  # columns from which two sparklines have room behind the other figures
 
 
 def duration(seconds: float) -> str:
@@ -13,6 +19,19 @@ def duration(seconds: float) -> str:
         return f"{seconds}s"
     minutes, seconds = divmod(seconds, 60)
     return f"{minutes}m{seconds:02d}s" if minutes < 60 else f"{minutes // 60}h{minutes % 60:02d}m"
+
+
+def sparkline(values: Sequence[float], width: int = 8) -> str:
+    """How finite values went, from the first to the last, as at most `width` blocks from the lowest to the highest.
+
+    Of more values a block stands for the mean of an equal part of them.
+    """
+    parts = min(width, len(values))
+    cuts = [part * len(values) // max(parts, 1) for part in range(parts + 1)]
+    means = [sum(values[start:end]) / (end - start) for start, end in pairwise(cuts)]
+    low, span = min(means, default=0.0), max(means, default=0.0) - min(means, default=0.0)
+    top = len(BLOCKS) - 1
+    return "".join(BLOCKS[round(top * (mean - low) / span) if span else top // 2] for mean in means)
 
 
 class Progress:
@@ -81,6 +100,14 @@ class ProgressLine:
             self.bar = tqdm.tqdm(
                 total=total, initial=done, file=self.stream, bar_format=layout, dynamic_ncols=True, leave=False
             )
+
+    @property
+    def draws(self) -> bool:
+        """Whether sparklines can be shown: a terminal of at least `WIDE` columns that takes UTF-8."""
+        if self.bar is None or os.get_terminal_size(self.stream.fileno()).columns < WIDE:
+            return False
+        encoding = getattr(self.stream, "encoding", None)
+        return bool(encoding) and codecs.lookup(encoding).name == "utf-8"
 
     def live(self, done: int, text: str) -> None:
         """Redraws the live line, at most ten times a second; nothing where there is no terminal."""

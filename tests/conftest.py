@@ -1,6 +1,18 @@
+import importlib.util
 import os
 
+import reports
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leaves the tests that need a browser out where there is none."""
+    if reports.chromium() and importlib.util.find_spec("axe_playwright_python"):
+        return
+    unfit = [item for item in items if item.get_closest_marker("browser")]
+    config.hook.pytest_deselected(items=unfit)
+    items[:] = [item for item in items if item not in unfit]
 
 
 def pytest_sessionfinish(session):

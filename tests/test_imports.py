@@ -14,6 +14,7 @@ BELOW = {  # what each package of common/ may import beside its own modules and 
     "evaluation": BOTTOM,
     "weights": BOTTOM | {"evaluation"},  # an exported network crops as a test does
     "visualization": BOTTOM | {"evaluation", "training"},
+    "report": BOTTOM | {"evaluation", "training"},
 }
 
 

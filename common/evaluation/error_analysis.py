@@ -100,7 +100,7 @@ def write(
     folder.mkdir(parents=True, exist_ok=True)
     matrix, curve = confusion(predictions, len(classes)), calibration(predictions)
     _table(folder / "predictions.csv", *_predictions(predictions, classes, files))
-    _table(folder / "per_class.csv", *_per_class(predictions, classes))
+    _table(folder / "per_class.csv", *per_class(predictions, classes))
     rows = ([name, *counts] for name, counts in zip(classes, matrix.tolist(), strict=True))
     _table(folder / "confusion.csv", ["label", *classes], rows)
     of_label = matrix.sum(1)
@@ -149,7 +149,7 @@ def _predictions(predictions: Predictions, classes: Sequence[str], files: Sequen
     return header, rows()
 
 
-def _per_class(predictions: Predictions, classes: Sequence[str]):
+def per_class(predictions: Predictions, classes: Sequence[str]):
     """Precision is not defined for a class that was never predicted, recall for one without images: left empty."""
     predicted = predictions.top[:, 0]
     precision, recall, _, images = metrics.precision_recall_fscore_support(

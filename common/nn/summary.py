@@ -77,8 +77,8 @@ def _times(sizes: tuple[int, ...]) -> str:
     return "x".join(map(str, sizes))
 
 
-def _what(row: Row) -> str:
-    """`convolution 3x3/2 pad 1`."""
+def description(row: Row) -> str:
+    """What a layer is, in words: `convolution 3x3/2 pad 1`."""
     if row.kernel is None:
         return row.kind + (f" groups {row.groups}" if row.kind == "group norm" else "")
     size = (row.kernel, row.kernel) if isinstance(row.kernel, int) else row.kernel
@@ -90,7 +90,7 @@ def _what(row: Row) -> str:
 
 _COLUMNS: tuple[tuple[str, Callable[[Row], str]], ...] = (
     ("layer", lambda row: row.name),
-    ("kind", _what),
+    ("kind", description),
     ("output", lambda row: _times(row.output)),
     ("parameters", lambda row: f"{row.parameters:,}" if row.parameters else ""),
     ("multiply-adds", lambda row: f"{row.multiply_adds:,}" if row.multiply_adds else ""),

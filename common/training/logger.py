@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from common.errors import UserError
 from common.input import read_errors
-from common.progress import ProgressLine, duration
+from common.progress import ProgressLine, duration, sparkline
 from common.training import log_writers
 from common.training.run_state import SUMS, Job, State
 from common.training.speed import Speed
@@ -111,6 +111,7 @@ class ChiefLogger(Logger):
         self.train, self.validated = (log_writers.TensorBoard(job.run, name) for name in ("train", "validation"))
         self.progress, self.speed = ProgressLine(job.total_steps, state.step), Speed(job.recipe.batch_size)
         self.figures, self.warned = "", False
+        self.course: dict[str, list[float]] = {"loss": [], "top1": []}  # of every interval of this process
 
     def begin(self):
         with read_errors.writing(self.job.run):
@@ -147,7 +148,10 @@ class ChiefLogger(Logger):
         with read_errors.writing(self.job.run):
             self.metrics.add(row)
             self.train.scalars(row["step"], curves | scaling)
-        self.figures = figures(row, speed, waiting, **scaling)
+        for name, values in self.course.items():
+            values.append(row[name])
+        drawn = {name: sparkline(values) for name, values in self.course.items()} if self.progress.draws else None
+        self.figures = figures(row, speed, waiting, **scaling, drawn=drawn)
         self.progress.show(self.state.step, self._text())
         self._watch(row)
 
@@ -221,14 +225,23 @@ def make_logger(job: Job, state: State) -> Logger:
     return ChiefLogger(job, state) if job.devices.chief else Logger()
 
 
-def figures(row: dict, speed: float, waiting: float, loss_scale: float = 0.0, skipped_steps: int = 0) -> str:
+def figures(
+    row: dict,
+    speed: float,
+    waiting: float,
+    loss_scale: float = 0.0,
+    skipped_steps: int = 0,
+    drawn: dict[str, str] | None = None,
+) -> str:
     """The end of a progress line, the most wanted first: a narrow terminal cuts it off.
 
     `  loss 0.5321  top1 0.9062  12.9 images/s  data wait 1%  lr 0.01  (data 0.3012 + l2 0.2309)`, and with a loss
-    scale `  loss scale 32768, 2 steps skipped`.
+    scale `  loss scale 32768, 2 steps skipped`. `drawn` are sparklines of loss and top-1 to show behind them.
     """
+    curves = {name: f" {line}" for name, line in (drawn or {}).items()}
     text = (
-        f"  loss {row['loss']:.4f}  top1 {row['top1']:.4f}  {speed:.1f} images/s  data wait {waiting:.0%}  "
+        f"  loss {row['loss']:.4f}{curves.get('loss', '')}  top1 {row['top1']:.4f}{curves.get('top1', '')}  "
+        f"{speed:.1f} images/s  data wait {waiting:.0%}  "
         f"lr {row['learning_rate']:.3g}  (data {row['data_loss']:.4f} + l2 {row['l2_loss']:.4f})"
     )
     return f"{text}  loss scale {loss_scale:g}, {skipped_steps} steps skipped" if loss_scale else text

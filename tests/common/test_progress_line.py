@@ -58,3 +58,34 @@ def test_one_live_line_on_a_terminal(terminal):
     assert written.count("\n") == 1  # the line that stays
     assert "\rsaid\n" in written
     assert written.rpartition("\n")[2].rstrip("\r").rpartition("\r")[2].strip() == ""  # and nothing after it
+
+
+@pytest.mark.parametrize(
+    ("values", "drawn"),
+    [
+        (range(8), "▁▂▃▄▅▆▇█"),
+        ([3.0, 1.0, 2.0], "█▁▅"),  # half way: 3.5 of 7 levels, to the even one
+        ([0, 2, 10, 12, 20, 22, 30, 32, 40, 42, 50, 52, 60, 62, 70, 72], "▁▂▃▄▅▆▇█"),  # means of two
+        ([2.5] * 20, "▄" * 8),
+        ([7], "▄"),
+        ([], ""),
+    ],
+)
+def test_a_sparkline_goes_from_the_lowest_to_the_highest(values, drawn):
+    assert progress.sparkline(values) == drawn
+
+
+@pytest.mark.parametrize(
+    ("columns", "encoding", "draws"),
+    [(110, "UTF-8", True), (110, "utf8", True), (109, "UTF-8", False), (200, "latin-1", False), (200, None, False)],
+)
+def test_sparklines_want_a_wide_terminal_that_takes_utf_8(monkeypatch, columns, encoding, draws):
+    monkeypatch.setattr(os, "get_terminal_size", lambda _: os.terminal_size((columns, 10)))
+    monkeypatch.setattr(Terminal, "encoding", encoding, raising=False)
+    line = progress.ProgressLine(10, stream=Terminal())
+    assert line.draws is draws
+    line.close()
+
+
+def test_a_file_gets_no_sparkline():
+    assert progress.ProgressLine(10, stream=io.StringIO()).draws is False

@@ -17,6 +17,10 @@ def test_figures_name_everything_the_most_wanted_first():
         "  loss 2.7500  top1 0.1250  12.9 images/s  data wait 1%  lr 0.01  (data 2.2500 + l2 0.5000)"
     )
     assert logger.figures(ROW, 12.94, 0.014, 32768.0, 2).endswith("  loss scale 32768, 2 steps skipped")
+    drawn = {"loss": "█▄▁", "top1": "▁▄█"}
+    assert logger.figures(ROW, 12.94, 0.014, drawn=drawn).startswith(
+        "  loss 2.7500 █▄▁  top1 0.1250 ▁▄█  12.9 images/s"
+    )
 
 
 def test_other_workers_can_be_told_everything_and_say_nothing(capsys):
