@@ -2,28 +2,32 @@
 
 import dataclasses
 import json
+from typing import Any
 
 from cli import comparison, flags, setup
+from common.errors import UserError
 from common.nn import summary
 
 
 def run(options: flags.Options, family: str | None) -> None:
-    """The per-layer table of a network; of several, comma-separated in `--arch`, their totals beside one another."""
-    if options.arch and "," in options.arch:
-        tables = [_summarise(_only(options, name), family) for name in options.arch.split(",")]
-        to_text, to_csv, to_json = comparison.to_text, comparison.to_csv, comparison.to_json
-    else:
-        tables = _summarise(options, family)
-        to_text, to_csv, to_json = summary.to_text, summary.to_csv, summary.to_json
+    """The per-layer table of a network; of several, comma-separated in `--arch`, a line each."""
+    names = (options.arch or "").split(",")
+    several = len(names) > 1
+    printing: Any = comparison if several else summary
+    shown: Any = (
+        [_summarise(_only(options, name), family) for name in names] if several else _summarise(options, family)
+    )
     if options.summary_format == "json":
-        print(json.dumps(to_json(tables), indent=1))
+        print(json.dumps(printing.to_json(shown), indent=1))
     else:
-        print({"csv": to_csv, "text": to_text}[options.summary_format](tables))
+        print({"csv": printing.to_csv, "text": printing.to_text}[options.summary_format](shown))
 
 
 def _only(options: flags.Options, name: str) -> flags.Options:
-    """The command line with one network in `--arch`."""
-    return dataclasses.replace(options, values=options.values | {"arch": name.strip()})
+    """The command line with one network in `--arch`. Raises UserError for an empty name."""
+    if not name:
+        raise UserError(f"--arch={options.arch}: a name is empty; give networks with a comma between two")
+    return dataclasses.replace(options, values=options.values | {"arch": name})
 
 
 def _summarise(options: flags.Options, family: str | None) -> summary.Summary:
