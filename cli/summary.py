@@ -11,7 +11,7 @@ from common.nn import summary
 
 def run(options: flags.Options, family: str | None) -> None:
     """The per-layer table of a network; of several, comma-separated in `--arch`, a line each."""
-    names = (options.arch or "").split(",")
+    names = [name.strip() for name in (options.arch or "").split(",")]
     several = len(names) > 1
     printing: Any = comparison if several else summary
     shown: Any = (
