@@ -163,6 +163,6 @@ def _configuration(found: Foreign, architecture: Architecture, source: dict) -> 
             "axes": "channels first" if found.layout.channels_first else "channels last",
             "padding": "in pixels, as there",
             "batch_norm_epsilon": f"{found.layout.epsilon:g}, absorbed in the moving variances",
-            "biases_before_batch_norm": "absorbed in the moving means",
+            "biases_before_batch_norm": "absorbed in the moving means, where the network here has none",
         },
     )

@@ -371,6 +371,14 @@ FOUR = np.zeros((3, 3, 3, 5))
         ({"conv_dw_1/0": FOUR, "conv1/0": FOUR}, "a MobileNet whose first layer has 5 channels"),
         ({"conv_dw_1/0": FOUR, "conv1/0": np.zeros((3, 3, 3, 32))}, r"no classifier \(conv_preds/0, four axes\)"),
         ({"cccp1/0": FOUR, "conv1/0": FOUR}, r"no classifier \(cccp6/0, four axes\)"),
+        (
+            {"conv1/0": np.zeros((64, 3, 11, 11)), "conv3/0": np.zeros((256, 256, 3, 3)), "fc6/0": FOUR},
+            r"no classifier \(fc8/0, two axes\)",
+        ),
+        (
+            {"features.0.weight": FOUR, "features.1.running_mean": FOUR[0, 0, 0], "classifier.6.weight": FOUR},
+            "a VGG of 1 convolutions, which is none of vgg11_bn, vgg13_bn, vgg16_bn, vgg19_bn",
+        ),
     ],
 )
 def test_what_is_not_here_is_one_line(arrays, said):
