@@ -70,7 +70,7 @@ def line(summary: Summary) -> Line:
     return Line(summary.totals.trainable_parameters, *parts, operations["all"], *shares)
 
 
-HEADER = ("parameters", "CONV %", "FC %", "operations", "CONV %", "FC %")
+HEADER = ("parameters", "CONV%", "FC%", "operations", "CONV%", "FC%")
 
 
 def to_text(summaries: Iterable[Summary]) -> str:
@@ -86,7 +86,7 @@ def to_text(summaries: Iterable[Summary]) -> str:
         own = (f"{value:,.0f}" if i % 3 == 0 else f"{value:.1f}" for i, value in enumerate(asdict(found).values()))
         theirs = [f"{value:g}" for value in asdict(printed.line).values()] if printed else [""] * 6
         cells.append([summary.arch + mark, str(summary.image_size), *own, *theirs])
-    head = ["network", "input", *HEADER, "M", "CONV %", "FC %", "M ops", "CONV %", "FC %"]
+    head = ["network", "input", *HEADER, "M", "CONV%", "FC%", "M ops", "CONV%", "FC%"]
     widths = [max(len(row[i]) for row in (head, *cells)) for i in range(len(head))]
     rows = ["  ".join(_aligned(row, widths)).rstrip() for row in (head, *cells)]
     computed = sum(widths[:8]) + 2 * 8

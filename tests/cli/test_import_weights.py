@@ -208,7 +208,10 @@ def test_hdf5_with_wrong_shapes():
     ("names", "said"),
     [
         (["encoder.weight"], "holds no network of these: its names (encoder.weight ...)"),
-        (["features.0.weight", "features.1.running_mean", "classifier.6.weight"], "a VGG with batch norm"),
+        (
+            ["features.0.weight", "features.1.running_mean", "classifier.6.weight"],
+            "a VGG of 0 convolutions, which is none of vgg11_bn",
+        ),
         (["conv1_conv/0", "conv2_block1_preact_bn/0"], "a ResNetV2 of blocks (1,)"),
         (["layer1.0.conv1.weight", "layer2.0.conv1.weight"], "blocks (1, 1), which is not in Table 1"),
         (["block1_conv1/0", "block1_conv2/0"], "a VGG of 2 convolutions"),

@@ -61,7 +61,7 @@ def test_keras_mobilenets_give_the_same_here(alpha, arch, file):
     assert (config.preprocessing["mean"], config.preprocessing["std"]) == ((127.5,) * 3, (127.5,) * 3)
     assert (config.preprocessing["channels"], config.image_size) == ("rgb", 224)
     images = 2 * pictures(64)
-    activations = keras.Model(theirs.input, theirs.get_layer("conv_pw_3_relu").output)(images)
+    activations = keras.Model(theirs.input, theirs.get_layer("conv_pw_2_relu").output)(images)
     assert (activations.numpy() == 6).any()  # both ends of ReLU6 are met
     assert_same(filled(weight_files.read(file), 64)[0](images).numpy(), theirs(images).numpy())
     assert ours.input.shape == (None, 224, 224, 3)
