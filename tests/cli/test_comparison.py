@@ -82,7 +82,8 @@ def test_one_command_prints_the_courses_table(monkeypatch, capsys):
     assert max(map(len, lines)) <= 120
     assert lines[0].split() == ["as", "printed"]
     assert lines[1].split()[:3] == ["network", "input", "parameters"]
-    own = ["227", "60,965,224", "3.8", "96.2", "725,066,040", "91.9", "8.1"]
+    outputs = 55**2 * 96 + 27**2 * 256 + 13**2 * (384 + 384 + 256) + 4096 + 4096 + 1000
+    own = ["227", "60,965,224", "3.8", "96.2", f"{724406816 + outputs:,}", "91.9", "8.1"]
     assert lines[3].split() == ["alexnet_two_towers", *own, "61", "3.8", "96.2", "725", "91.9", "8.1"]
     assert [line.split()[0] for line in lines if line.startswith("(")] == ["(1)", "(2)", "(3)"]
     assert next(line for line in lines if "cnn_f" in line).split()[1] == "(1)"
