@@ -41,7 +41,7 @@ def _flag(name: str, kind: type, default: Any, help: str, modes=MODES, alone: st
 # fmt: off
 RUN = (
     _flag("mode", str, None, "what to do", choices=MODES),
-    _flag("arch", str, None, "which network of this family; its name"),
+    _flag("arch", str, None, "which network of this family; its name. In a summary also several, comma-separated"),
     _flag("dataset", str, "digits", "digits, tfds:NAME, or a path: prepared records, ImageNet TFRecords, class folders",
           ("train", "test", "features", "export")),
     _flag("ckpt", str, None, "the run directory (default ckpt/ARCH); in a test where results go",

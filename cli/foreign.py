@@ -42,6 +42,7 @@ class Foreign:
         image_size: where a fully connected layer fixes it, in pixels; None: the network's own.
         options: of the network's build, beside its defaults.
         arrays: to be used: the file's, under names without wrappers' prefixes.
+        undecided: nothing in the file tells which of `archs` it is: `--arch` has to.
     """
 
     origin: str
@@ -53,6 +54,7 @@ class Foreign:
     image_size: int | None = None
     options: dict = field(default_factory=dict)
     arrays: "Arrays" = field(default_factory=dict)
+    undecided: bool = False
 
 
 def count_classes(arrays: "Arrays", name: str, axis: int, where: str, axes: int = 2) -> int:

@@ -66,7 +66,7 @@ def read(path: str, arch: str | None) -> Imported:
         arch: the network wanted. A file says what it is; the name decides where several networks fit.
 
     Raises:
-        UserError: the file is damaged, or of no network here.
+        UserError: the file is damaged, of no network here, or of several alike and `arch` is none of them.
     """
     if path.startswith("keras:"):
         if path != FETCH:
@@ -80,6 +80,8 @@ def read(path: str, arch: str | None) -> Imported:
         return Imported(folder, _configuration(found, registry.find(arch), {"file": path}), found)
     file = Path(path).resolve()
     found = weight_names.recognise(weight_files.read(file), path)
+    if found.undecided and arch not in found.archs:
+        raise UserError(f"--restore={path}: fits {' and '.join(found.archs)} alike; give --arch, which of them it is")
     name = arch if arch in found.archs else found.archs[0]
     with open(file, "rb") as content:
         digest = hashlib.file_digest(content, "sha256").hexdigest()
@@ -161,6 +163,6 @@ def _configuration(found: Foreign, architecture: Architecture, source: dict) -> 
             "axes": "channels first" if found.layout.channels_first else "channels last",
             "padding": "in pixels, as there",
             "batch_norm_epsilon": f"{found.layout.epsilon:g}, absorbed in the moving variances",
-            "biases_before_batch_norm": "absorbed in the moving means",
+            "biases_before_batch_norm": "absorbed in the moving means, where the network here has none",
         },
     )

@@ -1,7 +1,7 @@
 """What other programs call the layers of these networks, and what they do to a picture first.
 
-    torchvision             vgg11, 13, 16, 19; resnet18, 34, 50, 101, 152; resnext50_32x4d, 101_32x8d, 101_64x4d;
-                            wide_resnet50_2, 101_2: RGB, divided by 255, mean and std of ImageNet
+    torchvision             vgg11, 13, 16, 19, with batch norm too; resnet18, 34, 50, 101, 152; resnext50_32x4d,
+                            101_32x8d, 101_64x4d; wide_resnet50_2, 101_2: RGB, divided by 255, mean and std of ImageNet
     CIFAR ResNets           of torchvision's names in three stages: resnet20 ... resnet1202, the same mean and std
     keras.applications      VGG16, VGG19, ResNet50, 101, 152: BGR, ImageNet's mean
     Caffe, as {layer: [weights, biases]}   bvlc_alexnet (alexnet_two_towers), VGG-16, VGG-19: BGR, ImageNet's mean
@@ -43,7 +43,7 @@ def recognise(arrays: "Arrays", where: str) -> Foreign:
     raise UserError(
         f"{where}: holds no network of these: its names ({shown} ...) are not those of torchvision's VGG, ResNet, "
         "ResNeXt, Inception, SqueezeNet or DenseNet, keras.applications' VGG, ResNet, Inception, DenseNet or "
-        "MobileNet, or Caffe's AlexNet, VGG or NIN",
+        "MobileNet, or Caffe's AlexNet, VGG, NIN or CNN-F, M, S",
         1,
     )
 
@@ -126,13 +126,14 @@ def _torch_resnet(arrays: "Arrays", where: str) -> Foreign | None:
     return Foreign(origin, archs, weight_layouts.PYTORCH, rename, classes, TORCHVISION, None, options)
 
 
-def _vgg_layers(column: str) -> dict[str, int]:
-    """Convolution here -> its place in torchvision's `features`, where ReLUs and pools are counted too."""
+def _vgg_layers(column: str, batch_norm: bool = False) -> dict[str, int]:
+    """Layer here -> its place in torchvision's `features`, where ReLUs and pools are counted too."""
     places, place = {}, 0
     for block, channels in enumerate(vgg16.COLUMNS[column], start=1):
         for number in range(1, len(channels) + 1):
-            places[f"conv{block}_{number}"] = place
-            place += 2  # the convolution and its ReLU
+            name = f"conv{block}_{number}"
+            places |= {name: place, f"{name}_bn": place + 1} if batch_norm else {name: place}
+            place += 3 if batch_norm else 2  # the convolution, its norm and its ReLU
         place += 1  # the pool
     return places
 
@@ -144,13 +145,13 @@ def _feature(place: int) -> str:
 def _torch_vgg(arrays: "Arrays", where: str) -> Foreign | None:
     if "features.0.weight" not in arrays or "classifier.6.weight" not in arrays:
         return None
-    if "features.1.running_mean" in arrays:
-        raise UserError(f"{where}: a VGG with batch norm, which is not among these networks", 1)
+    norm = "features.1.running_mean" in arrays
     present = {name for name in arrays if re.fullmatch(r"features\.\d+\.weight", name)}
-    columns = {arch: _vgg_layers(column) for arch, column in VGG_COLUMNS.items()}
+    columns = {f"{arch}{'_bn' * norm}": _vgg_layers(column, norm) for arch, column in VGG_COLUMNS.items()}
     arch = next((arch for arch, places in columns.items() if present == set(map(_feature, places.values()))), None)
     if arch is None:
-        raise UserError(f"{where}: a VGG of {len(present)} convolutions, which is none of {', '.join(VGG_COLUMNS)}", 1)
+        count = sum(arrays[name].ndim == 4 for name in present)
+        raise UserError(f"{where}: a VGG of {count} convolutions, which is none of {', '.join(columns)}", 1)
     names = {layer: f"features.{place}" for layer, place in columns[arch].items()}
     names |= {"fc6": "classifier.0", "fc7": "classifier.3", "fc8": "classifier.6"}
     return Foreign(

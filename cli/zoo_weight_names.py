@@ -2,7 +2,8 @@
 
 torchvision             squeezenet1_0, 1_1; densenet121, 161, 169, 201: RGB, divided by 255, mean and std of ImageNet
 keras.applications      DenseNet121, 169, 201: the same; MobileNet of each width: RGB, -1 to 1, ReLU6
-Caffe, as {layer: [weights, biases]}   NIN for ImageNet: BGR, ImageNet's mean; NIN for CIFAR-10: whitened pixels
+Caffe, as {layer: [weights, biases]}   NIN for ImageNet, CNN-F, CNN-M, CNN-S: BGR, ImageNet's mean; NIN for
+                        CIFAR-10: whitened pixels
 """
 
 import re
@@ -169,4 +170,24 @@ def _caffe_nin(arrays: "Arrays", where: str) -> Foreign | None:
     return Foreign(origin, ("nin_cifar",), layout, rename, count, {}, options={"pool2": "average"})
 
 
-TESTS = (_torch_squeezenet, _torch_densenet, _keras_densenet, _keras_mobilenet, _caffe_nin)
+def _caffe_vgg_cnn(arrays: "Arrays", where: str) -> Foreign | None:
+    """Layers by the names of the authors' Caffe files, which are AlexNet's and those here. Axes of either kind.
+
+    CNN-M and CNN-S have the same layers of the same shapes; they differ in strides, pools and normalisation.
+    """
+    first, third = arrays.get("conv1/0"), arrays.get("conv3/0")
+    if first is None or third is None or "fc6/0" not in arrays or not first.ndim == third.ndim == 4:
+        return None
+    blobs = first.shape[1] == 3  # (filters, channels, k, k); else (k, k, channels, filters)
+    filters = 0 if blobs else 3
+    seen = first.shape[filters], first.shape[2 if blobs else 0], third.shape[filters]
+    archs = {(64, 11, 256): ("cnn_f",), (96, 7, 512): ("cnn_m", "cnn_s")}.get(seen)
+    if archs is None:
+        return None
+    count = count_classes(arrays, "fc8/0", 0 if blobs else 1, where)
+    origin = "Caffe, whose mean image is its mean here"
+    layout = replace(weight_layouts.KERAS, channels_first=blobs)
+    return Foreign(origin, archs, layout, str, count, BVLC, undecided=len(archs) > 1)
+
+
+TESTS = (_torch_squeezenet, _torch_densenet, _keras_densenet, _keras_mobilenet, _caffe_nin, _caffe_vgg_cnn)

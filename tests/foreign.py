@@ -3,6 +3,8 @@
 Written from torchvision's and Caffe's definitions, in their layouts (N, C, H, W), without anything of this program.
 """
 
+from functools import partial
+
 import numpy as np
 
 VGG11 = (64, "M", 128, "M", 256, 256, "M", 512, 512, "M", 512, 512, "M")
@@ -84,15 +86,18 @@ def resnet_state(blocks, bottleneck=False, classes=5, stem=7, widths=(64, 128, 2
     return maker.state
 
 
+def batch_norm(s, x, name):
+    """torchvision's, with its moving statistics."""
+    scale = s[f"{name}.weight"] / np.sqrt(s[f"{name}.running_var"] + 1e-5)
+    shift = s[f"{name}.bias"] - s[f"{name}.running_mean"] * scale
+    return x * scale[:, None, None] + shift[:, None, None]
+
+
 def resnet(state, x, head="fc"):
     """torchvision's forward: the stride in the 3x3 of a bottleneck; option A where there is no projection."""
     s = {name: value.astype(np.float64) for name, value in state.items()}
 
-    def norm(x, name):
-        scale = s[f"{name}.weight"] / np.sqrt(s[f"{name}.running_var"] + 1e-5)
-        shift = s[f"{name}.bias"] - s[f"{name}.running_mean"] * scale
-        return x * scale[:, None, None] + shift[:, None, None]
-
+    norm = partial(batch_norm, s)
     stem = s["conv1.weight"].shape[-1]
     x = relu(norm(conv(x, s["conv1.weight"], None, 2 if stem == 7 else 1, stem // 2), "bn1"))
     x = max_pool(x, 3, 2, 1) if stem == 7 else x
@@ -122,14 +127,16 @@ def resnet(state, x, head="fc"):
     return x.mean((2, 3)) @ s[f"{head}.weight"].T + s[f"{head}.bias"]
 
 
-def vgg_state(plan=VGG11, side=2, classes=5):
-    """torchvision's VGG, for a last map of side x side."""
+def vgg_state(plan=VGG11, side=2, classes=5, batch_norm=False):
+    """torchvision's VGG, for a last map of side x side; with batch norm its convolutions have biases, too."""
     maker, place, into = Maker(), 0, 3
     for entry in plan:
         if entry != "M":
             maker.conv(f"features.{place}", entry, into, 3, bias=True)
             into = entry
-        place += 1 if entry == "M" else 2
+            if batch_norm:
+                maker.norm(f"features.{place + 1}", entry)
+        place += 1 if entry == "M" else 2 + batch_norm
     for number, (out, values) in {0: (4096, into * side * side), 3: (4096, 4096), 6: (classes, 4096)}.items():
         maker.linear(f"classifier.{number}", out, values)
     return maker.state
@@ -140,8 +147,11 @@ def vgg(state, x, plan=VGG11):
     for entry in plan:
         if entry == "M":
             x, place = max_pool(x, 2, 2), place + 1
-        else:
-            x, place = relu(conv(x, s[f"features.{place}.weight"], s[f"features.{place}.bias"], 1, 1)), place + 2
+            continue
+        x, place = conv(x, s[f"features.{place}.weight"], s[f"features.{place}.bias"], 1, 1), place + 1
+        if f"features.{place}.running_mean" in s:
+            x, place = batch_norm(s, x, f"features.{place}"), place + 1
+        x, place = relu(x), place + 1
     x = x.reshape(len(x), -1)
     for number in (0, 3, 6):
         x = x @ s[f"classifier.{number}.weight"].T + s[f"classifier.{number}.bias"]

@@ -29,10 +29,10 @@ def loaded(path, arch=None):
     return model, config
 
 
-def filled(arrays, size=None):
-    """The same without a run directory, for large networks."""
+def filled(arrays, size=None, arch=None):
+    """The same without a run directory, for large networks; `arch` decides where several fit."""
     found = weight_names.recognise(arrays, "made here")
-    architecture = registry.find(found.archs[0])
+    architecture = registry.find(arch or found.archs[0])
     options = architecture.defaults | found.options
     size = size or found.image_size or architecture.image_size
     model = architecture.build(classes=found.classes, image_size=size, **options)

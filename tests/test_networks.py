@@ -298,6 +298,11 @@ def test_an_unknown_name_is_refused_with_the_nearest():
         ("vgg11_bn", 32, 2, ("--ema", "0")),
         ("zfnet", 63, 8, ("--ema", "0")),
         ("cnn_m", 57, 8, ("--ema", "0")),
+        ("nin_cifar", 16, 8, ("--ema", "0")),
+        ("squeezenet1_1", 49, 8, ("--ema", "0", "--optimizer", "adam", "--learning_rate", "0.001")),
+        ("densenet40_12", 16, 2, ("--ema", "0")),
+        ("fractalnet20", 32, 1, ("--ema", "0")),
+        ("mobilenet_025", 32, 8, ("--ema", "0")),
     ],
 )
 def test_learns_digits(monkeypatch, tmp_path, arch, size, epochs, options):

@@ -259,13 +259,15 @@ def randomised(model):
 
 
 def of_consequence(model):
-    """Its state dict as arrays, the norms and biases with random values."""
+    """Its state dict as arrays: the norms and biases random, convolutions strong enough for the picture to matter."""
     random = np.random.default_rng(1)
     state = model.state_dict()
     for name, value in state.items():
         if value.ndim == 1 and ("norm" in name or name.endswith("bias")):
             low, high = (-0.1, 0.1) if name.endswith(("bias", "running_mean")) else (0.7, 1.3)
             value.copy_(torch.from_numpy(random.uniform(low, high, tuple(value.shape))))
+        elif value.ndim == 4:
+            value.mul_(6**0.5)  # Torch's variance is 1 / (3 in), He's 2 / in
     return {name: value.numpy().copy() for name, value in state.items()}
 
 

@@ -66,6 +66,22 @@ class Maxout(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("common")
+class Tanh(keras.layers.Layer):
+    """tanh(x): (N, ..., C) -> the same.
+
+    TensorFlow's optimiser of graphs joins a convolution, batch norm in testing and tanh to one operation, which its
+    CPU kernels do not have ("Fusion is not implemented: [FusedBatchNorm,Tanh]"). The minimum keeps them apart; beyond
+    20 tanh is 1 in every precision.
+    """
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def call(self, x):
+        return tf.tanh(tf.minimum(x, 20.0))
+
+
+@keras.saving.register_keras_serializable("common")
 class ScaledTanh(keras.layers.Layer):
     """1.7159 tanh(2 x / 3) (LeCun et al. 1998, appendix A): 1 at 1 and -1 at -1, where it is least linear."""
 

@@ -9,7 +9,7 @@ from math import prod
 
 import keras
 
-from common.nn.activations import Maxout, PReLU, ScaledTanh
+from common.nn.activations import Maxout, PReLU, ScaledTanh, Tanh
 from common.nn.convolution import AveragePool, Conv, MaxPool
 from common.nn.drop_path import Join, PathDraw
 from common.nn.dropout import Dropout
@@ -79,6 +79,7 @@ RULES: dict[type[keras.layers.Layer], Rule] = {
     keras.layers.LeakyReLU: Rule(None),
     keras.layers.ELU: Rule(None),
     keras.layers.Activation: Rule(None),
+    Tanh: Rule(None),
     ScaledTanh: Rule(None),
     PReLU: Rule("PReLU", values=False),
     Maxout: Rule("maxout"),

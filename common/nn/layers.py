@@ -85,7 +85,7 @@ ACTIVATIONS = {
     "prelu": lambda x, name: activations.PReLU(name=name)(x),
     "elu": lambda x, name: keras.layers.ELU(current().elu_alpha, name=name)(x),
     "sigmoid": lambda x, name: keras.layers.Activation("sigmoid", name=name)(x),
-    "tanh": lambda x, name: keras.layers.Activation("tanh", name=name)(x),
+    "tanh": lambda x, name: activations.Tanh(name=name)(x),
     "scaled_tanh": lambda x, name: activations.ScaledTanh(name=name)(x),
     "maxout": lambda x, name: _refuse_maxout(name),
     "none": lambda x, _: x,

@@ -4,7 +4,7 @@ Convolution   (filters, channels, k, k) in PyTorch and Caffe, (k, k, channels, f
               depthwise (channels, 1, k, k) in PyTorch, (k, k, channels, 1) in Keras, (k, k, 1, channels) here.
 Fully conn.   (out, in) in PyTorch and Caffe, (in, out) in Keras and here. The first one after a map takes it
               flattened: channel by channel there (C, H, W), pixel by pixel here (H, W, C).
-Bias          of a convolution before batch norm: absorbed, moving mean - bias.
+Bias          of a convolution before batch norm, where it has none here: absorbed, moving mean - bias.
 Epsilon       of batch norm: absorbed, moving variance + epsilon there - epsilon here.
 Padding       is the layers' own here, in pixels on every side, as PyTorch, Caffe and keras.applications have it.
 """
@@ -66,7 +66,8 @@ def fill(model: keras.Model, names: Mapping[str, str], arrays: Arrays, layout: L
             filling.weights(layer, names[layer.name])
         elif isinstance(layer, BatchNorm):
             source = layer.input._keras_history.operation
-            filling.norm(layer, names[layer.name], names[source.name] if isinstance(source, Conv) else None)
+            biased = isinstance(source, Conv) and not source.use_bias  # there, perhaps; here it has no place
+            filling.norm(layer, names[layer.name], names[source.name] if biased else None)
     unused = [name for name in arrays if name not in filling.used and not name.endswith(layout.ignored or "\0")]
     faults = filling.faults + [f"{name} {arrays[name].shape} has no place in the network" for name in unused]
     if faults:

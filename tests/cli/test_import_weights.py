@@ -72,6 +72,23 @@ def test_torchvisions_vgg_is_its_numpy_forward():
     assert_same(model(images).numpy(), foreign.vgg(state, images.transpose(0, 3, 1, 2)))
 
 
+def test_torchvisions_vgg_with_batch_norm_is_its_numpy_forward():
+    state = foreign.vgg_state(batch_norm=True)
+    model, found = filled(state)
+    assert (found.archs, found.image_size, found.classes) == (("vgg11_bn",), 64, 5)
+    images = pictures(64)
+    assert_same(model(images).numpy(), foreign.vgg(state, images.transpose(0, 3, 1, 2)))
+
+
+@pytest.mark.parametrize(
+    ("arch", "counts"), [("vgg13_bn", (2, 2, 2, 2, 2)), ("vgg16_bn", (2, 2, 3, 3, 3)), ("vgg19_bn", (2, 2, 4, 4, 4))]
+)
+def test_the_other_vggs_with_batch_norm_are_told_apart(arch, counts):
+    plan = tuple(entry for count in counts for entry in (*[1] * count, "M"))
+    state = foreign.vgg_state(plan, batch_norm=True)
+    assert weight_names.recognise(state, "here").archs == (arch,)
+
+
 def test_caffes_alexnet_is_its_numpy_forward_in_either_layout():
     blobs = foreign.alexnet_blobs()
     np.save("bvlc.npy", blobs, allow_pickle=True)
@@ -187,7 +204,10 @@ def test_hdf5_with_wrong_shapes():
     ("names", "said"),
     [
         (["encoder.weight"], "holds no network of these: its names (encoder.weight ...)"),
-        (["features.0.weight", "features.1.running_mean", "classifier.6.weight"], "a VGG with batch norm"),
+        (
+            ["features.0.weight", "features.1.running_mean", "classifier.6.weight"],
+            "a VGG of 0 convolutions, which is none of vgg11_bn",
+        ),
         (["conv1_conv/0", "conv2_block1_preact_bn/0"], "a ResNetV2 of blocks (1,)"),
         (["layer1.0.conv1.weight", "layer2.0.conv1.weight"], "blocks (1, 1), which is not in Table 1"),
         (["block1_conv1/0", "block1_conv2/0"], "a VGG of 2 convolutions"),

@@ -1,4 +1,5 @@
 import re
+from functools import partial
 
 import keras
 import numpy as np
@@ -22,7 +23,7 @@ def _elsewhere(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("name", "size", "file"),
     [
-        ("DenseNet121", 40, "a.weights.h5"),
+        pytest.param("DenseNet121", 40, "a.weights.h5", marks=pytest.mark.slow),
         pytest.param("DenseNet169", 33, "a.keras", marks=pytest.mark.slow),
         pytest.param("DenseNet201", 33, "a.weights.h5", marks=pytest.mark.slow),
     ],
@@ -40,17 +41,27 @@ def test_keras_densenets_give_the_same_here(name, size, file):
 
 @pytest.mark.parametrize(
     ("alpha", "arch", "file"),
-    [(0.25, "mobilenet_025", "a.weights.h5"), (1.0, "mobilenet", "a.keras"), (0.75, "mobilenet_075", "a.weights.h5")],
+    [
+        (0.25, "mobilenet_025", "a.weights.h5"),
+        pytest.param(1.0, "mobilenet", "a.keras", marks=pytest.mark.slow),
+        pytest.param(0.75, "mobilenet_075", "a.weights.h5", marks=pytest.mark.slow),
+    ],
 )
 def test_keras_mobilenets_give_the_same_here(alpha, arch, file):
     theirs = applications("MobileNet", 64, alpha=alpha)
+    random = np.random.default_rng(2)
+    for layer in theirs.layers:  # Glorot's initial weights would shrink the maps to nothing
+        if hasattr(layer, "kernel"):
+            shape = layer.kernel.shape
+            inputs = 9 if "_dw_" in layer.name else np.prod(shape[:-1])
+            layer.kernel.assign(random.normal(0, (2 / inputs) ** 0.5, shape))
     (theirs.save if file.endswith(".keras") else theirs.save_weights)(file)
     ours, config = loaded(file)
     assert (config.arch, config.options["activation"], len(config.classes)) == (arch, "relu6", 5)
     assert (config.preprocessing["mean"], config.preprocessing["std"]) == ((127.5,) * 3, (127.5,) * 3)
     assert (config.preprocessing["channels"], config.image_size) == ("rgb", 224)
-    images = 40 * pictures(64)
-    activations = keras.Model(theirs.input, theirs.get_layer("conv_pw_3_relu").output)(images)
+    images = 2 * pictures(64)
+    activations = keras.Model(theirs.input, theirs.get_layer("conv_pw_2_relu").output)(images)
     assert (activations.numpy() == 6).any()  # both ends of ReLU6 are met
     assert_same(filled(weight_files.read(file), 64)[0](images).numpy(), theirs(images).numpy())
     assert ours.input.shape == (None, 224, 224, 3)
@@ -140,10 +151,10 @@ def nin_blobs(table):
     return {name: [maker.state[f"{name}.weight"], maker.state[f"{name}.bias"]] for name in table}
 
 
-def overhanging(x, reduce):
-    """Caffe's pool of 3 by 2: sizes are rounded up, the last window may be smaller."""
-    places = [range(0, -(-(side - 3) // 2) * 2 + 1, 2) for side in x.shape[2:]]
-    rows = [[reduce(x[:, :, i : i + 3, j : j + 3], axis=(2, 3)) for j in places[1]] for i in places[0]]
+def overhanging(x, reduce, size=3, stride=2):
+    """Caffe's pool: sizes are rounded up, the last window may be smaller."""
+    places = [range(0, -(-(side - size) // stride) * stride + 1, stride) for side in x.shape[2:]]
+    rows = [[reduce(x[:, :, i : i + size, j : j + size], axis=(2, 3)) for j in places[1]] for i in places[0]]
     return np.stack([np.stack(row, -1) for row in rows], -2)
 
 
@@ -184,6 +195,70 @@ def test_whitened_inputs_are_said_to_be_missing(capsys):
     assert "whitened, which are not made here" in capsys.readouterr().out
 
 
+# The authors' prototxts: conv1 and conv2 (filters, channels, window, stride, padding); their pools and the last one's
+# (window, stride); maps of conv3, 4, 5; whether LRN follows conv2 as it does conv1.
+VGG_CNN = {
+    "cnn_f": ((64, 3, 11, 4, 0), (256, 64, 5, 1, 2), ((3, 2), (3, 2), (3, 2)), 256, True),
+    "cnn_m": ((96, 3, 7, 2, 0), (256, 96, 5, 2, 1), ((3, 2), (3, 2), (3, 2)), 512, True),
+    "cnn_s": ((96, 3, 7, 2, 0), (256, 96, 5, 1, 0), ((3, 3), (2, 2), (3, 3)), 512, False),
+}
+
+
+def vgg_cnn_blobs(arch, side, classes=5):
+    maker, (first, second, _, maps, _) = foreign.Maker(), VGG_CNN[arch]
+    for name, out, into, size in (
+        ("conv1", *first[:3]),
+        ("conv2", *second[:3]),
+        ("conv3", maps, 256, 3),
+        ("conv4", maps, maps, 3),
+        ("conv5", maps, maps, 3),
+    ):
+        maker.conv(name, out, into, size, bias=True)
+    for name, out, into in (("fc6", 4096, maps * side * side), ("fc7", 4096, 4096), ("fc8", classes, 4096)):
+        maker.linear(name, out, into)
+    names = {name.split(".")[0] for name in maker.state}
+    return {name: [maker.state[f"{name}.weight"], maker.state[f"{name}.bias"]] for name in sorted(names)}
+
+
+def vgg_cnn(blobs, arch, x):
+    first, second, pools, _, norm2 = VGG_CNN[arch]
+    lrn = partial(foreign.caffe_lrn, alpha=5e-4, k=2.0)
+    x = overhanging(lrn(foreign.relu(foreign.conv(x, *blobs["conv1"], *first[3:]))), np.max, *pools[0])
+    x = foreign.relu(foreign.conv(x, *blobs["conv2"], *second[3:]))
+    x = overhanging(lrn(x) if norm2 else x, np.max, *pools[1])
+    for name in ("conv3", "conv4", "conv5"):
+        x = foreign.relu(foreign.conv(x, *blobs[name], 1, 1))
+    x = overhanging(x, np.max, *pools[2])
+    x = x.reshape(len(x), -1)
+    for name in ("fc6", "fc7", "fc8"):
+        x = x @ blobs[name][0].T + blobs[name][1]
+        x = x if name == "fc8" else foreign.relu(x)
+    return x
+
+
+@pytest.mark.parametrize(("arch", "size"), [("cnn_f", 87), ("cnn_m", 89), ("cnn_s", 91)])
+def test_caffes_cnn_f_m_and_s_are_their_numpy_forward_in_either_layout(arch, size):
+    blobs = vgg_cnn_blobs(arch, side=2)
+    images = 40 * pictures(size)
+    wanted = vgg_cnn(blobs, arch, images.transpose(0, 3, 1, 2).astype(np.float64))
+    arrays = {f"{name}/{i}": part for name, parts in blobs.items() for i, part in enumerate(parts)}
+    turned = {f"{n}/{i}": part for n, parts in foreign.to_tensorflow(blobs).items() for i, part in enumerate(parts)}
+    for each in (arrays, turned):
+        ours, found = filled(each, size, arch)
+        assert arch in found.archs
+        assert found.undecided == (arch != "cnn_f")
+        assert_same(ours(images).numpy(), wanted)
+    assert found.preprocessing == {"mean": (122.6789, 116.6688, 104.0070), "channels": "bgr"}
+
+
+def test_weights_of_cnn_m_or_s_need_a_name():
+    np.save("file.npy", vgg_cnn_blobs("cnn_s", side=1), allow_pickle=True)
+    with pytest.raises(UserError, match="fits cnn_m and cnn_s alike; give --arch") as caught:
+        import_weights.read("file.npy", None)
+    assert "\n" not in str(caught.value)
+    assert import_weights.read("file.npy", "cnn_s").config.arch == "cnn_s"
+
+
 FOUR = np.zeros((3, 3, 3, 5))
 
 
@@ -198,6 +273,14 @@ FOUR = np.zeros((3, 3, 3, 5))
         ({"conv_dw_1/0": FOUR, "conv1/0": FOUR}, "a MobileNet whose first layer has 5 channels"),
         ({"conv_dw_1/0": FOUR, "conv1/0": np.zeros((3, 3, 3, 32))}, r"no classifier \(conv_preds/0, four axes\)"),
         ({"cccp1/0": FOUR, "conv1/0": FOUR}, r"no classifier \(cccp6/0, four axes\)"),
+        (
+            {"conv1/0": np.zeros((64, 3, 11, 11)), "conv3/0": np.zeros((256, 256, 3, 3)), "fc6/0": FOUR},
+            r"no classifier \(fc8/0, two axes\)",
+        ),
+        (
+            {"features.0.weight": FOUR, "features.1.running_mean": FOUR[0, 0, 0], "classifier.6.weight": FOUR},
+            "a VGG of 1 convolutions, which is none of vgg11_bn, vgg13_bn, vgg16_bn, vgg19_bn",
+        ),
     ],
 )
 def test_what_is_not_here_is_one_line(arrays, said):

@@ -1,3 +1,4 @@
+import inspect
 from itertools import pairwise
 
 import pytest
@@ -34,6 +35,27 @@ def test_costs(name):
     concats = [row for row in tables.summarise(name).rows if row.kind == "concat"]
     last = [row for row, after in pairwise([*concats, None]) if after is None or after.output[0] != row.output[0]]
     assert ends is None or tuple(row.output[-1] for row in last) == ends
+
+
+# Megabytes an image in training, as densenet.py has them.
+MEMORY = {
+    "densenet121": 266,
+    "densenet169": 321,
+    "densenet201": 413,
+    "densenet161": 495,
+    "densenet40_12": 40,
+    "densenet100_12": 234,
+    "densenet100_24": 457,
+    "densenet_bc100_12": 72,
+    "densenet_bc250_24": 699,
+    "densenet_bc190_40": 714,
+}
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow if n in SLOW else ()) for n in MEMORY])
+def test_memory(name):
+    assert round(tables.summarise(name).memory()["training_per_image"]) == MEMORY[name]
+    assert str(MEMORY[name]) in inspect.getsource(densenet)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,12 @@
+import json
+from pathlib import Path
+
+import numpy as np
 import pytest
+from PIL import Image
 
 import tables
+import train
 from cli import registry
 from common.errors import UserError
 from common.nn import summary
@@ -75,3 +81,37 @@ def test_recipe():
     recipe = squeezenet.RECIPE
     assert recipe.epochs == round(512 * 170000 / 1281167)
     assert (recipe.schedule, recipe.learning_rate, recipe.weight_decay) == ("linear", 0.04, 2e-4)
+
+
+@pytest.mark.slow
+def test_every_mode_takes_a_network_that_ends_in_a_convolution(monkeypatch, tmp_path, capfd):
+    """Trained, tested, put in an ensemble, read, shown pictures, exported and trained on from; with few channels."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["train.py"])
+    narrow = {number: squeezenet.Fire(2, 4, 4) for number in squeezenet.FIRES}
+    monkeypatch.setattr(squeezenet, "FIRES", narrow)
+    arch = ("--arch", "squeezenet1_1")
+
+    def run(*arguments):
+        train.main(None, list(map(str, arguments)))
+        return capfd.readouterr().out
+
+    run("--mode", "train", *arch, "--image_size", 33, "--batch_size", 128, "--epochs", 1, "--ckpt", "one")
+    run("--mode", "test", "--restore", "one,one", "--ckpt", "both")
+    one, both = (json.loads(Path(folder, "results.json").read_text()) for folder in ("one", "both"))
+    assert both["top1"] == one["top1"]
+    run("--mode", "test", "--restore", "one", "--crops", "dense", "--scales", "40", "--ckpt", "dense")
+    (dense,) = Path("dense").glob("results*.json")
+    assert json.loads(dense.read_text())["images"] == one["images"]
+    run("--mode", "features", "--restore", "one", "--out", "values")
+    with np.load("values/features.npz") as values:
+        assert values["features"].shape == (one["images"], 8)  # what conv10 reads: the maps of fire9, averaged
+    Image.fromarray(np.full((40, 40, 3), 128, np.uint8)).save("grey.png")
+    assert "grey.png" in run("--mode", "predict", "--restore", "one", "--images", "grey.png")
+    formats = "saved_model,keras,tflite"
+    exported = run("--mode", "export", "--restore", "one", "--export_format", formats, "--out", "files", "--verify")
+    assert exported.count("same most likely class") == 3
+    flags = ("--freeze", "conv", "--head_learning_rate", "0.1", "--restore", "one", "--ckpt", "onwards")
+    told = run("--mode", "train", *arch, "--image_size", 33, "--batch_size", 128, "--epochs", 1, *flags)
+    assert "conv10 at 0.1" in told
+    assert "fire9_expand3x3 (25 layers) frozen" in told

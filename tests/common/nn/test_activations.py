@@ -216,6 +216,34 @@ def test_the_fully_convolutional_form_is_the_same(name):
     np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5 * np.abs(wanted).max())
 
 
+@styled(initializer="he", norm="batch")
+def normalised(image, number):
+    return layers.conv(image, 4, 3, padding=1, name=f"conv{number}")
+
+
+@pytest.mark.parametrize(("policy", "step"), [("float32", 1e-5), ("mixed_bfloat16", 2**-6)])
+@pytest.mark.parametrize("training", [False, True])
+def test_behind_batch_norm_a_graph_computes_what_its_layers_do(policy, step, training):
+    """TensorFlow fuses convolution, batch norm and activation in graphs, and not all that it fuses it can compute."""
+    keras.utils.set_random_seed(0)
+    with distribution.precision(policy):
+        image = layers.image_input(6)
+        outputs = {name: normalised(image, number, activation=name) for number, name in enumerate(layers.ACTIVATIONS)}
+        model = layers.network(image, outputs, "branches")
+    for layer in model.layers:
+        if layer.name.endswith("_bn"):
+            spread = np.linspace(0.5, 1.5, layer.gamma.shape[0])
+            layer.set_weights([spread, spread - 1.0, 0.6 - spread, spread])
+    images = np.random.default_rng(0).normal(size=(4, 6, 6, 3)).astype("float32")
+
+    wanted = model(images, training=training)
+    found = tf.function(lambda x: model(x, training=training))(images)
+
+    for name in layers.ACTIVATIONS:
+        one, other = (np.asarray(tf.cast(values[name], tf.float32)) for values in (found, wanted))
+        np.testing.assert_allclose(one, other, rtol=0, atol=step * np.abs(other).max(), err_msg=name)
+
+
 def test_an_unknown_activation_is_refused():
     with pytest.raises(UserError, match=r"--activation: 'leaky' is not known; .*leaky_relu"):
         small(activation="leaky")
