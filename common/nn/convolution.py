@@ -115,15 +115,19 @@ class Conv(keras.layers.Layer):
             )
         return (n, height, width, self.filters)
 
-    def call(self, x):
+    def call(self, x, training=False):
+        given, padding = x, "SAME"
         if isinstance(self.size, int):
             x, padding = _padded(x, self.size, self.stride, lambda _: before_and_after(self.padding))
-        else:
-            padding = "SAME"
         kernel = tf.convert_to_tensor(self.kernel)
         kernel = tf.cast(standardized(kernel), x.dtype) if self.standardize else kernel
         convolve = depthwise.convolve if self.depthwise else grouped_convolution.convolve
-        x = convolve(x, kernel, self.stride, padding)
+        if training and not given.shape[0]:  # none, or a number that is not known: stochastic_depth.py
+            # oneDNN's convolution of no images has the shape of its input.
+            nothing = tf.zeros((0, *self.compute_output_shape(given.shape)[1:]), x.dtype)
+            x = tf.cond(tf.shape(x)[0] > 0, lambda: convolve(x, kernel, self.stride, padding), lambda: nothing)
+        else:
+            x = convolve(x, kernel, self.stride, padding)
         return x if self.bias is None else tf.nn.bias_add(x, tf.convert_to_tensor(self.bias))
 
     def get_config(self):
