@@ -17,6 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import train
 from cli import registry
 from common.architecture import Architecture
 
@@ -158,6 +159,7 @@ def main(arguments: list[str] | None = None) -> None:
     if options.redraw:
         figures = read_page(options.page.read_text(encoding="utf-8"))
     else:
+        train.start_tensorflow()
         figures = {one.arch: count(registry.find(one.arch)) for one in references}
     options.page.write_text(page(references, figures), encoding="utf-8")
 

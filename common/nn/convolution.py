@@ -5,6 +5,7 @@ output size (W - F + 2P) / S + 1, rounded down, or up with `ceil=True` as Caffe'
 """
 
 import math
+from functools import partial
 
 import keras
 import tensorflow as tf
@@ -59,6 +60,11 @@ def _padded(x, size, stride, pads, fill="zero"):
             return x, "SAME"
     sides = tf.unstack(tf.shape(x)[1:3]) if None in sides else sides
     return tf.pad(x, [[0, 0], *map(pads, sides), [0, 0]], **FILLS[fill]), "VALID"
+
+
+def _no_images(shape, x, kernel):
+    """What a convolution of no images should give, (0, *shape), with gradients; oneDNN's has the shape of its input."""
+    return tf.zeros((0, *shape), x.dtype) + tf.reduce_sum(x) + tf.reduce_sum(kernel)
 
 
 @keras.saving.register_keras_serializable("common")
@@ -122,12 +128,12 @@ class Conv(keras.layers.Layer):
         kernel = tf.convert_to_tensor(self.kernel)
         kernel = tf.cast(standardized(kernel), x.dtype) if self.standardize else kernel
         convolve = depthwise.convolve if self.depthwise else grouped_convolution.convolve
+        compute = partial(convolve, x, kernel, self.stride, padding)
         if training and not given.shape[0]:  # none, or a number that is not known: stochastic_depth.py
-            # oneDNN's convolution of no images has the shape of its input.
-            nothing = tf.zeros((0, *self.compute_output_shape(given.shape)[1:]), x.dtype)
-            x = tf.cond(tf.shape(x)[0] > 0, lambda: convolve(x, kernel, self.stride, padding), lambda: nothing)
+            shape = self.compute_output_shape(given.shape)[1:]
+            x = tf.cond(tf.shape(x)[0] > 0, compute, partial(_no_images, shape, x, kernel))
         else:
-            x = convolve(x, kernel, self.stride, padding)
+            x = compute()
         return x if self.bias is None else tf.nn.bias_add(x, tf.convert_to_tensor(self.bias))
 
     def get_config(self):

@@ -25,11 +25,12 @@ def test_a_probability_out_of_range_is_refused(last):
 
 
 @styled(initializer="he", norm="batch", norm_groups=3)
-def block(survival=0.7):
+def block(survival=0.7, squeeze=False):
     x = image = layers.image_input(4)
     y = residual.branch(x, survival, name="block")
     y = layers.conv(y, 6, 3, padding=1, name="conv1")
     y = layers.conv(y, 3, 1, relu=False, name="conv2")
+    y = residual.squeeze_excite(y, 1, name="block") if squeeze else y
     return layers.network(image, residual.add(y, x, survival, name="block"), name="block")
 
 
@@ -117,9 +118,13 @@ def test_a_convolution_of_no_images_has_its_own_shape(precision, traced, groups)
     np.testing.assert_array_equal(run(images)[0], layer(images))
 
 
-@pytest.mark.parametrize("norm", ["layer", "instance", "group", "none"])
-def test_a_branch_without_images_passes_every_norm(norm):
-    model = block(survival=1e-9, norm=norm)
+@pytest.mark.parametrize(
+    "options",
+    [{"norm": "layer"}, {"norm": "instance"}, {"norm": "group"}, {"norm": "none"}, {"squeeze": True}],
+    ids=str,
+)
+def test_a_branch_without_images_passes_every_norm_and_a_squeeze(options):
+    model = block(survival=1e-9, **options)
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum(model(images(), training=True))
     assert float(loss) == pytest.approx(float(tf.reduce_sum(images())), abs=1e-3)
