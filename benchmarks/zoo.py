@@ -35,8 +35,8 @@ All networks of the registry, by year and family. `python benchmarks/zoo.py` mak
 
 The picture is that of Canziani et al. 2016, ["An Analysis of Deep Neural Network Models for Practical
 Applications"](https://arxiv.org/abs/1605.07678): accuracy against computation, with the parameters as area. A dotted
-edge marks an error that was not measured with one crop of the network's own image size: ten crops, dense, or a larger
-image, all of which are better by one to three per cent.
+edge marks an error that was not measured with one crop of the network's own image size, but with ten crops, densely, or
+on a larger image, which lowers it.
 
 - **layers**: those with weights, convolutions and fully connected ones, on the longest path through the network.
 - **parameters**: trained values, at the paper's number of classes; **multiply-adds**: in millions, of one image of the
@@ -54,7 +54,7 @@ FIGURES = slice(3, 6)  # the columns that are counted
 
 @dataclass(frozen=True)
 class Reference:
-    """A row of zoo_reference.csv, all text; year, paper (a link) and idea are empty where they are those above."""
+    """A row of zoo_reference.csv, all text; year, paper ("name: link") and idea are empty where they are those above."""
 
     arch: str
     year: str
@@ -106,11 +106,11 @@ def command(architecture: Architecture) -> str:
 def row(reference: Reference, figures: Figures) -> list[str]:
     """The cells of a network."""
     architecture = registry.find(reference.arch)
-    paper = f" ([{architecture.source.split(',')[0]}]({reference.paper}))" if reference.paper else ""
+    cited, _, link = reference.paper.partition(": ")
     return [
         reference.year,
         f"[{reference.arch}](../{file_of(architecture)})",
-        reference.idea + paper,
+        reference.idea + (f" ([{cited}]({link}))" if link else ""),
         str(figures.layers),
         f"{figures.parameters:,}",
         f"{figures.multiply_adds:,.1f}",
