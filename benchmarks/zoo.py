@@ -54,7 +54,7 @@ FIGURES = slice(3, 6)  # the columns that are counted
 
 @dataclass(frozen=True)
 class Reference:
-    """A row of zoo_reference.csv, all text; year, paper ("name: link") and idea are empty where they are those above."""
+    """A row of zoo_reference.csv, as text; year, paper ("name: link") and idea are empty where they are those above."""
 
     arch: str
     year: str
