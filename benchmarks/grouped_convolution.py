@@ -8,7 +8,7 @@ slices          a convolution for each group, and a concatenation
 block-diagonal  one convolution of all channels, its kernel zero between groups: `groups` times the multiply-adds
 depthwise       `tf.nn.depthwise_conv2d`, for as many groups as channels
 
-They take turns in one process, forward alone and with both gradients, and a ratio to the native way is the median over
+They take turns in one process, forward and backward (both gradients), and a ratio to the native way is the median over
 the rounds. common/nn/grouped_convolution.py and depthwise.py take what is fastest here.
 """
 
@@ -42,9 +42,9 @@ class Result:
     precision: str
     way: str
     forward_ms: float
-    step_ms: float
+    backward_ms: float
     forward_ratio: float
-    step_ratio: float
+    backward_ratio: float
 
 
 def block_diagonal(x, kernel, stride: int, padding: str):
@@ -73,8 +73,8 @@ def ways(groups: int, channels: int) -> dict[str, Callable]:
     return found | {"block-diagonal": block_diagonal}
 
 
-def steps(way: Callable, x, kernel, stride: int) -> tuple[Callable, Callable]:
-    """Compiled: forward, and forward with the gradients of x and the kernel."""
+def passes(way: Callable, x, kernel, stride: int) -> tuple[Callable, Callable]:
+    """Compiled: forward, and backward to x and the kernel, for which the forward values are not needed."""
     import tensorflow as tf
 
     @tf.function
@@ -82,13 +82,13 @@ def steps(way: Callable, x, kernel, stride: int) -> tuple[Callable, Callable]:
         return way(x, kernel, stride, "SAME")
 
     @tf.function
-    def step(x, kernel):
+    def backward(x, kernel):
         with tf.GradientTape() as tape:
             tape.watch([x, kernel])
             y = way(x, kernel, stride, "SAME")
         return tape.gradient(y, [x, kernel], tf.ones_like(y))
 
-    return (lambda: forward(x, kernel)), (lambda: step(x, kernel))
+    return (lambda: forward(x, kernel)), (lambda: backward(x, kernel))
 
 
 def milliseconds(run: Callable, times: int) -> float:
@@ -109,7 +109,7 @@ def compare(case: tuple[int, int, int, int], precision: str, batch: int, rounds:
     dtype = tf.bfloat16 if precision == "bfloat16" else tf.float32
     x = tf.cast(tf.random.stateless_normal((batch, side, side, channels), [1, 2]), dtype)
     kernel = tf.cast(tf.random.stateless_normal((3, 3, channels // groups, channels), [3, 4]), dtype)
-    runs = {name: steps(way, x, kernel, stride) for name, way in ways(groups, channels).items()}
+    runs = {name: passes(way, x, kernel, stride) for name, way in ways(groups, channels).items()}
     taken: dict[str, tuple[list[float], list[float]]] = {name: ([], []) for name in runs}
     for number in range(-1, rounds):  # the first builds the graphs
         for name, both in runs.items():
@@ -134,12 +134,12 @@ def compare(case: tuple[int, int, int, int], precision: str, batch: int, rounds:
 
 def table(results: list[Result]) -> str:
     """For people."""
-    lines = ["groups  channels  map      precision  way             forward ms   step ms   times native's"]
+    lines = ["groups  channels  map      precision  way             forward ms  backward   times native's"]
     for one in results:
         size = f"{one.side}x{one.side}/{one.stride}"
         lines.append(
             f"{one.groups:6d}  {one.channels:8d}  {size:8s} {one.precision:9s}  {one.way:14s}"
-            f"  {one.forward_ms:10.2f}  {one.step_ms:8.2f}   {one.forward_ratio:5.2f}  {one.step_ratio:5.2f}"
+            f"  {one.forward_ms:10.2f}  {one.backward_ms:8.2f}   {one.forward_ratio:5.2f}  {one.backward_ratio:5.2f}"
         )
     return "\n".join(lines)
 
