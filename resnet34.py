@@ -217,7 +217,7 @@ CIFAR_WARM = replace(CIFAR, warmup="constant", warmup_epochs=400 / 351, warmup_f
 #      is silent on it. With He's initialisation the first loss is near 6 in place of ln(10) = 2.3, and the first steps
 #      at 0.1 do damage that a run recovers from slowly; how much is a matter of the seed (RESULTS.md).
 #      `--classifier_initializer he` shows it.
-#   9. `--batch_norm global` takes the statistics over all devices; the paper and the default, over each one's share.
+#   10. `--batch_norm global` takes the statistics over all devices; the paper and the default, over each one's share.
 
 
 def member(depth: int, shortcut: str, cifar: bool = False) -> Architecture:

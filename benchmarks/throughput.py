@@ -37,7 +37,8 @@ from benchmarks.turns import Contender, Worker, ratio, run, write_csv
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 ARCHITECTURES = "alexnet,vgg16,googlenet,resnet34,resnet50,resnet20"
 PEERS = ("keras", "applications", "torch")
-BATCHES = {"alexnet": 64, "vgg16": 16, "googlenet": 32, "resnet34": 32}  # by family
+BATCH = 32
+BATCHES = {"alexnet": 64, "vgg16": 16}  # of these families
 SMALL_BATCH = 128  # of networks for images of 32 pixels
 
 
@@ -79,11 +80,13 @@ def contenders(arch: str, mode: str, options: argparse.Namespace) -> list[Conten
 
     architecture = registry.find(arch)
     size = options.image_size or architecture.image_size
-    batch = options.batch_size or (SMALL_BATCH if architecture.image_size == 32 else BATCHES[architecture.family])
+    usual = SMALL_BATCH if architecture.image_size == 32 else BATCHES.get(architecture.family, BATCH)
+    batch = options.batch_size or usual
     classes = max(10 if architecture.image_size == 32 else 1000, options.classes)
     from_jpegs = mode == "train" and options.dataset is not None
     plain = Task("ours", arch, mode, "float32", batch, size, classes)
-    graph = graphs.to_json(graphs.describe(build_ours(plain)))
+    described = {"keras", "torch"} & set(options.peers)
+    graph = graphs.to_json(graphs.describe(build_ours(plain))) if described else None
     found = []
     for precision in options.precision:
         # kind, name, compile
@@ -214,7 +217,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--peers", default=list(PEERS), help=f"any of {', '.join(PEERS)}, or none", **listed)
     parser.add_argument("--mode", default=["train", "test"], help="train, test; default both", **listed)
-    parser.add_argument("--batch_size", type=int, help="default 64 AlexNet, 16 VGG, 32 GoogLeNet, ResNet, 128 CIFAR")
+    parser.add_argument("--batch_size", type=int, help="default 64 AlexNet, 16 VGG, 128 at 32 pixels, else 32")
     parser.add_argument("--image_size", type=int, help="in pixels (default: the paper's)")
     parser.add_argument("--rounds", type=int, default=7, help="turns of each contender (default 7)")
     parser.add_argument("--seconds", type=float, default=4, help="length of a turn, at least a step (default 4)")

@@ -161,6 +161,8 @@ def heading(job: Job, run: Plan) -> str:
         original = recipe.learning_rate * recipe.learning_rate_batch / recipe.batch_size
         scaled = f", {original:g} at batch {recipe.learning_rate_batch}"
     suggested = ", ".join(f"{name} {value}" for name, value in info.suggested.items())
+    initial, of_head = recipe.initializer, recipe.classifier_initializer
+    initial += f", classifier {of_head}" if of_head not in (None, initial) else ""
     lines = {
         "model": f"{config.arch}, {parameters:,} parameters{' to train' if recipe.freeze else ''}",
         "data": f"{info.name}, {len(info.classes)} classes: {counts}{suggested and f'; suggests {suggested}'}",
@@ -168,7 +170,7 @@ def heading(job: Job, run: Plan) -> str:
         + ("" if recipe.flip and info.flip else ", no flip"),
         "recipe": f"{recipe.optimizer}, learning rate {recipe.learning_rate:g} ({recipe.schedule}{scaled}), batch "
         f"{recipe.batch_size}, {recipe.epochs} epochs of {job.steps_per_epoch} steps, weight decay "
-        f"{recipe.weight_decay:g}, {recipe.initializer}",
+        f"{recipe.weight_decay:g}, {initial}",
         "training": finetuning.rates(job.model, recipe),
         "devices": f"{job.devices.text}, {config.precision}{', XLA' if config.jit else ''}",
         "run": job.run,

@@ -303,6 +303,12 @@ def test_an_unknown_name_is_refused_with_the_nearest():
         ("densenet40_12", 16, 2, ("--ema", "0")),
         ("fractalnet20", 32, 1, ("--ema", "0")),
         ("mobilenet_025", 32, 8, ("--ema", "0")),
+        ("inception_v2", 33, 4, ("--ema", "0")),
+        ("preresnet50", 33, 4, ("--ema", "0")),
+        ("wrn16_8", 8, 4, ("--ema", "0")),
+        ("resnext50_32x4d", 33, 4, ("--ema", "0")),
+        ("resnet110_stochastic_depth", 8, 6, ("--ema", "0")),
+        ("se_resnet50", 33, 4, ("--ema", "0")),
     ],
 )
 def test_learns_digits(monkeypatch, tmp_path, arch, size, epochs, options):

@@ -5,6 +5,7 @@ output size (W - F + 2P) / S + 1, rounded down, or up with `ceil=True` as Caffe'
 """
 
 import math
+from functools import partial
 
 import keras
 import tensorflow as tf
@@ -61,6 +62,11 @@ def _padded(x, size, stride, pads, fill="zero"):
     return tf.pad(x, [[0, 0], *map(pads, sides), [0, 0]], **FILLS[fill]), "VALID"
 
 
+def _no_images(shape, x, kernel):
+    """What a convolution of no images should give, (0, *shape), with gradients; oneDNN's has the shape of its input."""
+    return tf.zeros((0, *shape), x.dtype) + tf.reduce_sum(x) + tf.reduce_sum(kernel)
+
+
 @keras.saving.register_keras_serializable("common")
 class Conv(keras.layers.Layer):
     """2-D convolution with explicit zero padding: (N, H, W, C) -> (N, H', W', filters), compute dtype.
@@ -115,15 +121,19 @@ class Conv(keras.layers.Layer):
             )
         return (n, height, width, self.filters)
 
-    def call(self, x):
+    def call(self, x, training=False):
+        given, padding = x, "SAME"
         if isinstance(self.size, int):
             x, padding = _padded(x, self.size, self.stride, lambda _: before_and_after(self.padding))
-        else:
-            padding = "SAME"
         kernel = tf.convert_to_tensor(self.kernel)
         kernel = tf.cast(standardized(kernel), x.dtype) if self.standardize else kernel
         convolve = depthwise.convolve if self.depthwise else grouped_convolution.convolve
-        x = convolve(x, kernel, self.stride, padding)
+        compute = partial(convolve, x, kernel, self.stride, padding)
+        if training and not given.shape[0]:  # none, or a number that is not known: stochastic_depth.py
+            shape = self.compute_output_shape(given.shape)[1:]
+            x = tf.cond(tf.shape(x)[0] > 0, compute, partial(_no_images, shape, x, kernel))
+        else:
+            x = compute()
         return x if self.bias is None else tf.nn.bias_add(x, tf.convert_to_tensor(self.bias))
 
     def get_config(self):

@@ -122,6 +122,15 @@ def measure(model_layers: Iterable[keras.layers.Layer], image_size: int) -> list
     return rows
 
 
+def depth(model_layers: Iterable[keras.layers.Layer]) -> int:
+    """Convolutions and fully connected layers on the longest path; the layers in the order that `ordered` gives."""
+    reached: dict[keras.layers.Layer, int] = {}
+    for layer in model_layers:
+        before = max((reached[tensor._keras_history.operation] for tensor in _sources(layer)), default=0)
+        reached[layer] = before + (rule(layer).kind in ("convolution", "fully connected"))
+    return max(reached.values())
+
+
 def _window(layer: keras.layers.Layer) -> tuple[int, int]:
     """Width and stride of what a layer looks at."""
     size = getattr(layer, "size", 1)

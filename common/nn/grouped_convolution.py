@@ -19,7 +19,7 @@ def convolve(x, kernel, stride: int, padding: str):
         return tf.nn.conv2d(x, kernel, stride, padding)
     if within == 1:
         return _depthwise(x, kernel, stride, padding)
-    return _by_slices(x, kernel, stride, padding)
+    return by_slices(x, kernel, stride, padding)
 
 
 @functools.cache
@@ -36,7 +36,7 @@ def _has_gradient() -> bool:
         return True
 
 
-def _by_slices(x, kernel, stride: int, padding: str):
+def by_slices(x, kernel, stride: int, padding: str):
     """The groups one by one."""
     groups = x.shape[-1] // kernel.shape[2]
     parts = zip(tf.split(x, groups, axis=-1), tf.split(kernel, groups, axis=-1), strict=True)

@@ -113,11 +113,13 @@ class BatchNorm(keras.layers.Layer):
     def _over_replicas(self, x, gamma, beta, replica):
         """The same with the statistics of all replicas' equal parts: means of x and x^2, all-reduced together."""
         wide = tf.cast(x, tf.float32)
-        parts = tf.stack([tf.reduce_mean(wide, [0, 1, 2]), tf.reduce_mean(wide * wide, [0, 1, 2])])
+        sums = tf.stack([tf.reduce_sum(wide, [0, 1, 2]), tf.reduce_sum(wide * wide, [0, 1, 2])])
+        places = tf.cast(tf.size(x) // x.shape[-1], tf.float32)
+        parts = sums / tf.maximum(places, 1.0)  # of no images means of 0, not NaN, which would reach gamma's gradient
         mean, square = tf.unstack(replica.all_reduce(tf.distribute.ReduceOp.MEAN, parts))
         variance = tf.maximum(square - mean * mean, 0.0)
         scale = gamma * tf.math.rsqrt(variance + self.epsilon)
-        count = tf.cast(tf.size(x) // x.shape[-1] * replica.num_replicas_in_sync, tf.float32)
+        count = places * replica.num_replicas_in_sync
         return (
             tf.cast(wide * scale + (beta - mean * scale), x.dtype),
             mean,
@@ -179,7 +181,7 @@ class GroupNorm(keras.layers.Layer):
                 g = tf.cast(g, tf.float32)
                 centred = tf.cast(x, tf.float32) - mean  # again, rather than kept: a map of float32 less in memory
                 sums = tf.reduce_sum(g, [1, 2]), tf.reduce_sum(g * centred, [1, 2])
-                places = tf.cast(tf.size(x) // tf.size(sums[0]), tf.float32)
+                places = tf.cast(tf.reduce_prod(tf.shape(x)[1:3]), tf.float32)
                 shift, slope = (self._over_group(gamma * each / places) for each in sums)
                 dx = g * scale - (centred * (slope * root**3) + shift * root)
                 dgamma = tf.reduce_sum(sums[1] * tf.reshape(root, tf.shape(sums[1])), 0)

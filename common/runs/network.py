@@ -11,14 +11,15 @@ if TYPE_CHECKING:
 
 
 def build(architecture: Architecture, config: RunConfig) -> "keras.Model":
-    """The network as it is trained, with auxiliary classifiers where it has some, its weights as they begin.
+    """The network as it is trained, its weights as they begin, with auxiliary classifiers where it has some.
 
+    Imported weights are those of the network as it is tested: with them it has none.
     Call it inside the strategy's scope. Keras draws the seeds from Python's `random`.
     """
     arguments = dict(config.options)
     if config.recipe.dropout is not None:
         arguments["dropout"] = config.recipe.dropout
-    if architecture.auxiliary_weight:
+    if architecture.auxiliary_weight and not config.imported:
         arguments["auxiliary"] = True
     with distribution.precision(config.precision):
         return architecture.build(

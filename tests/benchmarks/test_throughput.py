@@ -190,6 +190,16 @@ def test_a_task_that_fails_gives_its_last_words():
         turns.Worker(wrong)
 
 
+@pytest.mark.parametrize(("arch", "batch"), [("se_resnet20", 128), ("resnext50_32x4d", 32), ("vgg16_bn", 16)])
+def test_any_network_is_measured_without_peers(arch, batch):
+    options = throughput.parse(["--peers", "none", "--precision", "float32"])
+    found = throughput.contenders(arch, "train", options.__class__(**vars(options), classes=0))
+    assert [(one.owner, one.task.batch_size, one.task.graph) for one in found] == [
+        ("peak", batch, None),
+        ("ours", batch, None),
+    ]
+
+
 def test_multiply_adds_count_the_heads_in_training_only():
     train, test = (throughput.multiply_adds("googlenet", mode, 10, 224) for mode in ("train", "test"))
     # each: 1x1 convolution over 4x4 places to 128, 2048 -> 1024, 1024 -> 10; after 512 and 528 maps

@@ -77,7 +77,7 @@ def test_xla_is_refused(capsys):
 @pytest.mark.slow
 def test_all_replicas_leave_out_the_same_blocks():
     """With the statistics of the global batch, a block that only one of them left out would have none."""
-    settings = ["--arch=resnet20", "--image_size=8", "--batch_size=64", "--epochs=1", "--stochastic_depth=0.5"]
+    settings = ["--arch=resnet20", "--image_size=8", "--batch_size=64", "--epochs=3", "--stochastic_depth=0.5"]
     devices = ["--strategy=mirrored", "--virtual_devices=2", "--batch_norm=global"]
     script = Path(resnet34.__file__)
     done = subprocess.run([sys.executable, script, "--mode=train", *settings, *devices], capture_output=True, text=True)

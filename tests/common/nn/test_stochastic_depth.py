@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from common.errors import UserError
 from common.nn import layers, residual
+from common.nn.convolution import Conv
 from common.nn.stochastic_depth import StochasticSum, Survival
 from common.style import styled
 
@@ -24,10 +25,12 @@ def test_a_probability_out_of_range_is_refused(last):
 
 
 @styled(initializer="he", norm="batch", norm_groups=3)
-def block(survival=0.7):
+def block(survival=0.7, squeeze=False):
     x = image = layers.image_input(4)
     y = residual.branch(x, survival, name="block")
-    y = layers.conv(y, 3, 1, relu=False, name="conv")
+    y = layers.conv(y, 6, 3, padding=1, name="conv1")
+    y = layers.conv(y, 3, 1, relu=False, name="conv2")
+    y = residual.squeeze_excite(y, 1, name="block") if squeeze else y
     return layers.network(image, residual.add(y, x, survival, name="block"), name="block")
 
 
@@ -67,7 +70,7 @@ def test_a_block_that_is_left_out_is_the_shortcut_alone(precision, traced):
         model = block(survival=1e-9)
     finally:
         keras.config.set_dtype_policy(before)
-    norm = model.get_layer("conv_bn")
+    norm = model.get_layer("conv2_bn")
     norm.moving_mean.assign([0.5, 0.25, 0.125])
     inputs = images()
 
@@ -82,16 +85,46 @@ def test_a_block_that_is_left_out_is_the_shortcut_alone(precision, traced):
 
     tf.debugging.assert_equal(outputs, tf.cast(inputs, outputs.dtype))
     tf.debugging.assert_equal(of_inputs, tf.ones_like(of_inputs))
-    assert len(gradients) == 3
+    assert len(gradients) == 6  # two convolutions, gamma and beta of two norms
     for gradient in gradients:
         tf.debugging.assert_equal(gradient, tf.zeros_like(gradient))
     np.testing.assert_array_equal(norm.moving_mean, [0.5, 0.25, 0.125])
     np.testing.assert_array_equal(norm.moving_variance, np.ones(3))
 
 
-@pytest.mark.parametrize("norm", ["layer", "instance", "group", "none"])
-def test_a_branch_without_images_passes_every_norm(norm):
-    model = block(survival=1e-9, norm=norm)
+@pytest.mark.parametrize("groups", [1, 4])
+@pytest.mark.parametrize("traced", [False, True])
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
+def test_a_convolution_of_no_images_has_its_own_shape(precision, traced, groups):
+    """oneDNN's gives back the shape of its input, which the layers after it refuse."""
+    layer = Conv(8, 3, stride=2, padding=1, groups=groups, dtype=precision)
+    layer.build((None, 6, 6, 4))
+
+    def step(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = layer(x, training=True)
+            loss = tf.reduce_sum(tf.cast(y, tf.float32) ** 2)
+        return y, *tape.gradient(loss, [x, layer.kernel.value, layer.bias.value])
+
+    signature = [tf.TensorSpec((None, 6, 6, 4), layer.compute_dtype)]
+    run = tf.function(step, input_signature=signature) if traced else step
+    y, of_x, of_kernel, of_bias = run(tf.zeros((0, 6, 6, 4), layer.compute_dtype))
+
+    assert (y.shape, of_x.shape) == ((0, 3, 3, 8), (0, 6, 6, 4))
+    np.testing.assert_array_equal(of_kernel, np.zeros(layer.kernel.shape))
+    np.testing.assert_array_equal(of_bias, np.zeros(8))
+    images = tf.ones((2, 6, 6, 4), layer.compute_dtype)
+    np.testing.assert_array_equal(run(images)[0], layer(images))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"norm": "layer"}, {"norm": "instance"}, {"norm": "group"}, {"norm": "none"}, {"squeeze": True}],
+    ids=str,
+)
+def test_a_branch_without_images_passes_every_norm_and_a_squeeze(options):
+    model = block(survival=1e-9, **options)
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum(model(images(), training=True))
     assert float(loss) == pytest.approx(float(tf.reduce_sum(images())), abs=1e-3)
@@ -102,7 +135,7 @@ def test_a_branch_without_images_passes_every_norm(norm):
 def test_a_block_that_takes_part_moves_its_statistics():
     model = block(survival=0.999999)
     model(images(), training=True)
-    assert np.all(model.get_layer("conv_bn").moving_mean.numpy() != 0)
+    assert np.all(model.get_layer("conv2_bn").moving_mean.numpy() != 0)
 
 
 def test_what_was_drawn_is_drawn_again_from_the_same_state():
@@ -116,7 +149,8 @@ def test_what_was_drawn_is_drawn_again_from_the_same_state():
 
 
 def test_a_network_without_stochastic_depth_has_none_of_its_layers():
-    assert [type(layer).__name__ for layer in block(survival=1.0).layers] == ["InputLayer", "Conv", "BatchNorm", "Add"]
+    kinds = [type(layer).__name__ for layer in block(survival=1.0).layers]
+    assert kinds == ["InputLayer", "Conv", "BatchNorm", "ReLU", "Conv", "BatchNorm", "Add"]
 
 
 def test_a_saved_network_comes_back(tmp_path):
