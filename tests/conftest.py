@@ -1,6 +1,18 @@
 import os
+import sys
+
+import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory):
+    """Indices of records that tests make do not go into the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        if module := sys.modules.get("common.input.record_index"):
+            patch.setattr(module, "CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 def pytest_sessionfinish(session):
