@@ -23,7 +23,7 @@ from common import distribution, machine
 from common.errors import UserError
 from common.evaluation import crops, error_analysis, prediction
 from common.evaluation.protocol import Protocol
-from common.input import datasets, read_errors
+from common.input import bad_images, datasets, read_errors
 from common.nn.metrics import Metrics
 from common.runs import checkpoints
 from common.runs import config as runs
@@ -95,7 +95,9 @@ def run(options: flags.Options, family: str | None) -> None:
     batch_size = trained_networks.batch_size_of(options, first)
     distribution.check_batch(batch_size, devices)
     members = [trained_networks.load(one, protocol, devices) for one in trained]
-    result = prediction.predict(members, data.splits[test.split], devices, batch_size)
+    bad = setup.bad_images_of(options, data)
+    result = prediction.predict(members, data.splits[test.split], devices, batch_size, skip_bad_images=bad)
+    tell(bad)
     if devices.chief:
         report(result, test)
 
@@ -106,15 +108,27 @@ def test_run(
     devices: "distribution.Devices",
     data: "datasets.Dataset",
     options: flags.Options,
+    bad: "bad_images.BadImages | None" = None,
 ) -> None:
-    """The end of a training: the network with its best weights on the test split, as `--mode test` measures it."""
+    """The end of a training: the network with its best weights on the test split, as `--mode test` measures it.
+
+    `bad` has taken down the images that cannot be decoded, and goes on; without it they are an error.
+    """
     test = Test((trained,), trained_networks.view_of(trained.config, Protocol()), data, "test", trained.run, "")
     test = dataclasses.replace(test, split=setup.test_split(options, data))
     with devices.strategy.scope():
         member = prediction.Member(trained_networks.for_testing(model, test.view.protocol), test.view)
-    result = prediction.predict([member], data.splits[test.split], devices, trained.config.recipe.batch_size)
+    batch_size = trained.config.recipe.batch_size
+    result = prediction.predict([member], data.splits[test.split], devices, batch_size, skip_bad_images=bad)
+    tell(bad)
     if devices.chief:
         report(result, test)
+
+
+def tell(bad: "bad_images.BadImages | None") -> None:
+    """Prints how many images were left out, and which, if any was."""
+    if bad is not None and bad.summary:
+        print(bad.summary, flush=True)
 
 
 def _devices(options: flags.Options, protocol: Protocol) -> "distribution.Devices":
@@ -216,7 +230,7 @@ def report(result: "prediction.Pass", test: Test) -> None:
     try:
         test.out.mkdir(parents=True, exist_ok=True)
         checkpoints.write_json(test.results, values)
-        _analyse_errors(result.together, metrics, test)
+        _analyse_errors(result, metrics, test)
     except OSError as error:
         print(metrics.line(test.split, classes))
         raise UserError(
@@ -247,9 +261,11 @@ def _gain(metrics: Metrics, result: "prediction.Pass", test: Test) -> dict[str, 
     return {"members": members, "gain": gains}
 
 
-def _analyse_errors(predictions: "prediction.Predictions", metrics: Metrics, test: Test) -> None:
+def _analyse_errors(result: "prediction.Pass", metrics: Metrics, test: Test) -> None:
     """Writes the error analysis, and the same pictures and figures for TensorBoard."""
-    files, pictures = _look_up(test.data.splits[test.split], error_analysis.most_confident_errors(predictions))
+    predictions = result.together
+    worst = error_analysis.most_confident_errors(predictions)
+    files, pictures = _look_up(test.data.splits[test.split], result.places, worst)
     drawn = error_analysis.write(test.folder, predictions, test.classes, files, pictures)
     board, step = log_writers.TensorBoard(test.out, test.folder.name), test.trained[0].checkpoint.step
     figures = metrics.figures(len(test.classes))
@@ -259,28 +275,37 @@ def _analyse_errors(predictions: "prediction.Predictions", metrics: Metrics, tes
     board.close()
 
 
-def _look_up(split: "datasets.Split", places: np.ndarray) -> tuple[list[str], dict[int, np.ndarray]]:
-    """The file name of every image of a split, and small pictures (SHEET, SHEET, 3) uint8 of those at some places."""
+def _look_up(split: "datasets.Split", places: np.ndarray, worst: np.ndarray) -> tuple[list[str], dict[int, np.ndarray]]:
+    """The file names of images of a split, and small pictures (SHEET, SHEET, 3) uint8 of some of them.
+
+    Args:
+        split: that was tested.
+        places: (N,) int64, the places of the images in it, ascending.
+        worst: which of the N are wanted as pictures; they are the keys.
+    """
     import tensorflow as tf
 
     from common.input import images
 
-    wanted = tf.constant(places, tf.int64)
+    row_of = {int(places[row]): int(row) for row in worst}
+    wanted = tf.constant(sorted(row_of), tf.int64)
 
     @tf.autograph.experimental.do_not_convert
     def read(place, element):
         encoded, _, name = split.parse(element)
-        return name, tf.where(tf.reduce_any(wanted == place), encoded, b"")
+        return place, name, tf.where(tf.reduce_any(wanted == place), encoded, b"")
 
     @tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
     def show(encoded):
         return crops.views(images.decode(encoded), Protocol(), SHEET, (SHEET,))[0]
 
-    names, found = [], {}
+    names, found = dict(enumerate(() if split.records else split.files)), {}
+    elements = split.serialized(None).enumerate()
+    if not split.records:  # their names are known, and the elements are their places
+        elements = tf.data.Dataset.from_tensor_slices((wanted, wanted))
     with read_errors.named(split):
-        read_all = machine.parallel_map(split.serialized(None).enumerate(), read)
-        for place, (name, encoded) in enumerate(read_all.prefetch(64).as_numpy_iterator()):
-            names.append(name.decode("utf-8", "surrogateescape"))
+        for place, name, encoded in machine.parallel_map(elements, read).prefetch(64).as_numpy_iterator():
+            names[int(place)] = name.decode("utf-8", "surrogateescape")
             if encoded:
-                found[place] = np.rint(show(tf.constant(encoded)).numpy()).astype(np.uint8)
-    return names, found
+                found[row_of[int(place)]] = np.rint(show(tf.constant(encoded)).numpy()).astype(np.uint8)
+    return [names[int(place)] for place in places], found

@@ -15,6 +15,15 @@ def duration(seconds: float) -> str:
     return f"{minutes}m{seconds:02d}s" if minutes < 60 else f"{minutes // 60}h{minutes % 60:02d}m"
 
 
+def say(text: str) -> None:
+    """A line on stdout that stays, above live lines of this process; from any thread."""
+    tqdm = sys.modules.get("tqdm")
+    if tqdm is None:
+        print(text, flush=True)
+    else:
+        tqdm.tqdm.write(text)
+
+
 class Progress:
     """Counts up to `total` `unit`s, of which `done` were done before.
 
