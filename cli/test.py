@@ -19,17 +19,16 @@ import numpy as np
 from cli import flags, setup
 from cli import trained as trained_networks
 from cli.trained import Trained
-from common import distribution, machine
+from common import distribution
 from common.errors import UserError
-from common.evaluation import crops, error_analysis, prediction
+from common.evaluation import error_analysis, prediction
 from common.evaluation.protocol import Protocol
-from common.input import bad_images, datasets, read_errors
+from common.input import bad_images, datasets
 from common.nn.metrics import Metrics
 from common.runs import checkpoints
 from common.runs import config as runs
 from common.training import log_writers
 
-SHEET = 128  # width of a picture on the sheet of errors
 SEVERAL = Path("ckpt/ensemble")  # where the results of runs go that share no directory
 LONGEST = 60  # characters of a list of names that becomes a part of a file name
 
@@ -108,7 +107,7 @@ def test_run(
     devices: "distribution.Devices",
     data: "datasets.Dataset",
     options: flags.Options,
-    bad: "bad_images.BadImages | None" = None,
+    bad: "bad_images.BadImages | None",
 ) -> None:
     """The end of a training: the network with its best weights on the test split, as `--mode test` measures it.
 
@@ -265,7 +264,7 @@ def _analyse_errors(result: "prediction.Pass", metrics: Metrics, test: Test) -> 
     """Writes the error analysis, and the same pictures and figures for TensorBoard."""
     predictions = result.together
     worst = error_analysis.most_confident_errors(predictions)
-    files, pictures = _look_up(test.data.splits[test.split], result.places, worst)
+    files, pictures = error_analysis.look_up(test.data.splits[test.split], result.places, worst)
     drawn = error_analysis.write(test.folder, predictions, test.classes, files, pictures)
     board, step = log_writers.TensorBoard(test.out, test.folder.name), test.trained[0].checkpoint.step
     figures = metrics.figures(len(test.classes))
@@ -273,39 +272,3 @@ def _analyse_errors(result: "prediction.Pass", metrics: Metrics, test: Test) -> 
     for name, picture in drawn.items():
         board.picture(f"test/{name}", picture, step)
     board.close()
-
-
-def _look_up(split: "datasets.Split", places: np.ndarray, worst: np.ndarray) -> tuple[list[str], dict[int, np.ndarray]]:
-    """The file names of images of a split, and small pictures (SHEET, SHEET, 3) uint8 of some of them.
-
-    Args:
-        split: that was tested.
-        places: (N,) int64, the places of the images in it, ascending.
-        worst: which of the N are wanted as pictures; they are the keys.
-    """
-    import tensorflow as tf
-
-    from common.input import images
-
-    row_of = {int(places[row]): int(row) for row in worst}
-    wanted = tf.constant(sorted(row_of), tf.int64)
-
-    @tf.autograph.experimental.do_not_convert
-    def read(place, element):
-        encoded, _, name = split.parse(element)
-        return place, name, tf.where(tf.reduce_any(wanted == place), encoded, b"")
-
-    @tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
-    def show(encoded):
-        return crops.views(images.decode(encoded), Protocol(), SHEET, (SHEET,))[0]
-
-    names, found = dict(enumerate(() if split.records else split.files)), {}
-    elements = split.serialized(None).enumerate()
-    if not split.records:  # their names are known, and the elements are their places
-        elements = tf.data.Dataset.from_tensor_slices((wanted, wanted))
-    with read_errors.named(split):
-        for place, name, encoded in machine.parallel_map(elements, read).prefetch(64).as_numpy_iterator():
-            names[int(place)] = name.decode("utf-8", "surrogateescape")
-            if encoded:
-                found[row_of[int(place)]] = np.rint(show(tf.constant(encoded)).numpy()).astype(np.uint8)
-    return [names[int(place)] for place in places], found

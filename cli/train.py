@@ -130,7 +130,7 @@ def make_job(run: Plan, bad: "bad_images.BadImages | None" = None) -> Job:
     )
 
 
-def test_the_best(job: Job, state: State, run: Plan, bad: "bad_images.BadImages | None" = None) -> None:
+def test_the_best(job: Job, state: State, run: Plan, bad: "bad_images.BadImages | None") -> None:
     """The end of a run: its best checkpoint, on all workers the one that the chief finds, on the test split.
 
     Without validations the last checkpoint stands for the best.

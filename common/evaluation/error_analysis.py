@@ -14,14 +14,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import tensorflow as tf
 from matplotlib.figure import Figure
 from PIL import Image
 from sklearn import metrics
 
-from common.evaluation.prediction import Predictions
+from common import machine
+from common.evaluation import crops
+from common.evaluation.predictions import Predictions
+from common.evaluation.protocol import Protocol
+from common.input import images, read_errors
+from common.input.splits import Split
 
 BINS = 15
 ERRORS_SHOWN = 25
+SHEET = 128  # width of a picture on the sheet of errors
 PAIRS_LISTED = 200
 NAMED_CLASSES = 30  # with more, the confusion matrix has no room for names and numbers
 _BLUE, _GREY = "#0072B2", "#8a8a8a"
@@ -76,6 +83,38 @@ def most_confident_errors(predictions: Predictions, most: int = ERRORS_SHOWN) ->
     """The places of the errors with the highest probability, the highest first."""
     wrong = np.flatnonzero(~predictions.correct)
     return wrong[np.argsort(-predictions.probability[wrong, 0], kind="stable")][:most]
+
+
+def look_up(split: Split, places: np.ndarray, worst: np.ndarray) -> tuple[list[str], dict[int, np.ndarray]]:
+    """The file names of images of a split, and small pictures (SHEET, SHEET, 3) uint8 of some of them.
+
+    Args:
+        split: that was tested.
+        places: (N,) int64, the places of the images in it, ascending.
+        worst: which of the N are wanted as pictures; they are the keys.
+    """
+    row_of = {int(places[row]): int(row) for row in worst}
+    wanted = tf.constant(sorted(row_of), tf.int64)
+
+    @tf.autograph.experimental.do_not_convert
+    def read(place, element):
+        encoded, _, name = split.parse(element)
+        return place, name, tf.where(tf.reduce_any(wanted == place), encoded, b"")
+
+    @tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
+    def show(encoded):
+        return crops.views(images.decode(encoded), Protocol(), SHEET, (SHEET,))[0]
+
+    names, found = dict(enumerate(() if split.records else split.files)), {}
+    elements = split.serialized(None).enumerate()
+    if not split.records:  # their names are known, and the elements are their places
+        elements = tf.data.Dataset.from_tensor_slices((wanted, wanted))
+    with read_errors.named(split):
+        for place, name, encoded in machine.parallel_map(elements, read).prefetch(64).as_numpy_iterator():
+            names[int(place)] = name.decode("utf-8", "surrogateescape")
+            if encoded:
+                found[row_of[int(place)]] = np.rint(show(tf.constant(encoded)).numpy()).astype(np.uint8)
+    return [names[int(place)] for place in places], found
 
 
 def write(

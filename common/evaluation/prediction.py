@@ -17,12 +17,13 @@ from common import machine
 from common.distribution import Devices, distribute
 from common.errors import UserError
 from common.evaluation import crops, grouping
+from common.evaluation.predictions import Pass, Predictions
 from common.evaluation.protocol import Protocol
 from common.input import bad_images, images, pipeline, read_errors
 from common.input.bad_images import BadImages
 from common.input.pipeline import Preprocessing
 from common.input.splits import Split
-from common.nn.metrics import Metrics, main_logits
+from common.nn.metrics import main_logits
 from common.progress import ProgressLine, duration
 
 TOP = 5
@@ -58,49 +59,6 @@ class Member:
 
     model: keras.Model
     view: View
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """What was predicted for N pictures, in their stored order.
-
-    Attributes:
-        labels: (N,) int32.
-        top: (N, k) int32, the k = min(5, classes) most probable classes in this order; of equals the lower first.
-        probability: (N, k) float32, theirs, 0..1.
-        truth: (N,) float32, the natural logarithm of the label's probability.
-    """
-
-    labels: np.ndarray
-    top: np.ndarray
-    probability: np.ndarray
-    truth: np.ndarray
-
-    @property
-    def correct(self) -> np.ndarray:
-        """(N,) bool: the most probable class is the label."""
-        return self.top[:, 0] == self.labels
-
-    def metrics(self, seconds: float) -> Metrics:
-        """Top-1, top-5 and the mean cross-entropy in nats."""
-        top5 = (self.top == self.labels[:, None]).any(1)
-        loss = -float(np.mean(self.truth, dtype=np.float64))
-        return Metrics(float(self.correct.mean()), float(top5.mean()), loss, len(self.labels), seconds)
-
-
-@dataclass(frozen=True)
-class Pass:
-    """One pass over a split: the predictions of each member, those of all together (of one: its own), and the time.
-
-    `images_per_second` leaves out the first batch, which holds the tracing, where there is more than one. `places`,
-    (N,) int64 and ascending, says which images of the split the N predictions are of: all but those left out.
-    """
-
-    members: tuple[Predictions, ...]
-    together: Predictions
-    seconds: float
-    images_per_second: float
-    places: np.ndarray
 
 
 def average(log_probabilities: tf.Tensor, axis: int) -> tf.Tensor:
