@@ -65,4 +65,5 @@ def pictures(found: Comparison) -> Mapping[int, np.ndarray]:
     data = setup.open_data(config.dataset, config.data_seed, config.validation_share)
     if tested["split"] not in data.splits:
         return {}
-    return thumbnails.look_up(data.splits[tested["split"]], places)[1]
+    split = data.splits[tested["split"]]
+    return thumbnails.look_up(split, np.arange(split.examples), places)[1]

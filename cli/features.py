@@ -1,5 +1,6 @@
 """`--mode features`: what one layer gives for every image of a split."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -7,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from cli import flags, setup
+from cli import test as testing
 from cli import trained as trained_networks
 from common.errors import UserError, unknown
 from common.evaluation import feature_file, projector
-from common.input import datasets, pipeline, read_errors
+from common.input import bad_images, datasets, pipeline, read_errors
 from common.nn import layers
 
 FILE = "features.npz"
@@ -28,8 +30,10 @@ def run(options: flags.Options, family: str | None) -> None:
     out = Path(options.out or f"features/{config.arch}-{split_name}")
     preprocessing = pipeline.Preprocessing(**config.preprocessing)
     batch_size = options.batch_size if "batch_size" in options.given else min(config.recipe.batch_size, split.examples)
-    width = _write(out, model, layer, split, preprocessing, batch_size, config.classes)
-    print(f"{out / FILE}: {split.examples:,} images, {width:,} values of {layer.name} each")
+    bad = setup.bad_images_of(options, data)
+    images, width = _write(out, model, layer, split, preprocessing, batch_size, config.classes, bad)
+    testing.tell(bad)
+    print(f"{out / FILE}: {images:,} images, {width:,} values of {layer.name} each")
     print(f"tensorboard --logdir {out}")
 
 
@@ -41,12 +45,18 @@ def _write(
     preprocessing: "pipeline.Preprocessing",
     batch_size: int,
     classes: tuple[str, ...],
-) -> int:
-    """Writes the features of a split as they are computed, and what the projector shows; returns their number D."""
+    bad: "bad_images.BadImages | None",
+) -> tuple[int, int]:
+    """Writes the features of a split as they are computed, and what the projector shows.
+
+    Returns the numbers of images and of their values. `bad` takes down the images that cannot be decoded; without it
+    they are an error.
+    """
     import tensorflow as tf
 
     cut = layers.network(model.inputs[0], layer.output, "features")
-    drawn = projector.chosen(split.examples)
+    places = np.arange(split.examples) if bad is None else _decodable(split, batch_size, bad)
+    drawn = projector.chosen(len(places))
     labels: list[np.ndarray] = []
     points: list[np.ndarray] = []
     names: list[str] = []
@@ -58,28 +68,45 @@ def _write(
 
     def parts() -> Iterator[np.ndarray]:
         with read_errors.named(split):
-            for pictures, label, valid, index in pipeline.evaluation(split, preprocessing, batch_size=batch_size):
+            batches = pipeline.evaluation(split, preprocessing, batch_size=batch_size, skip_bad_images=bad)
+            for pictures, label, valid, index in batches:
                 kept = valid.numpy()
                 values = compute(pictures).numpy()[kept]
                 labels.append(label.numpy()[kept])
-                points.append(values[np.isin(index.numpy()[kept], drawn)])
+                points.append(values[np.isin(index.numpy()[kept], places[drawn])])
                 yield values
 
     def others() -> dict[str, np.ndarray]:
         with read_errors.named(split):
-            names.extend(name.decode("utf-8", "backslashreplace") for name in _names(split))
+            listed = list(_names(split) if split.records else map(os.fsencode, split.files))
+            names.extend(listed[place].decode("utf-8", "backslashreplace") for place in places)
         return {"labels": np.concatenate(labels), "files": np.array(names), "classes": np.array(classes)}
 
     width = int(layer.output.shape[-1])
     try:
         out.mkdir(parents=True, exist_ok=True)
-        feature_file.write(out / FILE, (split.examples, width), parts(), others)
+        feature_file.write(out / FILE, (len(places), width), parts(), others)
     except OSError as error:
         raise UserError(f"--out={out}: cannot be written ({error.strerror})", 1) from error
     numbers = np.concatenate(labels)
     with read_errors.writing(out):
         projector.write(out, np.concatenate(points), [(classes[numbers[place]], names[place]) for place in drawn])
-    return width
+    return len(places), width
+
+
+def _decodable(split: "datasets.Split", batch_size: int, bad: "bad_images.BadImages") -> np.ndarray:
+    """The places of the images of a split that can be decoded, ascending; the others are taken down."""
+    import tensorflow as tf
+
+    from common.input import images
+
+    def show(encoded):
+        with tf.control_dependencies([images.decode(encoded)]):
+            return (tf.zeros([]),)
+
+    index = [batch[-1].numpy() for batch in pipeline.one_pass(split, show, batch_size=batch_size, skip_bad_images=bad)]
+    places = np.concatenate(index)
+    return places[places >= 0]
 
 
 def _names(split: "datasets.Split") -> Iterator[bytes]:

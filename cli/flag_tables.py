@@ -75,6 +75,8 @@ RUN = (
           TRAIN, least=1),
     _flag("snapshots", str, None, "keep a checkpoint at each cycle's end (sgdr, cyclical); use them: last:5 or all",
           ("train", "test", "predict"), alone="all"),
+    _flag("skip_bad_images", bool, False, "of class folders: leave out image files that cannot be decoded, named and "
+          "counted, in place of stopping", ("train", "test", "features")),
     _flag("dry_run", bool, False, "print the resolved recipe, model, data and expected time, and stop", TRAIN),
     _flag("histograms", bool, False, "TensorBoard: histograms of the weights at every validation", TRAIN),
     _flag("classes", int, None, "number of classes (default: as in the paper)", ("summary",), least=1, most=10**6),

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from cli import flags, registry
+from common import progress
 from common.architecture import Architecture
 from common.errors import UserError
-from common.input import datasets, records
+from common.input import bad_images, datasets, records
 from common.recipe import Recipe
 from common.runs import config as runs
 from common.runs import locks, network
@@ -98,6 +99,21 @@ def open_runs_data(options: flags.Options, config: "runs.RunConfig") -> "dataset
     dataset = dataset_of(options, config)
     same = same_dataset(config.dataset, dataset_name(dataset))
     return open_data(dataset, config.data_seed, config.validation_share if same else None)
+
+
+def bad_images_of(options: flags.Options, data: "datasets.Dataset") -> "bad_images.BadImages | None":
+    """What takes down image files that cannot be decoded, for `--skip_bad_images`; None: they are an error.
+
+    Raises UserError for records: whoever makes them leaves such images out.
+    """
+    if not options.skip_bad_images:
+        return None
+    if any(split.records for split in data.splits.values()):
+        raise UserError(
+            f"--skip_bad_images is for class folders, and {data.path} holds records; data/prepare.py leaves such "
+            "images out when it makes them"
+        )
+    return bad_images.BadImages(progress.say)
 
 
 def resolve(options: flags.Options, architecture: Architecture, info: "records.DatasetInfo") -> Recipe:

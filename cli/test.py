@@ -23,7 +23,7 @@ from common import distribution
 from common.errors import UserError
 from common.evaluation import error_analysis, prediction
 from common.evaluation.protocol import Protocol
-from common.input import datasets
+from common.input import bad_images, datasets
 from common.nn.metrics import Metrics
 from common.report import analysis
 from common.runs import config as runs
@@ -97,7 +97,9 @@ def run(options: flags.Options, family: str | None) -> None:
     batch_size = trained_networks.batch_size_of(options, first)
     distribution.check_batch(batch_size, devices)
     members = [trained_networks.load(one, protocol, devices) for one in trained]
-    result = prediction.predict(members, data.splits[test.split], devices, batch_size)
+    bad = setup.bad_images_of(options, data)
+    result = prediction.predict(members, data.splits[test.split], devices, batch_size, skip_bad_images=bad)
+    tell(bad)
     if devices.chief:
         report(result, test)
 
@@ -108,15 +110,27 @@ def test_run(
     devices: "distribution.Devices",
     data: "datasets.Dataset",
     options: flags.Options,
+    bad: "bad_images.BadImages | None",
 ) -> None:
-    """The end of a training: the network with its best weights on the test split, as `--mode test` measures it."""
+    """The end of a training: the network with its best weights on the test split, as `--mode test` measures it.
+
+    `bad` has taken down the images that cannot be decoded, and goes on; without it they are an error.
+    """
     test = Test((trained,), trained_networks.view_of(trained.config, Protocol()), data, "test", trained.run, "")
     test = dataclasses.replace(test, split=setup.test_split(options, data), page=options.report)
     with devices.strategy.scope():
         member = prediction.Member(trained_networks.for_testing(model, test.view.protocol), test.view)
-    result = prediction.predict([member], data.splits[test.split], devices, trained.config.recipe.batch_size)
+    batch_size = trained.config.recipe.batch_size
+    result = prediction.predict([member], data.splits[test.split], devices, batch_size, skip_bad_images=bad)
+    tell(bad)
     if devices.chief:
         report(result, test)
+
+
+def tell(bad: "bad_images.BadImages | None") -> None:
+    """Prints how many images were left out, and which, if any was."""
+    if bad is not None and bad.summary:
+        print(bad.summary, flush=True)
 
 
 def _devices(options: flags.Options, protocol: Protocol) -> "distribution.Devices":
@@ -218,7 +232,7 @@ def report(result: "prediction.Pass", test: Test) -> None:
     try:
         test.out.mkdir(parents=True, exist_ok=True)
         write_json(test.results, values)
-        _analyse_errors(result.together, metrics, test)
+        _analyse_errors(result, metrics, test)
     except OSError as error:
         print(metrics.line(test.split, classes))
         raise UserError(
@@ -249,12 +263,13 @@ def _gain(metrics: Metrics, result: "prediction.Pass", test: Test) -> dict[str, 
     return {"members": members, "gain": gains}
 
 
-def _analyse_errors(predictions: "prediction.Predictions", metrics: Metrics, test: Test) -> None:
+def _analyse_errors(result: "prediction.Pass", metrics: Metrics, test: Test) -> None:
     """Writes the error analysis, the same pictures and figures for TensorBoard, and the run's page."""
-    places = error_analysis.most_confident_errors(predictions)
+    predictions = result.together
+    wanted = error_analysis.most_confident_errors(predictions)
     if test.page:
-        places = np.union1d(places, analysis.places(predictions, len(test.classes)))
-    files, pictures = thumbnails.look_up(test.data.splits[test.split], places)
+        wanted = np.union1d(wanted, analysis.places(predictions, len(test.classes)))
+    files, pictures = thumbnails.look_up(test.data.splits[test.split], result.places, wanted)
     drawn = error_analysis.write(test.folder, predictions, test.classes, files, pictures)
     board, step = log_writers.TensorBoard(test.out, test.folder.name), test.trained[0].checkpoint.step
     figures = metrics.figures(len(test.classes))

@@ -1,4 +1,4 @@
-"""Small pictures of some images of a split, and the file names of all."""
+"""Small pictures of some images of a split, and the file names of all that were tested."""
 
 import numpy as np
 
@@ -10,28 +10,37 @@ from common.input import datasets, read_errors
 SIDE = 128  # width and height of a picture
 
 
-def look_up(split: "datasets.Split", places: np.ndarray) -> tuple[list[str], dict[int, np.ndarray]]:
-    """The file name of every image of a split, and small pictures (SIDE, SIDE, 3) uint8 of those at some places."""
+def look_up(split: "datasets.Split", places: np.ndarray, wanted: np.ndarray) -> tuple[list[str], dict[int, np.ndarray]]:
+    """The file names of images of a split, and small pictures (SIDE, SIDE, 3) uint8 of some of them.
+
+    Args:
+        split: that was tested.
+        places: (N,) int64, the places of the images in it, ascending.
+        wanted: which of the N are wanted as pictures; they are the keys.
+    """
     import tensorflow as tf
 
     from common.input import images
 
-    wanted = tf.constant(places, tf.int64)
+    row_of = {int(places[row]): int(row) for row in wanted}
+    shown = tf.constant(sorted(row_of), tf.int64)
 
     @tf.autograph.experimental.do_not_convert
     def read(place, element):
         encoded, _, name = split.parse(element)
-        return name, tf.where(tf.reduce_any(wanted == place), encoded, b"")
+        return place, name, tf.where(tf.reduce_any(shown == place), encoded, b"")
 
     @tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
     def show(encoded):
         return crops.views(images.decode(encoded), Protocol(), SIDE, (SIDE,))[0]
 
-    names, found = [], {}
+    names, found = dict(enumerate(() if split.records else split.files)), {}
+    elements = split.serialized(None).enumerate()
+    if not split.records:  # their names are known, and the elements are their places
+        elements = tf.data.Dataset.from_tensor_slices((shown, shown))
     with read_errors.named(split):
-        read_all = machine.parallel_map(split.serialized(None).enumerate(), read)
-        for place, (name, encoded) in enumerate(read_all.prefetch(64).as_numpy_iterator()):
-            names.append(name.decode("utf-8", "surrogateescape"))
+        for place, name, encoded in machine.parallel_map(elements, read).prefetch(64).as_numpy_iterator():
+            names[int(place)] = name.decode("utf-8", "surrogateescape")
             if encoded:
-                found[place] = np.rint(show(tf.constant(encoded)).numpy()).astype(np.uint8)
-    return names, found
+                found[row_of[int(place)]] = np.rint(show(tf.constant(encoded)).numpy()).astype(np.uint8)
+    return [names[int(place)] for place in places], found

@@ -12,7 +12,7 @@ from cli import trained as trained_networks
 from cli.plan import Plan
 from cli.trained import Trained
 from common import distribution
-from common.input import pipeline
+from common.input import bad_images, pipeline
 from common.progress import duration
 from common.runs import checkpoints
 from common.runs import config as runs
@@ -59,7 +59,8 @@ def train_one(run: Plan) -> None:
             if devices.chief:
                 print(f"{run.run} is finished", flush=True)
             return
-        job = make_job(run)
+        bad = setup.bad_images_of(run.options, run.data)
+        job = make_job(run, bad)
         if devices.chief:
             print(heading(job, run), flush=True)
         state = State()
@@ -74,11 +75,14 @@ def train_one(run: Plan) -> None:
         stopped = None if state.finished else training.fit(job, state)
         if stopped is not None:
             sys.exit(128 + stopped)
-        test_the_best(job, state, run)
+        test_the_best(job, state, run, bad)
 
 
-def make_job(run: Plan) -> Job:
-    """Builds the network and its optimizer on the devices, and all else that stays the same through the run."""
+def make_job(run: Plan, bad: "bad_images.BadImages | None" = None) -> Job:
+    """Builds the network and its optimizer on the devices, and all else that stays the same through the run.
+
+    `bad` takes down the images that cannot be decoded; without it they are an error.
+    """
     config, options, devices, data = run.config, run.options, run.devices, run.data
     recipe, preprocessing = config.recipe, pipeline.Preprocessing(**config.preprocessing)
     with devices.strategy.scope():
@@ -91,6 +95,7 @@ def make_job(run: Plan) -> Job:
     assert recipe.epochs is not None  # resolved
     steps_per_epoch = data.splits["train"].examples // recipe.batch_size
     shares: dict[str, Any] = {"batch_size": recipe.batch_size, "worker": devices.worker, "workers": devices.workers}
+    shares["skip_bad_images"] = bad
 
     def validation():
         return pipeline.evaluation(data.splits["validation"], preprocessing, **shares)
@@ -126,7 +131,7 @@ def make_job(run: Plan) -> Job:
     )
 
 
-def test_the_best(job: Job, state: State, run: Plan) -> None:
+def test_the_best(job: Job, state: State, run: Plan, bad: "bad_images.BadImages | None") -> None:
     """The end of a run: its best checkpoint, on all workers the one that the chief finds, on the test split.
 
     Without validations the last checkpoint stands for the best.
@@ -144,10 +149,11 @@ def test_the_best(job: Job, state: State, run: Plan) -> None:
     trained = Trained(job.run, run.config, run.architecture, lambda: winner)
     if not {"test", "validation"} & run.data.splits.keys():
         print(f"{run.data.info.name} has neither a test nor a validation split: nothing is measured")
+        testing.tell(bad)
         if job.devices.chief and run.options.report:
             run_report.write(job.run, [trained])
         return
-    testing.test_run(job.model, trained, run.devices, run.data, run.options)
+    testing.test_run(job.model, trained, run.devices, run.data, run.options, bad)
 
 
 def heading(job: Job, run: Plan) -> str:

@@ -34,6 +34,15 @@ def sparkline(values: Sequence[float], width: int = 8) -> str:
     return "".join(BLOCKS[round(top * (mean - low) / span) if span else top // 2] for mean in means)
 
 
+def say(text: str) -> None:
+    """A line on stdout that stays, above live lines of this process; from any thread."""
+    tqdm = sys.modules.get("tqdm")
+    if tqdm is None:
+        print(text, flush=True)
+    else:
+        tqdm.tqdm.write(text)
+
+
 class Progress:
     """Counts up to `total` `unit`s, of which `done` were done before.
 

@@ -172,6 +172,7 @@ def _write(
     if (folder / records.INFO_FILE).exists():
         info = records.read_info(folder)
         rebuilt = rebuild.rebuild(folder, info, [job for listed in jobs.values() for job in listed], workers, quiet)
+        _write_indices(folder, info)
         return Outcome(info, _read_csv(folder / SKIPPED), _read_csv(folder / REPAIRED), True, rebuilt)
     work = folder / shards.WORK
     for left_over in work.glob("*.tmp"):
@@ -215,10 +216,12 @@ def _write(
 
 
 def _write_indices(folder: Path, info: records.DatasetInfo) -> None:
-    """Writes the index of each split: what a worker needs to read its own records alone."""
+    """Writes the index of each split, what a worker needs to read its own records alone, unless it is there."""
     for name, split in info.splits.items():
         lengths = [length for shard in split.shards for length in records.record_lengths(folder / shard.file)]
-        shards.replace(folder / records.index_name(name), records.index_bytes(lengths))
+        path, content = folder / records.index_name(name), records.index_bytes(lengths)
+        if not path.exists() or path.read_bytes() != content:
+            shards.replace(path, content)
 
 
 def _jobs(source: Source, split: str, count: int, folder: Path, options: Options) -> list[shards.Job]:

@@ -1,5 +1,8 @@
 import importlib.util
 import os
+import sys
+
+import pytest
 
 import reports
 
@@ -13,6 +16,15 @@ def pytest_collection_modifyitems(config, items):
     unfit = [item for item in items if item.get_closest_marker("browser")]
     config.hook.pytest_deselected(items=unfit)
     items[:] = [item for item in items if item not in unfit]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory):
+    """Indices of records that tests make do not go into the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        if module := sys.modules.get("common.input.record_index"):
+            patch.setattr(module, "CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 def pytest_sessionfinish(session):

@@ -13,12 +13,14 @@ import tensorflow as tf
 
 from common import machine
 from common.distribution import Devices, distribute
+from common.errors import UserError
 from common.evaluation import crops, grouping, scores
+from common.evaluation.predictions import Pass, Predictions
 from common.evaluation.protocol import Protocol
-from common.input import images, pipeline, read_errors
+from common.input import bad_images, images, pipeline, read_errors
+from common.input.bad_images import BadImages
 from common.input.pipeline import Preprocessing
 from common.input.splits import Split
-from common.nn.metrics import Metrics
 from common.progress import ProgressLine, duration
 
 TOP = 5
@@ -54,47 +56,6 @@ class Member:
 
     model: keras.Model
     view: View
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """What was predicted for N pictures, in their stored order.
-
-    Attributes:
-        labels: (N,) int32.
-        top: (N, k) int32, the k = min(5, classes) most probable classes in this order; of equals the lower first.
-        probability: (N, k) float32, theirs, 0..1.
-        truth: (N,) float32, the natural logarithm of the label's probability.
-    """
-
-    labels: np.ndarray
-    top: np.ndarray
-    probability: np.ndarray
-    truth: np.ndarray
-
-    @property
-    def correct(self) -> np.ndarray:
-        """(N,) bool: the most probable class is the label."""
-        return self.top[:, 0] == self.labels
-
-    def metrics(self, seconds: float) -> Metrics:
-        """Top-1, top-5 and the mean cross-entropy in nats."""
-        top5 = (self.top == self.labels[:, None]).any(1)
-        loss = -float(np.mean(self.truth, dtype=np.float64))
-        return Metrics(float(self.correct.mean()), float(top5.mean()), loss, len(self.labels), seconds)
-
-
-@dataclass(frozen=True)
-class Pass:
-    """One pass over a split: the predictions of each member, those of all together (of one: its own), and the time.
-
-    `images_per_second` leaves out the first batch, which holds the tracing, where there is more than one.
-    """
-
-    members: tuple[Predictions, ...]
-    together: Predictions
-    seconds: float
-    images_per_second: float
 
 
 def _summed_up(each: list[tf.Tensor], labels: tf.Tensor) -> tf.Tensor:
@@ -138,6 +99,7 @@ def predict(
     devices: Devices,
     batch_size: int,
     answered: Callable[[np.ndarray, Predictions], None] | None = None,
+    skip_bad_images: BadImages | None = None,
 ) -> Pass:
     """One pass over a split by all members: each picture is decoded once, each network sees its own view of it.
 
@@ -148,14 +110,15 @@ def predict(
         batch_size: the most crops that go through a network at once, over all devices.
         answered: takes each batch's places in the split, (B,) int64, and what all members together say of its pictures,
             when that is known; no progress is shown then.
+        skip_bad_images: image files that cannot be decoded are taken down there and left out; None: an error.
 
     Raises:
-        UserError: a scale too small for a network, or a file that cannot be read, which it names.
+        UserError: a scale too small for a network, a file that cannot be read, which it names, or none that can.
     """
     views = list(dict.fromkeys(member.view for member in members))
     dense = views[0].protocol.crops == "dense"
     source = _dense if dense else _cropped
-    step, batches = source(members, views, split, devices, batch_size)
+    step, batches = source(members, views, split, devices, batch_size, skip_bad_images)
     start = time.perf_counter()
     begun, counted, told = start, 0, start
     found: list[tuple[np.ndarray, ...]] = []
@@ -182,13 +145,17 @@ def predict(
     end = time.perf_counter()
     several = len(found) > 1
     speed = (seen - counted * several) / max(end - (begun if several else start), 1e-9)
+    if not seen:
+        raise UserError(f"none of the {split.examples:,} images can be decoded, so nothing is measured", 1)
     rows, labels, index = (np.concatenate(parts) for parts in zip(*found, strict=True))
     order = np.argsort(index, kind="stable")
     each = _collect(rows[order], labels[order])
-    return Pass(tuple(each[: len(members)]), each[-1], end - start, speed)
+    return Pass(tuple(each[: len(members)]), each[-1], end - start, speed, index[order])
 
 
-def _cropped(members, views: list[View], split: Split, devices: Devices, batch_size: int) -> tuple[Callable, Iterator]:
+def _cropped(
+    members, views: list[View], split: Split, devices: Devices, batch_size: int, skip_bad_images: BadImages | None
+) -> tuple[Callable, Iterator]:
     """A step over batches of crops, shared out over the devices, and the batches of this worker."""
     replicas = devices.replicas
     most = -(-split.examples // replicas) * views[0].count  # a batch that is larger would be filled up
@@ -219,11 +186,14 @@ def _cropped(members, views: list[View], split: Split, devices: Devices, batch_s
         worker=devices.worker,
         workers=devices.workers,
         parallel=parallel,
+        skip_bad_images=skip_bad_images,
     )
     return lambda *batch: tuple(part.numpy() for part in step(*batch)), iter(distribute(batches, devices))
 
 
-def _dense(members, views: list[View], split: Split, devices: Devices, batch_size: int) -> tuple[Callable, Iterator]:
+def _dense(
+    members, views: list[View], split: Split, devices: Devices, batch_size: int, skip_bad_images: BadImages | None
+) -> tuple[Callable, Iterator]:
     """A step over whole pictures of one shape, at every scale, and batches of such pictures."""
     if devices.replicas > 1:
         raise ValueError("dense testing runs on one device")
@@ -257,6 +227,11 @@ def _dense(members, views: list[View], split: Split, devices: Devices, batch_siz
             each.append(scores.of_pictures(member.model, shown[starts[number] : starts[number + 1]]))
         return _summed_up(each, labels), labels, index
 
-    loaded = machine.parallel_map(split.serialized(None).enumerate(), load)
+    numbered = split.serialized(None).enumerate()
+    loaded = machine.parallel_map(numbered, load)
+    if skip_bad_images is not None and not split.records:
+        nothing = (*(tf.zeros([1, 1, 3]) for _ in range(starts[-1])), tf.constant(0), tf.constant(-1, tf.int64))
+        loaded = bad_images.load_or_nothing(numbered, load, nothing, split, skip_bad_images)
+        loaded = loaded.filter(lambda *one: one[-1] >= 0)
     batches = grouping.by_shape(loaded.prefetch(2 * len(sides)).as_numpy_iterator(), at_once, held=4 * at_once)
     return lambda *batch: tuple(part.numpy() for part in step(*batch)), batches

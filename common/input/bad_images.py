@@ -14,6 +14,7 @@ from common import machine
 from common.errors import printable
 from common.input.splits import Split
 
+NAMED = 5  # files in the summary
 Load = Callable[[tf.Tensor, tf.Tensor], tuple]
 
 
@@ -24,6 +25,15 @@ class BadImages:
         self.files: list[str] = []
         self._known: set[str] = set()
         self._say = say
+
+    @property
+    def summary(self) -> str:
+        """How many were passed over, and the names of the first; "" where none was."""
+        if not self.files:
+            return ""
+        named = [printable(os.fsencode(file)) for file in self.files[:NAMED]]
+        more = [f"and {len(self.files) - NAMED:,} more"] if len(self.files) > NAMED else []
+        return f"left out {len(self.files):,} image files that cannot be decoded: {', '.join(named + more)}"
 
     def note(self, split: Split, place: tf.Tensor) -> tf.Tensor:
         """Takes down the file at a place of a split of image files; to be called in a graph."""

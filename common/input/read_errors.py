@@ -134,5 +134,5 @@ def _in_files(split: Split, progress: Progress) -> str | None:
     if failure is None:
         return None
     number, cause = failure
-    advice = "remove it, or use data/prepare.py, which repairs or leaves out such files"
+    advice = "remove it, or use data/prepare.py, which repairs or leaves out such files (or --skip_bad_images)"
     return f"{printable(split.files[number])}: {_first_line(cause)}; {advice}"

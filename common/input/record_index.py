@@ -2,17 +2,18 @@
 
 The index of a split is an array of the lengths of its records' data, in the stored order: SPLIT.index.npy, uint32,
 which data/prepare.py writes beside the shards. For other people's records, and for data sets from before there was one,
-it is made once from the records' headers and kept beside the files, or, where nothing may be written there, in the
-user's cache (XDG_CACHE_HOME, ~/.cache).
+it is made once, when it is first needed, from the records' headers, and kept in the user's cache (XDG_CACHE_HOME,
+~/.cache): nothing is written beside data that another program made. Where the cache cannot be written it is made anew
+each time.
 """
 
 import contextlib
 import hashlib
 import os
+import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
@@ -24,6 +25,7 @@ from common.input import records
 CACHE = "ilsvrc-networks"
 AHEAD = 8  # places in the files that are read at the same time
 TOGETHER = 16  # records that are asked for at once
+LOOKED_AT = 64  # records whose stored length is compared with what an index says
 
 
 class RecordFiles:
@@ -49,38 +51,44 @@ class RecordFiles:
         return tf.constant(begins), tf.constant(sizes.astype(np.int32))
 
     def _lengths(self) -> np.ndarray:
-        for paths in filter(None, (self._prepared, *([path] for path in self._caches()))):
+        cached = self._cached()
+        for paths in filter(None, (self._prepared, (cached,))):
             with contextlib.suppress(OSError, ValueError, EOFError):
                 found = np.concatenate([np.load(path) for path in paths])
                 if self._fits(found):
                     return found
         with ThreadPoolExecutor(16) as threads:
             lengths = np.array([n for part in threads.map(records.record_lengths, self.files) for n in part], np.uint32)
-        if not self._fits(lengths):
+        if lengths.shape != (self.starts[-1],):
             raise UserError(f"{self.files[0]}: these files hold other numbers of records than is said of them", 1)
-        for path in self._caches():
-            with contextlib.suppress(OSError):
-                os.makedirs(os.path.dirname(path), exist_ok=True)
-                temporary = f"{path}.{os.getpid()}.tmp"
-                Path(temporary).write_bytes(records.index_bytes(lengths))
-                os.replace(temporary, path)
-                break
+        with contextlib.suppress(OSError):
+            _keep(cached, records.index_bytes(lengths))
         return lengths
 
     def _fits(self, lengths: np.ndarray) -> bool:
-        """Do the records fill the files?"""
+        """Do records of these lengths fill the files, and have some of them theirs in fact?
+
+        So an index is found out that was left from other files, even of the same sizes.
+        """
         if lengths.shape != (self.starts[-1],) or not len(lengths):
             return False
-        sums = np.concatenate([[0], np.cumsum(lengths.astype(np.int64) + records.FRAME)])[self.starts]
-        return np.diff(sums).tolist() == [os.path.getsize(file) for file in self.files]
+        ends = np.concatenate([[0], np.cumsum(lengths.astype(np.int64) + records.FRAME)])
+        before = ends[self.starts]
+        if np.diff(before).tolist() != [os.path.getsize(file) for file in self.files]:
+            return False
+        some = np.unique(np.linspace(0, len(lengths) - 1, LOOKED_AT).astype(int))
+        files = np.searchsorted(self.starts, some, side="right") - 1
+        return all(
+            records.length_at(self.files[file], int(ends[record] - before[file])) == lengths[record]
+            for record, file in zip(some, files, strict=True)
+        )
 
-    def _caches(self) -> tuple[str, str]:
-        """Where an index that was made may lie: it is of files of these names, sizes and times."""
+    def _cached(self) -> str:
+        """Where an index that was made lies: it is of files of these names, sizes and times."""
         told = [(os.path.abspath(file), os.path.getsize(file), os.stat(file).st_mtime_ns) for file in self.files]
-        name = f"{hashlib.sha256(repr(told).encode('utf-8', 'surrogateescape')).hexdigest()[:16]}.npy"
+        name = hashlib.sha256(repr(told).encode("utf-8", "surrogateescape")).hexdigest()[:16]
         cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-        beside = os.path.dirname(os.path.abspath(self.files[0]))
-        return os.path.join(beside, f".index-{name}"), os.path.join(cache, CACHE, f"index-{name}")
+        return os.path.join(cache, CACHE, f"index-{name}.npy")
 
     def with_files_of(self, other: "RecordFiles") -> "RecordFiles":
         """These files and those of another split behind them; the same where both are of the same files."""
@@ -118,3 +126,17 @@ class RecordFiles:
             return tf.data.Dataset.from_tensor_slices(found).flat_map(read)
 
         return machine.parallel_interleave(ranks.batch(TOGETHER), read_some, AHEAD, TOGETHER)
+
+
+def _keep(path: str, content: bytes) -> None:
+    """Writes a file that is whole or absent, whoever else writes it at the same time."""
+    folder = os.path.dirname(path)
+    os.makedirs(folder, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(".tmp", dir=folder)
+    try:
+        with open(handle, "wb") as file:
+            file.write(content)
+        os.replace(temporary, path)
+    except OSError:
+        os.unlink(temporary)
+        raise

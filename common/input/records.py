@@ -166,6 +166,12 @@ def record_lengths(path: str | Path) -> list[int]:
         raise UserError(f"{path}: cannot be read: {error.strerror}", 1) from error
 
 
+def length_at(path: str | Path, place: int) -> int:
+    """The length of the data of the record that begins at a byte of a TFRecord file. Raises OSError."""
+    with open(path, "rb", buffering=0) as file:
+        return int.from_bytes(os.pread(file.fileno(), 8, place), "little")
+
+
 def checksum(path: Path) -> str:
     """SHA-256 of a file, in hex."""
     with open(path, "rb") as file:

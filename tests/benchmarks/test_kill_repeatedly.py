@@ -63,7 +63,7 @@ def test_damage_between_kills_spares_the_last_sound_checkpoint(run, seed):
 
 @pytest.mark.slow
 def test_kills_of_each_kind_leave_nothing_behind():
-    command = [sys.executable, "benchmarks/kill_repeatedly.py", "--kills", "4", "--damages", "1"]
+    command = [sys.executable, "benchmarks/kill_repeatedly.py", "--kills", "4", "--stops", "4", "--damages", "1"]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
     for run in ("sigkill-1", "sigterm-1", "sigkill-2", "sigterm-2"):

@@ -33,7 +33,7 @@ def predicted(capsys, *arguments):
 @pytest.mark.parametrize("crops", ["1", "10", "dense"])
 def test_predict_says_of_a_file_what_test_says(monkeypatch, capsys, crops):
     tested = []
-    monkeypatch.setattr(testing, "_analyse_errors", lambda predictions, *_: tested.append(predictions))
+    monkeypatch.setattr(testing, "_analyse_errors", lambda result, *_: tested.append(result.together))
     view = ("--crops", crops, "--scales", "20")
     tiny.run("--mode", "test", "--restore", "leaves", *view)
     data = datasets.open_dataset("photos")

@@ -4,6 +4,7 @@ import csv
 import io
 import itertools
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -118,7 +119,8 @@ def test_killed_at_every_step_the_next_run_gives_the_same_files(images, tmp_path
     fail_at, before = 0, False
     writer.write(listed(images), tmp_path / "count", OPTIONS)
     total, expected = steps, contents(prepared)
-    assert total == 1 + 4 * 2 + 3 + 2 + 1 + 1  # plan; shards and notes; sums; lists; mean image; dataset.json
+    # Plan; shards and notes; sums of the training shards; two lists; mean image; an index a split; dataset.json.
+    assert total == 1 + 4 * 2 + 3 + 2 + 1 + 2 + 1
     for fail_at in range(1, total + 1):
         for before in (True, False):
             folder, steps = tmp_path / f"{fail_at}-{before}", 0
@@ -149,6 +151,15 @@ def test_finished_shards_are_not_written_again(images, tmp_path, monkeypatch):
     unfinished(images, tmp_path / "out", monkeypatch)
     monkeypatch.setattr(shards, "write_shard", crash)
     writer.write(listed(images), tmp_path / "out", OPTIONS)
+
+
+def test_an_index_that_a_finished_data_set_lacks_is_made(images, tmp_path, prepared):
+    """As one that an earlier version made; or one that is damaged."""
+    shutil.copytree(prepared, tmp_path / "out")
+    (tmp_path / "out" / "train.index.npy").unlink()
+    (tmp_path / "out" / "validation.index.npy").write_bytes(b"damaged")
+    assert writer.write(listed(images), tmp_path / "out", OPTIONS).existed
+    assert contents(tmp_path / "out") == contents(prepared)
 
 
 def test_another_plan_is_refused_and_the_difference_named(images, tmp_path, prepared, monkeypatch):

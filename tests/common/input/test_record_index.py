@@ -21,6 +21,7 @@ def write(path, rows):
 def prepared(folder, counts, index=True):
     """Training shards of so many records, each with a number in its name, and one to validate with."""
     infos, number = {}, 0
+    folder.mkdir(exist_ok=True)
     for split, sizes in (("train", counts), ("validation", (3,))):
         shards, lengths = [], []
         for shard, count in enumerate(sizes):
@@ -46,6 +47,14 @@ def ordered(split, count, **shares):
 
 
 UNEVEN = (7, 1, 12, 3, 9, 5)
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """The user's cache, empty."""
+    monkeypatch.setattr(record_index, "CACHE", "here")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache"
 
 
 @pytest.fixture(params=["whole", "held out", "joined", "buffered"])
@@ -110,8 +119,9 @@ def test_in_one_pass_every_worker_reads_its_part_of_every_batch(tmp_path):
     assert found == [[0, 1, 4, 5, 8, 9], [2, 3, 6, 7, 10, -1]]
 
 
-def test_an_index_is_made_once_and_kept(tmp_path, monkeypatch):
-    folder = prepared(tmp_path, UNEVEN, index=False)
+def test_an_index_is_made_once_and_kept(cache, tmp_path, monkeypatch):
+    folder = prepared(tmp_path / "data", UNEVEN, index=False)
+    before = sorted(path.name for path in folder.iterdir())
     first = datasets.open_dataset(str(folder)).splits["train"].record_files
     begins, sizes = (part.numpy() for part in first.places)
     assert len(begins) == sum(UNEVEN)
@@ -123,21 +133,37 @@ def test_an_index_is_made_once_and_kept(tmp_path, monkeypatch):
             length = int.from_bytes(content[at : at + 8], "little")
             assert (begins[place], sizes[place]) == (at, length + 16)
             at, place = at + length + 16, place + 1
-    assert len(list(folder.glob(".index-*.npy"))) == 1
+    assert len(list((cache / "here").glob("index-*.npy"))) == 1
+    assert sorted(path.name for path in folder.iterdir()) == before  # nothing beside others' files
     monkeypatch.setattr(records, "record_lengths", lambda path: 1 / 0)
     again = datasets.open_dataset(str(folder)).splits["train"].record_files
     np.testing.assert_array_equal(again.places[0], begins)
 
 
-def test_where_nothing_may_be_written_beside_the_files_the_index_lies_in_the_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    (tmp_path / "data").mkdir()
+def test_where_the_cache_cannot_be_written_it_is_made_anew(cache, tmp_path):
+    cache.write_bytes(b"")  # a file
     folder = prepared(tmp_path / "data", UNEVEN, index=False)
     files = datasets.open_dataset(str(folder)).splits["train"].record_files
-    _, cached = files._caches()
-    monkeypatch.setattr(files, "_caches", lambda: ("/proc/no/such/place.npy", cached))
     assert len(files.places[0]) == sum(UNEVEN)
-    assert [str(path) for path in (tmp_path / "cache").rglob("*.npy")] == [cached]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "data"]
+
+
+def test_one_worker_that_begins_needs_none(tmp_path, monkeypatch):
+    monkeypatch.setattr(record_index.RecordFiles, "_lengths", lambda self: 1 / 0)
+    train = datasets.open_dataset(str(prepared(tmp_path, UNEVEN, index=False))).splits["train"]
+    assert len(ordered(train, 8)) == 8
+    assert len(ordered(train, 8, start_step=train.examples // 4)) == 8  # at an epoch's begin
+
+
+def test_an_index_of_other_records_that_fill_the_same_bytes_is_not_used(tmp_path):
+    """As of a data set that was made in another order and copied over this one."""
+    folder = prepared(tmp_path, (20, 17))
+    want = datasets.open_dataset(str(folder)).splits["train"].record_files.places[1].numpy()
+    lengths = np.load(folder / records.index_name("train"))
+    mixed = np.concatenate([lengths[:20][::-1], lengths[20:]])
+    assert (mixed != lengths).any()
+    (folder / records.index_name("train")).write_bytes(records.index_bytes(mixed))
+    np.testing.assert_array_equal(datasets.open_dataset(str(folder)).splits["train"].record_files.places[1], want)
 
 
 @pytest.mark.parametrize(
