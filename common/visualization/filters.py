@@ -1,4 +1,4 @@
-"""Filters of the first convolution, which look at colours and so can be shown as pictures (Krizhevsky 2012, Figure 3)."""
+"""Filters of the first convolution, which can be shown as pictures (Krizhevsky 2012, Figure 3)."""
 
 import keras
 import numpy as np

@@ -24,9 +24,7 @@ def gradient(
     model: keras.Model, inputs: np.ndarray, classes: np.ndarray, at_once: int = 32, report: Report = silent
 ) -> np.ndarray:
     """The gradient of each input's score of a class: inputs (N, S, S, 3), classes (N,) -> (N, S, S, 3) float32."""
-    return scores.in_batches(
-        scores.gradient_function(model), at_once, inputs, classes.astype(np.int32), report=report
-    )
+    return scores.in_batches(scores.gradient_function(model), at_once, inputs, classes.astype(np.int32), report=report)
 
 
 def saliency(gradients: np.ndarray) -> np.ndarray:

@@ -59,7 +59,7 @@ def maximise(
     black: np.ndarray,
     white: np.ndarray,
     layer: keras.layers.Layer | None = None,
-    ascent: Ascent = Ascent(),  # noqa: B008 (frozen)
+    ascent: Ascent = Ascent(),
     report: Report = silent,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Pictures with a high score.
@@ -73,7 +73,7 @@ def maximise(
         report: is told of steps.
 
     Returns:
-        Pictures (len(units), S, S, 3) float32, 0..1, in the order of `black`'s channels, and their scores (len(units),).
+        Pictures (len(units), S, S, 3) float32, 0..1, channels in the network's order, and their scores (len(units),).
     """
     tensor = model.outputs[0] if layer is None else before_activation(layer)
     cut = layers.network(model.inputs[0], tensor, "maximised")

@@ -9,12 +9,10 @@ class Method(NamedTuple):
     Attributes:
         title: of its sheets.
         look: what to look for, a sentence or two.
-        survey: it looks at all pictures, not only at the few that are shown.
     """
 
     title: str
     look: str
-    survey: bool = False
 
 
 METHODS = {
@@ -43,8 +41,8 @@ METHODS = {
     ),
     "guided": Method(
         "Guided back-propagation",
-        "The gradient with its negative parts dropped at every activation: fine outlines of what excites the network. It "
-        "depends little on the class, so it shows what is seen more than what is decided.",
+        "The gradient with its negative parts dropped at every activation: fine outlines of what excites the network. "
+        "It depends little on the class, so it shows what is seen more than what is decided.",
     ),
     "integrated": Method(
         "Integrated gradients",
@@ -57,8 +55,8 @@ METHODS = {
     ),
     "cam": Method(
         "Class activation maps",
-        "The same for networks that end in global average pooling, where it is exact: the mean of the map, plus a bias, "
-        "is the score. Red speaks for the class, blue against it.",
+        "The same for networks that end in global average pooling, where it is exact: the mean of the map, plus a "
+        "bias, is the score. Red speaks for the class, blue against it.",
     ),
     "maximization": Method(
         "Pictures that maximise a class or a unit",
@@ -68,23 +66,19 @@ METHODS = {
     "exciting": Method(
         "The test pictures that excite a unit most",
         "Cut down to what the unit sees of them. A unit that knows something shows nine of the same thing.",
-        survey=True,
     ),
     "neighbours": Method(
         "Nearest neighbours",
         "The test pictures whose features are nearest to those of the first in the row. Neighbours of another class "
         "(red) show what the network holds for alike.",
-        survey=True,
     ),
     "pca": Method(
         "Map of the test pictures, PCA",
         "The plane in which the features vary most; frames have the colours of the classes.",
-        survey=True,
     ),
     "tsne": Method(
         "Map of the test pictures, t-SNE",
         "Near pictures have near features; distances between far groups mean nothing. One group a class is a good "
         "network; look at what lies between two groups.",
-        survey=True,
     ),
 }

@@ -1,6 +1,6 @@
 """Which part of the picture a place of a map sees.
 
-Along one axis place p of a map sees the pixels [first + p step, first + p step + size); what lies outside the picture is
+Along one axis place p of a map sees the pixels [first + p step, first + p step + size); those outside the picture are
 padding. Where paths meet, the part that any of them sees. As in `common.nn.cost`, which counts the same size, what a
 normalisation or a gate sees of the whole map does not count.
 """
@@ -35,7 +35,8 @@ def fields(layer: keras.layers.Layer) -> tuple[Field, Field]:
             seen[one] = Field(), Field()
             continue
         sources = [seen[tensor._keras_history.operation] for tensor in one._inbound_nodes[0].input_tensors]
-        seen[one] = tuple(_through(one, [source[axis] for source in sources], axis) for axis in (0, 1))
+        vertical, horizontal = (_through(one, [source[axis] for source in sources], axis) for axis in (0, 1))
+        seen[one] = vertical, horizontal
     return seen[layer]
 
 

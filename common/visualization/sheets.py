@@ -113,7 +113,9 @@ def grid(
         if cell.title:
             axes.set_title(cell.title, fontsize=8.5, pad=3)
         if row == 0 and column < len(heads):
-            figure.text((x + inches / 2) / width, 1 - 0.53 / height, heads[column], fontsize=9, ha="center", va="center")
+            figure.text(
+                (x + inches / 2) / width, 1 - 0.53 / height, heads[column], fontsize=9, ha="center", va="center"
+            )
         if column == 0 and row < len(rows):
             figure.text(0.12 / width, (y + inches / 2) / height, rows[row], fontsize=9, va="center")
     write(path, figure)
@@ -148,6 +150,6 @@ def write(path: Path, figure: Figure) -> None:
 def colours(count: int) -> np.ndarray:
     """(count, 3) uint8: colours that can be told apart, ten of them strong, further ones around the circle of hues."""
     if count <= 10:
-        return _bytes(np.array(matplotlib.colormaps["tab10"].colors[:count]))
+        return _bytes(matplotlib.colormaps["tab10"](np.arange(count))[:, :3])
     hues = np.stack([np.arange(count) / count, np.full(count, 0.75), np.full(count, 0.85)], -1)
     return _bytes(matplotlib.colors.hsv_to_rgb(hues))
