@@ -138,7 +138,7 @@ class Look:
         """The units of a layer to show: those asked for, or those with the highest of `values` (N, C)."""
         if self.units is not None:
             return list(self.units)
-        return np.argsort(-values.max(0), kind="stable")[:most].tolist()
+        return exciting_pictures.highest(values, most)
 
 
 def _survey(look: Look, numbers: np.ndarray) -> Survey:

@@ -37,8 +37,3 @@ def last_of_each_size(model: keras.Model) -> list[keras.layers.Layer]:
         if len(shape) == 4 and shape[1] > 1 and not isinstance(layer, _IN_BETWEEN):
             found[shape[1]] = layer
     return [found[side] for side in sorted(found, reverse=True)]
-
-
-def strongest_channels(maps: np.ndarray, count: int) -> np.ndarray:
-    """The numbers of the channels of (N, h, w, C) with the largest values in any of the N, the largest first."""
-    return np.argsort(-maps.max(axis=(0, 1, 2)), kind="stable")[:count]

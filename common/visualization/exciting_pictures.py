@@ -33,9 +33,10 @@ class Peaks:
         """The numbers of the pictures that excite a unit most, the first first; of equals the lower."""
         return np.argsort(-self.values[:, unit], kind="stable")[:most]
 
-    def units(self, most: int) -> list[int]:
-        """The units with the highest peaks over all pictures, the highest first."""
-        return np.argsort(-self.values.max(0), kind="stable")[:most].tolist()
+
+def highest(values: np.ndarray, most: int) -> list[int]:
+    """The units with the highest of values (N, C) in any of the N pictures, the highest first."""
+    return np.argsort(-values.max(0), kind="stable")[:most].tolist()
 
 
 def peaks_of(values: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
