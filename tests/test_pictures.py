@@ -33,7 +33,7 @@ CHOSEN = {
     "densenet40_12": 16,
     "mobilenet_025": 64,
     "inception_v2": 64,
-    "preresnet110": 16,
+    "resnet50v2": 32,
     "wrn16_8": 16,
     "resnext50_32x4d": 32,
     "resnet110_stochastic_depth": 16,
@@ -41,6 +41,7 @@ CHOSEN = {
 }
 OPTIONS = {"resnet20": {"norm": "group"}, "wrn16_8": {"activation": "prelu"}, "vgg11_lrn": {"activation": "elu"}}
 QUICK = {"resnet20", "lenet5"}
+MEMBERS = [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in CHOSEN]
 
 
 def test_there_is_one_of_each_family():
@@ -58,9 +59,7 @@ def network(name: str, precision: str):
 
 
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in CHOSEN]
-)
+@pytest.mark.parametrize("name", MEMBERS)
 def test_every_method_gives_finite_pictures(name, precision):
     model, x, classes = network(name, precision)
     size = CHOSEN[name]

@@ -7,7 +7,7 @@ import pytest
 import pointwise
 from common.nn import layers
 from common.style import styled
-from common.visualization import class_activation, scores
+from common.visualization import activations, class_activation, scores
 from pointwise import close
 
 
@@ -56,7 +56,7 @@ def test_where_class_maps_are_averaged_cam_is_the_map():
     model = class_maps()
     x = np.random.default_rng(0).normal(size=(3, 8, 8, 3)).astype(np.float32)
     classes = np.array([0, 1, 2])
-    maps = keras.Model(model.inputs, model.get_layer("conv2_relu").output)(x).numpy()
+    maps = activations.activations(model, model.get_layer("conv2_relu"), x)
     wanted = np.stack([maps[n, :, :, c] for n, c in enumerate(classes)])
     cam = class_activation.class_activation_map(model, x, classes)
     close(cam, wanted)

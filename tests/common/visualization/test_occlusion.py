@@ -44,7 +44,7 @@ def test_it_finds_a_planted_patch():
     x = image = layers.image_input(16)
     x = layers.global_avg_pool(layers.conv(x, 1, 1, name="conv"), name="pool")
     model = layers.network(image, layers.logits(x, 2, name="fc"), "bright")
-    model.set_weights([np.full((1, 1, 3, 1), 1 / 3), [-0.5], np.array([[0.0, 200.0]]), [2.0, 0.0]])
+    model.set_weights([np.full((1, 1, 3, 1), 1 / 3), np.array([-0.5]), np.array([[0.0, 200.0]]), np.array([2.0, 0.0])])
     for top, left in ((0, 0), (3, 9), (12, 5)):
         picture = np.random.default_rng(top).uniform(0, 0.4, (1, 16, 16, 3)).astype(np.float32)
         picture[0, top : top + 4, left : left + 4] = 1.0
