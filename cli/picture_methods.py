@@ -156,11 +156,11 @@ def _overlaid(look: Look, found: np.ndarray, both_signs: bool) -> np.ndarray:
 
 
 def draw_maximization(look: Look) -> list[str]:
-    """Pictures for the first classes, and for units of each layer."""
+    """Pictures for the classes, of more than `CLASSES` those of the shown pictures, and for units of each layer."""
     count = len(look.config.classes)
-    asked = range(min(CLASSES, count)) if look.target is None else [look.target]
+    asked = np.arange(count) if look.target is None and count <= CLASSES else np.unique(look.shown.classes)[:CLASSES]
     names = [sheets.short(look.config.classes[label], 18) for label in asked]
-    written = [_maximised(look, None, list(asked), names, "maximization-classes.png")]
+    written = [_maximised(look, None, asked.tolist(), names, "maximization-classes.png")]
     for layer in look.layers:
         values = activations.activations(look.model, layer, look.shown.inputs, look.at_once)
         values = values.max(axis=(1, 2)) if values.ndim == 4 else values

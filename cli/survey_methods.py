@@ -10,7 +10,7 @@ from common.visualization.methods import METHODS
 from common.visualization.sheets import Cell
 
 NEIGHBOURS = 7  # of each picture
-RIGHT, WRONG = "#2a9d3f", "#d1242f"
+RIGHT, WRONG = "#0072B2", "#D55E00"  # blue and orange, which everybody can tell apart
 
 
 def draw_exciting(look: Look) -> list[str]:

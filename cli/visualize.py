@@ -8,7 +8,6 @@ from cli import features, flags, picture_methods, picture_source
 from cli import trained as trained_networks
 from cli.look import Look, NotFittingError
 from common.errors import UserError, unknown
-from common.input import read_errors
 from common.progress import duration
 from common.visualization.methods import METHODS
 
@@ -46,9 +45,11 @@ def run(options: flags.Options, family: str | None) -> None:
         batch_size=options.batch_size if "batch_size" in options.given else None,
         out=out,
     )
-    with read_errors.writing(out):
+    try:
         out.mkdir(parents=True, exist_ok=True)
         _write(look, options.methods or list(METHODS))
+    except OSError as error:
+        raise UserError(f"--out={out}: cannot be written ({error.strerror})", 1) from error
     print(f"all of them on one page: {out / 'index.html'}")
 
 

@@ -96,7 +96,9 @@ def maximise(
         return tf.clip_by_value(moved, 0.0, 1.0)
 
     whole = tf.TensorSpec(shape, tf.float32)
-    step = tf.function(step, input_signature=[whole, tf.TensorSpec((2,), tf.int32)], autograph=False)
+    step = tf.function(
+        step, input_signature=[whole, tf.TensorSpec((2,), tf.int32)], autograph=False
+    ).get_concrete_function()
     draw = np.random.default_rng(ascent.seed)
     # One noise for all units: what differs between their pictures is the network's doing.
     noise = 0.5 + ascent.contrast * draw.standard_normal(black.shape, np.float32)

@@ -70,7 +70,7 @@ METHODS = {
     "neighbours": Method(
         "Nearest neighbours",
         "The test pictures whose features are nearest to those of the first in the row. Neighbours of another class "
-        "(red) show what the network holds for alike.",
+        "(orange) show what the network holds for alike.",
     ),
     "pca": Method(
         "Map of the test pictures, PCA",

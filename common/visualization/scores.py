@@ -36,7 +36,7 @@ def compiled(function: Callable, model: keras.Model, *further: tf.TensorSpec) ->
     `further` are the specifications of its other arguments.
     """
     inputs = tf.TensorSpec((None, *model.inputs[0].shape[1:]), tf.float32)
-    return tf.function(function, input_signature=[inputs, *further], autograph=False)
+    return tf.function(function, input_signature=[inputs, *further], autograph=False).get_concrete_function()
 
 
 def in_batches(function: Callable, at_once: int, *arrays: np.ndarray, report: Report = silent) -> Any:

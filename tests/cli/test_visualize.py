@@ -97,7 +97,7 @@ def test_every_method_makes_its_sheets():
         (("--target", "eleven"), "--target: 'eleven' is not known; choose one of: 0, 1"),
         (("--methods", "gradcan"), "--methods: 'gradcan' is not known; did you mean gradcam?"),
         (("--images", "photos/broken.jpg"), "--images: none of these files can be read"),
-        (("--out", "run/config.json"), "run/config.json: "),
+        (("--out", "run/config.json"), "--out=run/config.json: cannot be written (File exists)"),
     ],
 )
 def test_mistakes_are_said_in_one_line(capsys, arguments, said):
