@@ -126,8 +126,8 @@ def classifier_input(model: Any) -> Any:
     return layer
 
 
-def find_layer(model: Any, name: str) -> Any:
-    """The layer that `--layer` names. Raises UserError where there is none.
+def find_layer(model: Any, name: str, flag: str = "layer") -> Any:
+    """The layer that `--layer` (or another `flag`) names. Raises UserError where there is none.
 
     A convolution or fully connected layer means its output after normalisation and activation, as in Caffe (`fc7`).
     `pool` is the last pool, whatever it is called.
@@ -137,5 +137,5 @@ def find_layer(model: Any, name: str) -> Any:
         name = next((layer for layer in reversed(names) if layer.startswith("pool")), name)
     found = [layer for layer in (name, *layers.after(name)) if layer in names]
     if not found:
-        raise unknown("--layer", name, [layer.name for layer in model.layers if layer.weights])
+        raise unknown(f"--{flag}", name, [layer.name for layer in model.layers if layer.weights])
     return model.get_layer(found[-1])

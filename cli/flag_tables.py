@@ -8,8 +8,9 @@ from common import recipe as recipes
 from common.recipe import Recipe
 from common.settings import Setting
 
-MODES = ("train", "test", "predict", "features", "export", "summary", "compare")
-TRAIN, USING = ("train",), ("test", "predict", "features", "export")
+MODES = ("train", "test", "predict", "features", "export", "summary", "visualize", "compare")
+TRAIN, USING = ("train",), ("test", "predict", "features", "export", "visualize")
+VISUALIZE = ("visualize",)
 SEED_MOST = 2**31 - 1
 
 
@@ -43,26 +44,35 @@ RUN = (
     _flag("mode", str, None, "what to do", choices=MODES),
     _flag("arch", str, None, "which network of this family; its name. In a summary also several, comma-separated"),
     _flag("dataset", str, "digits", "digits, tfds:NAME, or a path: prepared records, ImageNet TFRecords, class folders",
-          ("train", "test", "features", "export")),
+          ("train", "test", "features", "export", "visualize")),
     _flag("ckpt", str, None, "the run directory (default ckpt/ARCH); in a test where results go",
           ("train", "test")),
     _flag("restore", str, None, "what to load: a run directory, a folder of one, a checkpoint, a weight file (README); "
           "or several", (*TRAIN, *USING)),
-    _flag("split", str, "test", "which split to measure", ("test", "features", "export"),
-          choices=("train", "validation", "test")),
+    _flag("split", str, "test", "which split to use", ("test", "features", "export",
+          "visualize"), choices=("train", "validation", "test")),
     _flag("crops", str, "1", "centre, corners, GoogLeNet's, or every window; softmax is averaged", ("test", "predict"),
           choices="common.evaluation.protocol:PROTOCOLS"),
     _flag("scales", tuple, None, "short sides in pixels, comma-separated (default: the network's one)",
           ("test", "predict"), least=1, most=8192),
-    _flag("images", str, None, "image files, folders or patterns", ("predict",)),
+    _flag("images", str, None, "image files, folders or patterns", ("predict", "visualize")),
     _flag("predict_format", str, "table", "how to print the classes", ("predict",), choices=("table", "json")),
     _flag("layer", str, None, "the layer to read, after its activation; pool: the last pool (default: fc7, else the "
           "classifier's input)", ("features",)),
+    _flag("methods", list, None, "which pictures to make, comma-separated (default: all)", VISUALIZE,
+          choices="common.visualization.methods:METHODS"),
+    _flag("layers", list, None, "the layers to look into, comma-separated (default: the last one of each map size)",
+          VISUALIZE),
+    _flag("units", tuple, None, "the units to look at in each of them, by number (default: those with the highest "
+          "values)", VISUALIZE, least=0),
+    _flag("target", str, None, "the class that a picture is asked about, its name (default: the predicted one)",
+          VISUALIZE),
+    _flag("shown", int, 8, "how many pictures to show what the network sees in", VISUALIZE, least=1, most=100),
     _flag("export_format", list, ["saved_model", "keras"], "saved_model, keras, tflite, tflite_int8, onnx",
           ("export",)),
     _flag("verify", bool, False, "load the files in a fresh process and compare their answers on images", ("export",)),
-    _flag("out", str, None, "folder to write (default features/ARCH-SPLIT, export/ARCH, compare/RUNS)",
-          ("features", "export", "compare")),
+    _flag("out", str, None, "folder to write (default features/ARCH-SPLIT, export/ARCH, RUN/visualize, compare/RUNS)",
+          ("features", "export", "visualize", "compare")),
     _flag("report", bool, True, "write report.html, the run on one page", ("train", "test")),
     _flag("seed", int, 0, "seeds initialisation, order, augmentation and dropout", TRAIN, least=0, most=SEED_MOST),
     _flag("validation_share", float, None, "share of the training images to hold out where the data set has no "
@@ -84,7 +94,7 @@ RUN = (
 )
 DEVICES = (
     _flag("precision", str, "auto", "auto: mixed_bfloat16 where the hardware computes in it faster, else float32",
-          ("train", "test", "predict", "features"), choices="common.distribution:PRECISIONS"),
+          ("train", "test", "predict", "features", "visualize"), choices="common.distribution:PRECISIONS"),
     _flag("strategy", str, "auto", "auto: several machines where TF_CONFIG names them, several GPUs where there are",
           ("train", "test"), choices="common.distribution:STRATEGIES"),
     _flag("virtual_devices", int, 0, "splits the CPU into this many devices, to try mirrored out", ("train", "test"),
@@ -101,7 +111,7 @@ NETWORK = (
           ("train", "summary"), least=1, most=8192),
 )
 # fmt: on
-_USED_ELSEWHERE = {"batch_size": ("test", "predict", "features")}  # of the recipe's fields
+_USED_ELSEWHERE = {"batch_size": ("test", "predict", "features", "visualize")}  # of the recipe's fields
 _KINDS = {"str": str, "float": float, "int": int, "bool": bool, "tuple": tuple}
 
 

@@ -13,7 +13,7 @@ BELOW = {  # what each package of common/ may import beside its own modules and 
     "training": BOTTOM,
     "evaluation": BOTTOM,
     "weights": BOTTOM | {"evaluation"},  # an exported network crops as a test does
-    "visualization": BOTTOM | {"evaluation", "training"},
+    "visualization": BOTTOM | {"evaluation"},
     "report": BOTTOM | {"evaluation", "training"},
 }
 

@@ -22,7 +22,6 @@ from common.evaluation.predictions import Predictions
 
 BINS = 15
 ERRORS_SHOWN = 25
-SHEET = 128  # width of a picture on the sheet of errors
 PAIRS_LISTED = 200
 NAMED_CLASSES = 30  # with more, the confusion matrix has no room for names and numbers
 _BLUE, _GREY = "#0072B2", "#8a8a8a"
