@@ -65,9 +65,9 @@ def line(summary: Summary) -> Line:
         operations["all"] += counted
         if row.kind in KINDS:
             operations[row.kind] += counted
-    parts = [summary.share(kind, "parameters") for kind in KINDS]
-    shares = [100 * operations[kind] / operations["all"] for kind in KINDS]
-    return Line(summary.totals.trainable_parameters, *parts, operations["all"], *shares)
+    convolution, connected = (summary.share(kind, "parameters") for kind in KINDS)
+    shares = (100 * operations[kind] / operations["all"] for kind in KINDS)
+    return Line(summary.totals.trainable_parameters, convolution, connected, operations["all"], *shares)
 
 
 HEADER = ("parameters", "CONV%", "FC%", "operations", "CONV%", "FC%")
