@@ -75,6 +75,8 @@ class Recipe:
                                          "layer's name: train what comes after it")
     head_learning_rate: float | None = _field(3, None, "of the classifier, in place of learning_rate; the same "
                                                        "schedule changes both", above=0)
+    layer_decay: float = _field(3, 1.0, "each layer's learning rate is this share of the next layer's towards the "
+                                        "output; 1: all the same", above=0, most=1)
 
     mean: str = _field(4, "channel", "what to subtract: the channel means, the mean image, nothing",
                        choices=("channel", "image", "none"))
