@@ -79,7 +79,7 @@ def rate_factors(model: keras.Model, recipe: Recipe) -> dict[str, float]:
     """What multiplies the learning rate of each layer that trains: its name -> factor; {} where all have the same.
 
     The classifiers' is head_learning_rate / learning_rate, else 1. With `layer_decay` d every layer's is d times that
-    of the next layer towards the output, so that a general lower layer moves less than a special upper one (Clark et al.
+    of the next layer towards the output, so that general lower layers move less than special upper ones (Clark et al.
     2020, ELECTRA, section 3.1). A layer is one with a matrix of weights; a normalisation counts with the one before it.
     """
     if recipe.head_learning_rate is None and recipe.layer_decay == 1.0:
