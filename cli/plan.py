@@ -123,7 +123,11 @@ def _check(plan: Plan) -> None:
     """Raises UserError where data, devices, recipe and flags do not go together."""
     options, recipe, splits = plan.options, plan.config.recipe, plan.data.splits
     if options.validation_share == 0:
-        for flag, needs in (("--schedule=plateau", recipe.schedule == "plateau"), ("--histograms", options.histograms)):
+        for flag, needs in (
+            ("--schedule=plateau", recipe.schedule == "plateau"),
+            ("--patience", bool(recipe.patience)),
+            ("--histograms", options.histograms),
+        ):
             if needs:
                 raise UserError(f"--validation_share=0: {flag} needs validations, and there would be none")
     for name in ("train",) if options.validation_share == 0 else ("train", "validation"):

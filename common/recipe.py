@@ -58,6 +58,7 @@ class Recipe:
     warmup_epochs: float = _field(1, 0.0, "length of the warm-up", least=0)
     warmup_factor: float = _field(1, 0.1, "constant: share of the learning rate meanwhile; gradual: the share it "
                                           "begins with", least=0, most=1)
+    patience: int = _field(1, 0, "end the run after so many validations without a higher top-1; 0: off", least=0)
 
     weight_decay: float = _field(2, 0.0005, "lambda of lambda/2 ||W||^2, added to the loss", least=0)
     decoupled_weight_decay: float = _field(2, 0.0, "adamw, lamb, lars, lion: weight decay beside the gradient, times "
