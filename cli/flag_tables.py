@@ -42,6 +42,8 @@ def _flag(name: str, kind: type, default: Any, help: str, modes=MODES, alone: st
 # fmt: off
 RUN = (
     _flag("mode", str, None, "what to do", choices=MODES),
+    _flag("config", str, None, "a YAML or JSON file of flags and values, or an earlier run's config.json; flags beside "
+          "it win"),
     _flag("arch", str, None, "which network of this family; its name. In a summary also several, comma-separated"),
     _flag("dataset", str, "digits", "digits, tfds:NAME, or a path: prepared records, ImageNet TFRecords, class folders",
           ("train", "test", "features", "export", "visualize")),

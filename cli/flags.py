@@ -12,7 +12,7 @@ from typing import Any
 
 from absl import flags as absl_flags
 
-from cli import registry
+from cli import config_file, registry
 from cli.flag_tables import DEVICES, GROUPS, MODES, RUN, Flag
 from common.architecture import Architecture
 from common.errors import UserError, unknown
@@ -57,7 +57,7 @@ def parse(arguments: list[str]) -> Options:
     for flag in known.values():
         _DEFINE[flag.kind](flag.name, flag.default, flag.setting.help, flag_values=values)
     values.set_gnu_getopt(True)  # words may stand before flags
-    arguments, images = _image_files(arguments)
+    arguments, images = _image_files(_with_config(arguments, known))
     try:
         rest = values(["program", *_with_values(arguments, known)])[1:]
     except absl_flags.UnrecognizedFlagError as error:
@@ -81,6 +81,16 @@ def parse(arguments: list[str]) -> Options:
         found["profile"] = _steps(found["profile"])
     _check_modes(found, given, known)
     return Options(found, given)
+
+
+def _with_config(arguments: list[str], known: dict[str, Flag]) -> list[str]:
+    """The arguments with those of `--config`'s file in front of them."""
+    for place, argument in enumerate(arguments):
+        name, equals, file = argument.lstrip("-").partition("=")
+        if argument.startswith("-") and name == "config":
+            file = file if equals else next(iter(arguments[place + 1 :]), "")
+            return [*(config_file.arguments(file, known) if file else []), *arguments]
+    return arguments
 
 
 def _image_files(arguments: list[str]) -> tuple[list[str], list[str] | None]:

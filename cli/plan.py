@@ -83,8 +83,8 @@ def configure(
     """
     recipe = setup.resolve(options, architecture, data.info)
     before = start.config if start else None
-    for name in ("freeze", "head_learning_rate"):
-        if getattr(recipe, name) is not None and before is None:
+    for name in ("freeze", "head_learning_rate", "layer_decay"):
+        if getattr(recipe, name) not in (None, 1.0) and before is None:
             raise UserError(f"--{name} is for training on from other weights; name them with --restore")
     own = before.image_size if before is not None and before.arch == architecture.name else architecture.image_size
     image_size = options.image_size or own
@@ -123,7 +123,11 @@ def _check(plan: Plan) -> None:
     """Raises UserError where data, devices, recipe and flags do not go together."""
     options, recipe, splits = plan.options, plan.config.recipe, plan.data.splits
     if options.validation_share == 0:
-        for flag, needs in (("--schedule=plateau", recipe.schedule == "plateau"), ("--histograms", options.histograms)):
+        for flag, needs in (
+            ("--schedule=plateau", recipe.schedule == "plateau"),
+            ("--patience", bool(recipe.patience)),
+            ("--histograms", options.histograms),
+        ):
             if needs:
                 raise UserError(f"--validation_share=0: {flag} needs validations, and there would be none")
     for name in ("train",) if options.validation_share == 0 else ("train", "validation"):

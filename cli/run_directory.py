@@ -11,7 +11,7 @@ from common.errors import UserError
 from common.runs import checkpoints, locks
 from common.runs import config as runs
 from common.runs.files import write_json
-from common.training import log_writers
+from common.training import log_writers, schedules
 
 LOCK_FILE = ".lock"  # in a run directory
 
@@ -40,7 +40,8 @@ def opened(
     config_file = run / checkpoints.CONFIG_FILE
     if not chief:
         begun = config_file.exists()
-        yield runs.resumed(run, config, given, defaults) if begun else config, checkpoints.newest(run)
+        config = runs.resumed(run, config, given, defaults, schedules.OPEN_ENDED) if begun else config
+        yield config, checkpoints.newest(run)
         return
     with _explained(run):
         if not config_file.exists() and run.exists() and any(not path.name.startswith(".") for path in run.iterdir()):
@@ -79,7 +80,9 @@ def _begin(run: Path, config: "runs.RunConfig", given: Container[str], defaults:
     """What `opened` yields, the directory being there and locked."""
     checkpoint = None
     if (run / checkpoints.CONFIG_FILE).exists():
-        config = runs.resumed(run, config, given, defaults)
+        config = runs.resumed(run, config, given, defaults, schedules.OPEN_ENDED)
+        if config.recipe != runs.read(run).recipe:
+            runs.rewrite(run, config)
         checkpoints.sweep(run)
         checkpoint = checkpoints.newest(run)
     else:

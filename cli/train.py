@@ -6,7 +6,7 @@ import sys
 import time
 from typing import Any
 
-from cli import flags, plan, run_directory, run_report, setup
+from cli import config_file, flags, plan, run_directory, run_report, setup
 from cli import test as testing
 from cli import trained as trained_networks
 from cli.plan import Plan
@@ -29,7 +29,7 @@ def run(options: flags.Options, family: str | None) -> None:
     if options.dry_run:
         job = make_job(whole)
         print(heading(job, whole), flush=True)
-        print(dry_run(job, options.ensemble or 1, whole.data.path if prepared else None))
+        print(dry_run(job, whole.config, options.ensemble or 1, whole.data.path if prepared else None))
         return
     if options.ensemble is None:
         train_one(whole)
@@ -189,19 +189,19 @@ def heading(job: Job, run: Plan) -> str:
     return "\n".join([*(f"{name.ljust(8)} {value}" for name, value in lines.items() if value), *notes])
 
 
-def dry_run(job: Job, count: int, prepared: str | None) -> str:
-    """`--dry_run`: every field of the recipe, and the time that `count` runs would take, from three real steps.
+def dry_run(job: Job, config: runs.RunConfig, count: int, prepared: str | None) -> str:
+    """`--dry_run`: everything that was resolved, as a file for `--config`, and the time that `count` runs would take.
 
-    `prepared` is the data set that had to be prepared for it, if any.
+    The time comes from three real steps. `prepared` is the data set that had to be prepared for it, if any.
     """
-    fields = dataclasses.asdict(job.recipe).items()
     seconds = seconds_per_step(job)
     steps, each = job.total_steps, duration(seconds * job.total_steps)
     several = f"{duration(count * seconds * steps)} for {count} runs: " if count > 1 else ""
     written = f"nothing was written but the data set, {prepared}" if prepared else "nothing was written"
     return "\n".join(
         [
-            *(f"  {name.ljust(24)} {value}" for name, value in fields),
+            "# for --config:",
+            config_file.text(config_file.of_run(dataclasses.asdict(config))),
             f"expecting {several}{each} for {steps} steps ({job.recipe.batch_size / seconds:.1f} images/s)"
             f"{', and validation' if job.validation else ''}; {written}",
         ]

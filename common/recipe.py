@@ -29,11 +29,12 @@ class Recipe:
     learning_rate: float = _field(0, 0.01, "initial (cyclical schedules: highest) learning rate", above=0)
     learning_rate_batch: int = _field(0, 0, "batch that learning_rate is for: another takes one in proportion; 0, and "
                                             "with --learning_rate: any", least=0)
-    momentum: float = _field(0, 0.9, "rho of momentum and nesterov", least=0, below=1)
+    momentum: float = _field(0, 0.9, "rho of momentum, nesterov and lars", least=0, below=1)
     gamma: float = _field(0, 0.9, "rmsprop: decay of the squared gradients", least=0, below=1)
     rho: float = _field(0, 0.95, "adadelta: decay of the squared gradients", least=0, below=1)
-    beta_1: float = _field(0, 0.9, "adam: decay of the mean", least=0, below=1)
-    beta_2: float = _field(0, 0.999, "adam: decay of the squares", least=0, below=1)
+    beta_1: float = _field(0, 0.9, "adam, adamw, lamb, lion: decay of the mean", least=0, below=1)
+    beta_2: float = _field(0, 0.999, "adam, adamw, lamb: decay of the squares; lion: of the mean that is kept", least=0,
+                           below=1)
     epsilon: float | None = _field(0, None, "term that keeps a division finite (default: the optimizer's own)", least=0)
     batch_size: int = _field(0, 128, "global batch, over all devices", least=1)
     epochs: int | None = _field(0, None, "passes over the training split (default: what the data set suggests, else "
@@ -57,8 +58,11 @@ class Recipe:
     warmup_epochs: float = _field(1, 0.0, "length of the warm-up", least=0)
     warmup_factor: float = _field(1, 0.1, "constant: share of the learning rate meanwhile; gradual: the share it "
                                           "begins with", least=0, most=1)
+    patience: int = _field(1, 0, "end the run after so many validations without a higher top-1; 0: off", least=0)
 
     weight_decay: float = _field(2, 0.0005, "lambda of lambda/2 ||W||^2, added to the loss", least=0)
+    decoupled_weight_decay: float = _field(2, 0.0, "adamw, lamb, lars, lion: weight decay beside the gradient, times "
+                                                   "the learning rate; not part of the loss", least=0)
     l1: float = _field(2, 0.0, "weight of ||W||_1; with weight_decay: elastic net", least=0)
     decay_biases_and_norms: bool = _field(2, False, "count biases and batch norm's gamma and beta as weights too")
     dropout: float | None = _field(2, None, "share of values dropped (default: the network's own)", least=0, below=1)
@@ -72,6 +76,8 @@ class Recipe:
                                          "layer's name: train what comes after it")
     head_learning_rate: float | None = _field(3, None, "of the classifier, in place of learning_rate; the same "
                                                        "schedule changes both", above=0)
+    layer_decay: float = _field(3, 1.0, "each layer's learning rate is this share of the next layer's towards the "
+                                        "output; 1: all the same", above=0, most=1)
 
     mean: str = _field(4, "channel", "what to subtract: the channel means, the mean image, nothing",
                        choices=("channel", "image", "none"))

@@ -148,9 +148,9 @@ def test_a_dry_run_prints_everything_and_writes_nothing(capsys):
     tiny.start("run", "--dry_run", "--label_smoothing", "0.125")
     out = capsys.readouterr().out
     assert not Path("run").exists()
-    for text in ("tiny, 2,", "1,257 train, 180 validation, 360 test", "batch_size               64", "for 38 steps"):
+    for text in ("tiny, 2,", "1,257 train, 180 validation, 360 test", "batch_size: 64", "for 38 steps"):
         assert text in out
-    assert "label_smoothing          0.125" in out
+    assert "label_smoothing: 0.125" in out
     assert out.splitlines()[-1].startswith("expecting ")
 
 

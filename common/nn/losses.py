@@ -62,16 +62,17 @@ def is_weight(variable: keras.Variable) -> bool:
     return f"/{variable.path}".endswith("/kernel")
 
 
-def decayed_variables(model: keras.Model, biases_and_norms: bool = False) -> list[keras.Variable]:
-    """The trainable variables that weight decay and L1 act on: the kernels.
+def decays(variable: keras.Variable, biases_and_norms: bool = False) -> bool:
+    """True for a variable that weight decay and L1 act on: a kernel.
 
     With `biases_and_norms` also biases and a normalisation's gamma and beta, the older habit; never PReLU's slopes.
     """
-    return [
-        variable
-        for variable in model.trainable_variables
-        if is_weight(variable) or (biases_and_norms and not variable.path.endswith("/slope"))
-    ]
+    return is_weight(variable) or (biases_and_norms and not variable.path.endswith("/slope"))
+
+
+def decayed_variables(model: keras.Model, biases_and_norms: bool = False) -> list[keras.Variable]:
+    """The trainable variables that weight decay and L1 act on (`decays`)."""
+    return [variable for variable in model.trainable_variables if decays(variable, biases_and_norms)]
 
 
 def regularisation(variables: Iterable[keras.Variable], weight_decay: float, l1: float = 0.0) -> tf.Tensor:

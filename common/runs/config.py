@@ -83,6 +83,12 @@ def write(run: Path, config: RunConfig) -> None:
     write_json(run / checkpoints.CONFIG_FILE, values)
 
 
+def rewrite(run: Path, config: RunConfig) -> None:
+    """Writes the recipe of a run that was made longer into its config.json; the rest stays."""
+    values = read_json(run / checkpoints.CONFIG_FILE)
+    write_json(run / checkpoints.CONFIG_FILE, values | {"recipe": dataclasses.asdict(config.recipe)})
+
+
 def read(run: Path) -> RunConfig:
     """Reads config.json. Raises UserError where it is missing or damaged."""
     return _from_json(run, read_json(run / checkpoints.CONFIG_FILE))
@@ -110,17 +116,21 @@ def _tuples(values: dict) -> dict:
     return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
 
 
-def resumed(run: Path, new: RunConfig, given: Container[str], defaults: Mapping[str, Any]) -> RunConfig:
-    """The configuration with which an unfinished run goes on: that of its config.json.
+def resumed(
+    run: Path, new: RunConfig, given: Container[str], defaults: Mapping[str, Any], open_ended: Container[str]
+) -> RunConfig:
+    """The configuration with which a run goes on: that of its config.json, with the epochs where more are `given`.
 
-    What was measured or found out when the run began holds: the preprocessing, and the precision unless it is `given`.
-    What an older version did not write into config.json means what that version did, unless it is `given`.
+    What was measured or found out when the run began holds: the preprocessing, and the precision and the epochs unless
+    they are `given`. What an older version did not write into config.json means what that version did, unless it is
+    `given`.
 
     Args:
         run: the run directory.
         new: what the command line asks for.
         given: the names of the flags on the command line.
         defaults: the network's options, as they are where nothing is said of them.
+        open_ended: the schedules under which a run may be made longer.
 
     Raises:
         UserError: the command line asks for something else; it names each difference.
@@ -136,12 +146,23 @@ def resumed(run: Path, new: RunConfig, given: Container[str], defaults: Mapping[
     kept += ["preprocessing", *(["precision"] if "precision" not in given else [])]
     options = lacked(defaults, values["options"])
     fields = lacked((one.name for one in dataclasses.fields(Recipe)), values["recipe"])
+    fields += ["epochs"] if "epochs" not in given else []
     asked = dataclasses.replace(
         new,
         **{name: getattr(old, name) for name in kept},
         options={**new.options, **{name: old.options[name] for name in options}},
         recipe=dataclasses.replace(new.recipe, **{name: getattr(old.recipe, name) for name in fields}),
     )
+    longer = dataclasses.replace(old, recipe=dataclasses.replace(old.recipe, epochs=asked.recipe.epochs))
+    raised = (asked.recipe.epochs or 0) > (old.recipe.epochs or 0) and not differences(longer, asked)
+    if raised and old.recipe.schedule in open_ended:
+        return longer
+    if raised:
+        raise UserError(
+            f"--epochs={asked.recipe.epochs}: the learning rate of {old.recipe.schedule} depends on the length of the "
+            f"run, which {run} began with {old.recipe.epochs} epochs; train on from it with --restore {run} and "
+            "another --ckpt"
+        )
     different = differences(old, asked)
     if different:
         raise UserError(f"{run} holds a run of other settings ({'; '.join(different)}); name another with --ckpt")

@@ -75,28 +75,44 @@ def classifiers(model: keras.Model) -> list[keras.layers.Layer]:
     return [layer for layer in model.layers if layer.name in found]
 
 
-def head(model: keras.Model) -> list[keras.Variable]:
-    """The variables of the classifiers."""
-    return [variable for layer in classifiers(model) for variable in layer.trainable_variables]
+def rate_factors(model: keras.Model, recipe: Recipe) -> dict[str, float]:
+    """What multiplies the learning rate of each layer that trains: its name -> factor; {} where all have the same.
+
+    The classifiers' is head_learning_rate / learning_rate, else 1. With `layer_decay` d every layer's is d times that
+    of the next layer towards the output, so that general lower layers move less than special upper ones (Clark et al.
+    2020, ELECTRA, section 3.1). A layer is one with a matrix of weights; a normalisation counts with the one before it.
+    """
+    if recipe.head_learning_rate is None and recipe.layer_decay == 1.0:
+        return {}
+    heads = {layer.name for layer in classifiers(model)}
+    levels, level = {}, 0
+    for layer in model.layers:
+        if layer.trainable_variables and layer.name not in heads:
+            level += any(len(variable.shape) > 1 for variable in layer.trainable_variables)
+            levels[layer.name] = level
+    factors = {name: recipe.layer_decay ** (level + 1 - own) for name, own in levels.items()}
+    return factors | dict.fromkeys(heads, (recipe.head_learning_rate or recipe.learning_rate) / recipe.learning_rate)
 
 
 def set_rates(optimizer: keras.optimizers.Optimizer, model: keras.Model, recipe: Recipe) -> None:
-    """Gives the classifiers the recipe's `head_learning_rate`; call it after `optimizer.build`.
+    """Gives each layer its own learning rate (`rate_factors`); call it after `optimizer.build`.
 
-    The schedule moves both rates together: the classifiers' is always head_learning_rate / learning_rate times the
-    other. It is the optimizer's rate that is multiplied, not the gradient, which adam and its like would divide out
-    again, and which momentum would carry on at the old rate. Every optimizer treats each variable by itself, so that
-    each moves exactly as if it were trained at its rate alone.
+    The schedule moves all rates together. It is the optimizer's rate that is multiplied, not the gradient, which adam
+    and its like would divide out again, and which momentum would carry on at the old rate. Every optimizer treats each
+    variable by itself, so that each moves exactly as if it were trained at its rate alone.
     """
-    if recipe.head_learning_rate is None:
+    of_layer = rate_factors(model, recipe)
+    if not of_layer:
         return
-    factor = recipe.head_learning_rate / recipe.learning_rate
-    faster = {optimizer._get_variable_index(variable) for variable in head(model)}
+    factors = {
+        optimizer._get_variable_index(variable): of_layer[layer.name]
+        for layer in model.layers
+        for variable in layer.trainable_variables
+    }
     update = optimizer.update_step
 
     def update_step(gradient, variable, learning_rate):
-        rate = learning_rate * factor if optimizer._get_variable_index(variable) in faster else learning_rate
-        update(gradient, variable, rate)
+        update(gradient, variable, learning_rate * factors[optimizer._get_variable_index(variable)])
 
     optimizer.update_step = update_step
 
@@ -104,19 +120,19 @@ def set_rates(optimizer: keras.optimizers.Optimizer, model: keras.Model, recipe:
 def rates(model: keras.Model, recipe: Recipe) -> str | None:
     """Which layers train at which learning rate, for the start of a run; None where all train at the same.
 
-    `conv1 to conv5 (5 layers) frozen; fc6 to fc7 (2 layers) at 0.001; fc8 at 0.01`.
+    `conv1 to conv5 (5 layers) frozen; fc6 to fc7 (2 layers) at 0.001; fc8 at 0.01`. With `layer_decay` the lowest
+    and the highest rate are named.
     """
-    if recipe.freeze is None and recipe.head_learning_rate is None:
+    factors = rate_factors(model, recipe)
+    if recipe.freeze is None and not factors:
         return None
-    heads = {id(variable) for variable in head(model)} if recipe.head_learning_rate is not None else set()
     parts: dict[str, list[str]] = {}
     for layer in model.layers:
-        if not layer.weights:
-            continue
-        of_head = any(id(variable) in heads for variable in layer.trainable_variables)
-        rate = recipe.head_learning_rate if of_head else recipe.learning_rate
-        parts.setdefault(f"at {rate:g}" if layer.trainable else "frozen", []).append(layer.name)
-    return "; ".join(f"{_span(names)} {what}" for what, names in parts.items())
+        if layer.weights:
+            rate = f"at {recipe.learning_rate * factors.get(layer.name, 1.0):.3g}" if layer.trainable else "frozen"
+            parts.setdefault(rate, []).append(layer.name)
+    spans = [f"{_span(names)} {what}" for what, names in parts.items()]
+    return "; ".join(spans if len(spans) <= 4 else [*spans[:2], "...", *spans[-2:]])
 
 
 def _span(names: list[str]) -> str:

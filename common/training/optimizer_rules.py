@@ -14,19 +14,27 @@ def soft_threshold(x, width):
     return ops.sign(x) * ops.maximum(ops.abs(x) - width, 0.0)
 
 
-class _L1Rule:
-    """Mixed into optimizers that carry L1 in their step: tells its strength for one variable."""
+class WeightRule:
+    """Mixed into optimizers that treat weights in another way than biases and norms: tells them apart."""
 
-    l1 = 0.0
     biases_and_norms = False
     _get_variable_index: Callable  # of the optimizer
     _trainable_variables: list
 
+    def _counts(self, index: int) -> bool:
+        """Whether the variable of this place among those the optimizer was built for is one that decays."""
+        return losses.decays(self._trainable_variables[index], self.biases_and_norms)
+
+
+class _L1Rule(WeightRule):
+    """Mixed into optimizers that carry L1 in their step: tells its strength for one variable."""
+
+    l1 = 0.0
+
     def _index_and_l1(self, variable) -> tuple[int, float]:
         """Place of `variable` among those the optimizer was built for, and the L1 strength that holds for it."""
         index = self._get_variable_index(variable)
-        counted = self.biases_and_norms or losses.is_weight(self._trainable_variables[index])
-        return index, self.l1 if counted else 0.0
+        return index, self.l1 if self._counts(index) else 0.0
 
     def get_config(self):
         return super().get_config() | {"l1": self.l1, "biases_and_norms": self.biases_and_norms}

@@ -17,12 +17,15 @@ from the slides' form (tests/test_optimizers.py asserts each difference):
                n from 0.1. As in tf.train. The first step keeps 1 - sqrt(0.1 / (0.1 + g^2)) of an initial weight:
                where gradients are small it all but erases them.
     adagrad_da, proximal_gradient_descent, proximal_adagrad   the classes of optimizer_rules.py.
+    adamw, lamb, lars, lion   the classes of decoupled_rules.py.
 
-`epsilon=None` in a recipe leaves each its own: 1e-7 for adagrad, rmsprop, adam and adadelta; the others have none.
+`epsilon=None` in a recipe leaves each its own: 1e-7 for adagrad, rmsprop, adam, adamw and adadelta, 1e-6 for lamb; the
+others have none.
 
 L1: a gradient step on |x| hovers around zero, a proximal step reaches it. So the rules that have a place for L1 (ftrl
 and the three below) take the recipe's `l1` into their step, over the same variables as `losses.decayed_variables`, and
-the loss must leave it out: `l1_in_loss(recipe)` is what belongs there. Weight decay is part of the loss for every rule.
+the loss must leave it out: `l1_in_loss(recipe)` is what belongs there. The recipe's `weight_decay` is part of the loss
+for every rule; `decoupled_weight_decay` is a second one, of adamw, lamb, lars and lion alone, which the loss lacks.
 """
 
 from __future__ import annotations
@@ -31,7 +34,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from common.errors import unknown
+from common.errors import UserError, unknown
 from common.lazy import lazy
 from common.recipe import Recipe
 
@@ -42,6 +45,7 @@ else:  # --help lists the names of the table below: TensorFlow waits until an op
     keras = lazy("keras")
     tf = lazy("tensorflow")
 rules = lazy("common.training.optimizer_rules")
+decoupled_rules = lazy("common.training.decoupled_rules")
 
 
 @dataclass(frozen=True)
@@ -51,10 +55,12 @@ class Entry:
     Attributes:
         make: recipe -> its own arguments -> the optimizer; the learning rate and the name are added.
         carries_l1: it applies L1 in its own step, so that the loss does not.
+        decouples: it has a weight decay of its own, beside the gradient.
     """
 
     make: Callable[..., keras.optimizers.Optimizer]
     carries_l1: bool = False
+    decouples: bool = False
 
 
 def _epsilon(recipe: Recipe) -> dict:
@@ -65,13 +71,29 @@ def _l1(recipe: Recipe) -> dict:
     return {"l1": recipe.l1, "biases_and_norms": recipe.decay_biases_and_norms}
 
 
+def _decay(recipe: Recipe) -> dict:
+    return {"decay": recipe.decoupled_weight_decay, "biases_and_norms": recipe.decay_biases_and_norms}
+
+
+def _betas(recipe: Recipe) -> dict:
+    return {"beta_1": recipe.beta_1, "beta_2": recipe.beta_2}
+
+
 OPTIMIZERS: dict[str, Entry] = {
     "sgd": Entry(lambda _, **common: keras.optimizers.SGD(**common)),
     "momentum": Entry(lambda r, **common: rules.Momentum(momentum=float(r.momentum), **common)),
     "nesterov": Entry(lambda r, **common: rules.Momentum(momentum=float(r.momentum), nesterov=True, **common)),
     "adagrad": Entry(lambda r, **common: keras.optimizers.Adagrad(**common, **_epsilon(r))),
     "rmsprop": Entry(lambda r, **common: keras.optimizers.RMSprop(rho=r.gamma, **common, **_epsilon(r))),
-    "adam": Entry(lambda r, **common: keras.optimizers.Adam(beta_1=r.beta_1, beta_2=r.beta_2, **common, **_epsilon(r))),
+    "adam": Entry(lambda r, **common: keras.optimizers.Adam(**_betas(r), **common, **_epsilon(r))),
+    "adamw": Entry(
+        lambda r, **common: decoupled_rules.AdamW(**_betas(r), **common, **_epsilon(r), **_decay(r)), decouples=True
+    ),
+    "lamb": Entry(
+        lambda r, **common: decoupled_rules.Lamb(**_betas(r), **common, **_epsilon(r), **_decay(r)), decouples=True
+    ),
+    "lars": Entry(lambda r, **common: decoupled_rules.Lars(momentum=r.momentum, **common, **_decay(r)), decouples=True),
+    "lion": Entry(lambda r, **common: decoupled_rules.Lion(**_betas(r), **common, **_decay(r)), decouples=True),
     "adadelta": Entry(lambda r, **common: keras.optimizers.Adadelta(rho=r.rho, **common, **_epsilon(r))),
     "ftrl": Entry(lambda r, **common: rules.Ftrl(**common, **_l1(r)), carries_l1=True),
     "adagrad_da": Entry(lambda r, **common: rules.AdagradDA(**common, **_l1(r)), carries_l1=True),
@@ -87,10 +109,13 @@ def make_optimizer(recipe: Recipe) -> keras.optimizers.Optimizer:
 
     It has no weight decay, clipping or averaging of its own: see `losses.regularisation`, `apply_gradients`,
     `ema.WeightAverage`. Its variables bear its name, e.g. `adam/conv1_kernel_momentum`. Raises UserError for a name
-    that is not known.
+    that is not known, or that has no decoupled weight decay where the recipe has one.
     """
     if recipe.optimizer not in OPTIMIZERS:
         raise unknown("--optimizer", recipe.optimizer, OPTIMIZERS)
+    if recipe.decoupled_weight_decay and not OPTIMIZERS[recipe.optimizer].decouples:
+        having = ", ".join(name for name, entry in OPTIMIZERS.items() if entry.decouples)
+        raise UserError(f"--decoupled_weight_decay: {recipe.optimizer} has none, only {having}; use --weight_decay")
     return OPTIMIZERS[recipe.optimizer].make(recipe, learning_rate=recipe.learning_rate, name=recipe.optimizer)
 
 
@@ -103,6 +128,13 @@ def caution(recipe: Recipe) -> str | None:
     """A line to print at the start of a run whose optimizer and schedule do not go together, else None."""
     if recipe.optimizer in ("ftrl", "adagrad_da") and (recipe.schedule != "constant" or recipe.warmup != "none"):
         return f"{recipe.optimizer} rescales every weight when the learning rate changes; --schedule constant fits it"
+    if OPTIMIZERS[recipe.optimizer].decouples and recipe.weight_decay and not recipe.decoupled_weight_decay:
+        return (
+            f"weight decay {recipe.weight_decay:g} is part of the loss; {recipe.optimizer}'s own is "
+            "--decoupled_weight_decay, with --weight_decay 0"
+        )
+    if recipe.optimizer == "lion" and recipe.beta_2 > 0.99:
+        return f"lion's paper has --beta_2 0.99, here {recipe.beta_2:g}"
     if recipe.optimizer == "adadelta" and recipe.learning_rate < 0.1:
         return f"adadelta makes its own step size; its paper has learning rate 1, here {recipe.learning_rate:g}"
     return None

@@ -87,6 +87,7 @@ class State:
     Attributes:
         step: steps taken.
         best_step, best_top1, best_loss: the validation that counts as the best so far; None before the first.
+        improved_step: the validation in which top-1 last rose; among equals the best has the lowest loss.
         validation_due: the epoch that ends here is not validated yet.
         finished: there is nothing left to train.
         sums, summed: of the log interval under way, in SUMS' order, over so many steps.
@@ -96,6 +97,7 @@ class State:
     best_top1: float = -1.0
     best_loss: float = 0.0
     best_step: int | None = None
+    improved_step: int | None = None
     validation_due: bool = False
     finished: bool = False
     sums: list[float] = field(default_factory=lambda: [0.0] * 5)

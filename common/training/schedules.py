@@ -214,6 +214,10 @@ SCHEDULES: dict[str, Callable[[Recipe, int, int], Schedule]] = {
 }
 
 
+# Rules that do not look at the run's length: a run under one of them may be made longer.
+OPEN_ENDED = ("plateau", "step", "exponential", "inverse_time", "constant", "piecewise")
+
+
 def make_schedule(recipe: Recipe, steps_per_epoch: int, total_steps: int) -> Schedule:
     """The schedule a recipe names.
 

@@ -16,67 +16,10 @@ from common.errors import UserError
 from common.input import read_errors
 from common.nn import losses, metrics
 from common.runs import checkpoints
-from common.training import dead_units, log_writers, loss_scaling, optimizers, stop_signals, validation
+from common.training import dead_units, log_writers, optimizers, stop_signals, validation
 from common.training.logger import Interval, make_logger
 from common.training.run_state import Job, State
-
-
-def make_train_step(job: Job):
-    """A traced function (images, labels) -> (5,) float32 in SUMS' order, over the global batch.
-
-    The data loss is the mean over the global batch, auxiliary classifiers included with their weight; L2 is counted
-    once over all replicas. With the job's `jit` XLA compiles it, for one device.
-    """
-    model, optimizer, recipe, strategy = job.model, job.optimizer, job.recipe, job.devices.strategy
-    variables, scale = model.trainable_variables, job.loss_scale
-    decayed = losses.decayed_variables(model, recipe.decay_biases_and_norms)
-    l1 = optimizers.l1_in_loss(recipe)
-
-    def forward_backward(images, labels):
-        with tf.GradientTape() as tape:
-            outputs = model(images, training=True)
-            each = losses.data_loss(labels, outputs, recipe.label_smoothing, job.auxiliary_weight)
-            data_loss = tf.reduce_sum(each) / recipe.batch_size
-            l2_loss = losses.regularisation(decayed, recipe.weight_decay, l1) / job.devices.replicas
-            loss = data_loss + l2_loss
-            scaled = loss if scale is None else scale.scaled(loss)
-        logits = metrics.main_logits(outputs)
-        hits = [tf.reduce_sum(tf.cast(metrics.correct(labels, logits, k), tf.float32)) for k in (1, 5)]
-        results = tf.stack([data_loss, l2_loss, loss, hits[0] / recipe.batch_size, hits[1] / recipe.batch_size])
-        return results, tape.gradient(scaled, variables)
-
-    def replica_step(images, labels):
-        results, gradients = forward_backward(images, labels)
-        optimizers.apply_gradients(optimizer, gradients, variables, recipe.clip_norm)
-        return results
-
-    def scaled_gradients(images, labels):
-        results, gradients = forward_backward(images, labels)
-        return results, scale.unscaled(optimizers.sum_over_replicas(gradients))
-
-    def scaled_step(images, labels):
-        """The same in two parts: a choice that all replicas share cannot be made within one of them."""
-        results, gradients = strategy.run(scaled_gradients, args=(images, labels))
-        finite = loss_scaling.all_finite([strategy.experimental_local_results(one)[0] for one in gradients])
-
-        def take():
-            strategy.run(
-                lambda *summed: optimizers.apply_summed(optimizer, summed, variables, recipe.clip_norm), args=gradients
-            )
-
-        tf.cond(finite, take, lambda: None)
-        scale.count(finite)
-        return results
-
-    @tf.function(jit_compile=job.jit or None)
-    def step(images, labels):
-        results = strategy.run(replica_step, args=(images, labels)) if scale is None else scaled_step(images, labels)
-        sums = strategy.reduce("SUM", results, axis=None)
-        if job.average is not None:
-            job.average.update(optimizer.iterations.value)
-        return sums
-
-    return step
+from common.training.train_step import make_train_step
 
 
 def groups(job: Job) -> dict:
@@ -112,6 +55,17 @@ def amend(job: Job, state: State) -> None:
             _prune(job, state, checkpoints.amend(job.run, _values(job, state)))
 
 
+def _out_of_patience(job: Job, state: State) -> bool:
+    """Whether the recipe's `patience` is over: so many validations since top-1 last rose."""
+    waited = 0 if state.improved_step is None else (state.step - state.improved_step) // job.steps_per_epoch
+    return bool(job.recipe.patience) and waited >= job.recipe.patience
+
+
+def _complete(job: Job, state: State) -> bool:
+    """Whether there is nothing left to train, the validations so far taken in."""
+    return state.step >= job.total_steps or job.schedule.exhausted or _out_of_patience(job, state)
+
+
 def resume(job: Job, checkpoint: checkpoints.Checkpoint) -> State:
     """Loads a checkpoint of the same run into the job and rewinds its records to that step."""
     for name, value in job.identity.items():
@@ -124,6 +78,7 @@ def resume(job: Job, checkpoint: checkpoints.Checkpoint) -> State:
     job.schedule.load(checkpoint.state["schedule"])
     saved = {field.name for field in dataclasses.fields(State)} & checkpoint.state.keys()
     state = State(**{name: checkpoint.state[name] for name in saved})
+    state.finished = state.finished and _complete(job, state)  # not where epochs were added
     if job.devices.chief:
         log_writers.rewind(job.run, state.step, validated=not state.validation_due)
     return state
@@ -259,25 +214,30 @@ class Trainer:
         row |= {"learning_rate": job.schedule.rate(state.step - 1), "data_loss": result.loss, "l2_loss": l2}
         row |= {"loss": result.loss + l2, "top1": result.top1, "top5": result.top5}
         notes = [job.schedule.observe(result.top1), self.eval_step.remark(dead)]
-        state.finished = job.schedule.exhausted or state.step >= job.total_steps
-        line = f"epoch {row['epoch']}: {result.line('validation', job.identity['classes'])}{self._rank(result)}"
+        last = job.schedule.exhausted or state.step >= job.total_steps
+        line = f"epoch {row['epoch']}: {result.line('validation', job.identity['classes'])}{self._rank(result, last)}"
+        state.finished = last or _out_of_patience(job, state)
+        if state.finished and not last:
+            notes.append(f"validation top-1 has not risen in {job.recipe.patience} validations: the run ends here")
         state.validation_due = False
         self.log.validation(row, dead_units.share(dead), [line, *filter(None, notes)])
         self.log.flush()
         amend(job, state)
 
-    def _rank(self, result: metrics.Metrics) -> str:
+    def _rank(self, result: metrics.Metrics, last: bool) -> str:
         """Notes whether a validation is the best so far. Returns the end of its line.
 
-        Moving statistics that have not settled say little of the network, so its validation is not ranked, unless
-        the run has no other.
+        Moving statistics that have not settled say little of the network, so its validation is not ranked, unless it is
+        the run's `last`.
         """
         state = self.state
-        if state.step < self.settling_steps and not state.finished:
+        if state.step < self.settling_steps and not last:
             return (
                 f", not ranked: batch norm's moving statistics settle in {self.settling_steps} steps, so far there "
                 f"were {state.step}"
             )
+        if result.top1 > state.best_top1:
+            state.improved_step = state.step
         if (result.top1, -result.loss) > (state.best_top1, -state.best_loss):  # a small split has many ties
             state.best_top1, state.best_loss, state.best_step = result.top1, result.loss, state.step
             return ", the best so far"

@@ -57,9 +57,12 @@ def test_options_differ_one_by_one():
     assert runs.differences(old, new) == ["lrn: paper -> caffe"]
 
 
+OPEN = ("piecewise", "constant")
+
+
 def resumed(run, *given, **changes):
     """What a run of CONFIG in `run` goes on with where the command line asks for CONFIG with changes."""
-    return runs.resumed(run, dataclasses.replace(CONFIG, **changes), given, {})
+    return runs.resumed(run, dataclasses.replace(CONFIG, **changes), given, {}, OPEN)
 
 
 def test_on_resume_what_was_measured_holds_and_the_precision_unless_it_is_given(tmp_path):
@@ -69,7 +72,20 @@ def test_on_resume_what_was_measured_holds_and_the_precision_unless_it_is_given(
     with pytest.raises(UserError, match="precision: float32 -> mixed_bfloat16"):
         resumed(run, "precision", precision="mixed_bfloat16")
     with pytest.raises(UserError, match=r"holds a run of other settings \(epochs: 3 -> 4; seed: 1 -> 2\)"):
-        resumed(run, recipe=dataclasses.replace(CONFIG.recipe, epochs=4), seed=2)
+        resumed(run, "epochs", recipe=dataclasses.replace(CONFIG.recipe, epochs=4), seed=2)
+
+
+def test_a_run_may_be_made_longer_where_its_schedule_does_not_look_at_the_length(tmp_path):
+    run = put(tmp_path / "run")
+    longer = dataclasses.replace(CONFIG.recipe, epochs=7)
+    assert resumed(run, "epochs", recipe=longer).recipe.epochs == 7
+    assert resumed(run, recipe=longer) == CONFIG  # the recipe's own length, which nobody asked for
+    with pytest.raises(UserError, match=r"\(epochs: 3 -> 2\)"):
+        resumed(run, "epochs", recipe=dataclasses.replace(CONFIG.recipe, epochs=2))
+    cosine = dataclasses.replace(CONFIG.recipe, schedule="cosine")
+    run = put(tmp_path / "cosine", recipe=cosine)
+    with pytest.raises(UserError, match=r"--epochs=7: the learning rate of cosine .* with --restore "):
+        resumed(run, "epochs", recipe=dataclasses.replace(cosine, epochs=7))
 
 
 def test_on_resume_the_source_of_the_weights_is_compared(tmp_path):
@@ -107,11 +123,11 @@ def test_what_an_earlier_version_did_not_write_means_what_it_did(tmp_path):
     read = runs.read(run)
     assert (read.recipe.classifier_initializer, read.started_from, read.deterministic) == (None, None, False)
     assert (read.recipe.schedule_boundaries, read.recipe.ema, read.options["shortcut"]) == ((32000, 48000), 0.98, "A")
-    found = runs.resumed(run, now, {"arch", "ckpt", "image_size"}, DEFAULTS)
+    found = runs.resumed(run, now, {"arch", "ckpt", "image_size"}, DEFAULTS, OPEN)
     assert found.recipe.classifier_initializer is None
     assert found.options == DEFAULTS
     started = dataclasses.replace(now, started_from={"path": "/old", "checkpoint": "step-00000001"})
-    assert runs.resumed(run, started, {"restore"}, DEFAULTS).started_from is None
+    assert runs.resumed(run, started, {"restore"}, DEFAULTS, OPEN).started_from is None
 
 
 @pytest.mark.parametrize(
@@ -126,7 +142,7 @@ def test_what_an_earlier_version_did_not_write_means_what_it_did(tmp_path):
 def test_what_is_asked_for_is_a_difference_to_an_earlier_version_too(tmp_path, given, changes, message):
     run, now = earlier(tmp_path / "run")
     with pytest.raises(UserError) as caught:
-        runs.resumed(run, dataclasses.replace(now, **changes), {given}, DEFAULTS)
+        runs.resumed(run, dataclasses.replace(now, **changes), {given}, DEFAULTS, OPEN)
     assert message in str(caught.value)
 
 

@@ -26,6 +26,10 @@ def trainable(model):
     return {variable.path for variable in model.trainable_variables}
 
 
+def head_of(model):
+    return {variable.path for layer in finetuning.classifiers(model) for variable in layer.trainable_variables}
+
+
 def test_conv_freezes_all_but_the_fully_connected_layers():
     model = registry.find("vgg11").build(classes=3, image_size=32)
     finetuning.freeze(model, "conv")
@@ -83,12 +87,12 @@ CONV2 = {"conv2/kernel", "conv2/bias"}
 
 def test_a_convolution_that_is_averaged_is_a_classifier():
     model = convolutional()
-    assert {variable.path for variable in finetuning.head(model)} == CONV2
+    assert head_of(model) == CONV2
     finetuning.freeze(model, "conv")
     assert trainable(model) == CONV2
     model = convolutional(norm="batch")
     of_norm = {"conv2_bn/gamma", "conv2_bn/beta"}
-    assert {variable.path for variable in finetuning.head(model)} == {"conv2/kernel"} | of_norm
+    assert head_of(model) == {"conv2/kernel"} | of_norm
     assert [layer.name for layer in finetuning.classifiers(tiny.build())] == ["fc"]
     heads = finetuning.classifiers(registry.find("googlenet").build(classes=3, image_size=96, auxiliary=True))
     assert [layer.output.shape[-1] for layer in heads] == [3, 3, 3]
@@ -162,6 +166,37 @@ def weights(run: str) -> dict[str, np.ndarray]:
 def pretrained(monkeypatch, tmp_path):
     tiny.register(monkeypatch, tmp_path)
     tiny.start("first", "--epochs", "1")
+
+
+def test_layer_decay_multiplies_the_rate_of_each_layer_below_the_classifier():
+    settings = Recipe(learning_rate=0.5, layer_decay=0.5)
+    model = registry.find("vgg11").build(classes=3, image_size=32)
+    names = [f"conv{n}" for n in ("1_1", "2_1", "3_1", "3_2", "4_1", "4_2", "5_1", "5_2")] + ["fc6", "fc7", "fc8"]
+    assert finetuning.rate_factors(model, settings) == {name: 0.5 ** (10 - i) for i, name in enumerate(names)}
+
+    normalised = finetuning.rate_factors(registry.find("resnet20").build(), settings)
+    assert normalised["fc"] == 1.0
+    assert normalised["conv4_3_conv2"] == normalised["conv4_3_conv2_bn"] == 0.5
+    assert normalised["conv1"] == normalised["conv1_bn"] == 0.5**19
+
+    head = dataclasses.replace(settings, head_learning_rate=2.0)
+    assert finetuning.rate_factors(model, head)["fc8"] == 4.0
+    assert finetuning.rate_factors(model, head)["fc7"] == 0.5
+    assert finetuning.rates(model, settings).startswith("conv1_1 at 0.000488; conv2_1 at 0.000977; ...; ")
+
+
+def test_layer_decay_moves_the_weights_by_its_factors():
+    model, settings = tiny.build(), Recipe(optimizer="sgd", learning_rate=0.5, layer_decay=0.25)
+    optimizer = optimizers.make_optimizer(settings)
+    optimizer.build(model.trainable_variables)
+    finetuning.set_rates(optimizer, model, settings)
+    before = [v.numpy() for v in model.trainable_variables]
+    ones = [tf.ones(v.shape) for v in model.trainable_variables]
+    optimizers.apply_gradients(optimizer, ones, model.trainable_variables)
+    factors = finetuning.rate_factors(model, settings)
+    for old, variable in zip(before, model.trainable_variables, strict=True):
+        np.testing.assert_allclose(old - variable.numpy(), 0.5 * factors[variable.path.split("/")[0]], rtol=1e-4)
+    assert sorted(set(factors.values()))[-2:] == [0.25, 1.0]
 
 
 def test_training_on_leaves_what_is_frozen_to_the_bit(pretrained, capsys):

@@ -1,0 +1,65 @@
+"""One step of training: forward, backward and the optimizer, traced once for all devices."""
+
+import tensorflow as tf
+
+from common.nn import losses, metrics
+from common.training import loss_scaling, optimizers
+from common.training.run_state import Job
+
+
+def make_train_step(job: Job):
+    """A traced function (images, labels) -> (5,) float32 in SUMS' order, over the global batch.
+
+    The data loss is the mean over the global batch, auxiliary classifiers included with their weight; L2 is counted
+    once over all replicas. With the job's `jit` XLA compiles it, for one device.
+    """
+    model, optimizer, recipe, strategy = job.model, job.optimizer, job.recipe, job.devices.strategy
+    variables, scale = model.trainable_variables, job.loss_scale
+    decayed = losses.decayed_variables(model, recipe.decay_biases_and_norms)
+    l1 = optimizers.l1_in_loss(recipe)
+
+    def forward_backward(images, labels):
+        with tf.GradientTape() as tape:
+            outputs = model(images, training=True)
+            each = losses.data_loss(labels, outputs, recipe.label_smoothing, job.auxiliary_weight)
+            data_loss = tf.reduce_sum(each) / recipe.batch_size
+            l2_loss = losses.regularisation(decayed, recipe.weight_decay, l1) / job.devices.replicas
+            loss = data_loss + l2_loss
+            scaled = loss if scale is None else scale.scaled(loss)
+        logits = metrics.main_logits(outputs)
+        hits = [tf.reduce_sum(tf.cast(metrics.correct(labels, logits, k), tf.float32)) for k in (1, 5)]
+        results = tf.stack([data_loss, l2_loss, loss, hits[0] / recipe.batch_size, hits[1] / recipe.batch_size])
+        return results, tape.gradient(scaled, variables)
+
+    def replica_step(images, labels):
+        results, gradients = forward_backward(images, labels)
+        optimizers.apply_gradients(optimizer, gradients, variables, recipe.clip_norm)
+        return results
+
+    def scaled_gradients(images, labels):
+        results, gradients = forward_backward(images, labels)
+        return results, scale.unscaled(optimizers.sum_over_replicas(gradients))
+
+    def scaled_step(images, labels):
+        """The same in two parts: a choice that all replicas share cannot be made within one of them."""
+        results, gradients = strategy.run(scaled_gradients, args=(images, labels))
+        finite = loss_scaling.all_finite([strategy.experimental_local_results(one)[0] for one in gradients])
+
+        def take():
+            strategy.run(
+                lambda *summed: optimizers.apply_summed(optimizer, summed, variables, recipe.clip_norm), args=gradients
+            )
+
+        tf.cond(finite, take, lambda: None)
+        scale.count(finite)
+        return results
+
+    @tf.function(jit_compile=job.jit or None)
+    def step(images, labels):
+        results = strategy.run(replica_step, args=(images, labels)) if scale is None else scaled_step(images, labels)
+        sums = strategy.reduce("SUM", results, axis=None)
+        if job.average is not None:
+            job.average.update(optimizer.iterations.value)
+        return sums
+
+    return step

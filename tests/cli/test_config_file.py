@@ -1,0 +1,96 @@
+import json
+
+import pytest
+import yaml
+
+import tiny
+from cli import config_file, flags
+from common.errors import UserError
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(content, name="run.yaml"):
+        path = tmp_path / name
+        path.write_text(content, encoding="utf-8")
+        return str(path)
+
+    return write
+
+
+def test_values_of_a_file_are_flags_and_those_beside_it_win(write):
+    file = write("mode: train\nlearning_rate: 0.5\nflip: false\nschedule_boundaries: [10, 20]\nepochs: null\n")
+    options = flags.parse(["--learning_rate", "0.25", "--config", file])
+    assert (options.mode, options.learning_rate, options.flip) == ("train", 0.25, False)
+    assert options.schedule_boundaries == (10, 20)
+    assert "epochs" not in options.given
+    assert {"learning_rate", "flip", "schedule_boundaries"} <= options.given
+
+
+def test_json_is_read_too(write):
+    options = flags.parse([f"--config={write(json.dumps({'mode': 'train', 'optimizer': 'adam'}), 'a.json')}"])
+    assert (options.mode, options.optimizer) == ("train", "adam")
+
+
+def test_image_files_may_stand_in_it(write):
+    options = flags.parse(["--config", write("mode: predict\nimages: [a.jpg, b.jpg]\nrestore: run\n")])
+    assert (options.images, options.restore) == (["a.jpg", "b.jpg"], "run")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("learnig_rate: 0.1", "key: 'learnig_rate' is not known; did you mean learning_rate?"),
+        ("config: other.yaml", "key: 'config' is not known"),
+        ("- 1\n- 2", "give names of flags and their values"),
+        ("a: [1", "not YAML or JSON, line 1"),
+        ("mode: {a: 1}", "mode: give a value or a list"),
+        ("imported: {file: a.npz}\nrecipe: {}", "use --restore"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_one_line(write, content, message):
+    file = write(content)
+    with pytest.raises(UserError) as caught:
+        flags.parse(["--config", file])
+    assert str(caught.value).startswith(f"--config={file}: ")
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_and_no_file(tmp_path):
+    with pytest.raises(UserError, match=r"nowhere.yaml: No such file"):
+        flags.parse(["--mode=train", f"--config={tmp_path}/nowhere.yaml"])
+    with pytest.raises(UserError, match="--config"):
+        flags.parse(["--mode=train", "--config="])
+
+
+def test_the_rate_of_a_run_is_given_for_the_batch_it_was_meant_for():
+    """0.025 at batch 64 is 0.1 at 256; with another batch beside the file it is scaled from there."""
+    recipe = {"learning_rate": 0.025, "learning_rate_batch": 256, "batch_size": 64}
+    found = config_file.of_run({"arch": "resnet18", "options": {"shortcut": "B"}, "recipe": recipe, "seed": 3})
+    assert found["learning_rate"] == 0.1
+    assert (found["shortcut"], found["seed"], found["learning_rate_batch"]) == ("B", 3, 256)
+
+
+def test_what_a_dry_run_prints_is_the_same_command(monkeypatch, tmp_path, capsys, write):
+    tiny.register(monkeypatch, tmp_path)
+    tiny.start("run", "--dry_run", "--optimizer", "adam", "--norm", "none", "--seed", "5", "--nodecay_biases_and_norms")
+    first = capsys.readouterr().out
+    body = first[first.index("# for --config:") : first.index("expecting ")]
+    assert yaml.safe_load(body)["optimizer"] == "adam"
+
+    tiny.run("--mode", "train", "--dry_run", "--ckpt", "run", "--config", write(body))
+
+    second = capsys.readouterr().out
+    assert second[: second.index("expecting ")] == first[: first.index("expecting ")]
+
+
+def test_an_earlier_runs_config_begins_the_same_run(monkeypatch, tmp_path):
+    tiny.register(monkeypatch, tmp_path)
+    tiny.start("first", "--optimizer", "adam", "--activation", "elu", "--epochs", "1")
+    tiny.run("--mode", "train", "--config", "first/config.json", "--ckpt", "second")
+
+    one, two = (json.loads((tmp_path / name / "config.json").read_text()) for name in ("first", "second"))
+    assert {**one, "command": None} == {**two, "command": None}
+    rows = [(tmp_path / name / "metrics.csv").read_text() for name in ("first", "second")]
+    assert rows[0] == rows[1]
