@@ -236,7 +236,14 @@ def vgg_cnn(blobs, arch, x):
     return x
 
 
-@pytest.mark.parametrize(("arch", "size"), [("cnn_f", 87), ("cnn_m", 89), ("cnn_s", 91)])
+@pytest.mark.parametrize(
+    ("arch", "size"),
+    [
+        pytest.param("cnn_f", 87, marks=pytest.mark.slow),
+        pytest.param("cnn_m", 89, marks=pytest.mark.slow),
+        ("cnn_s", 91),
+    ],
+)
 def test_caffes_cnn_f_m_and_s_are_their_numpy_forward_in_either_layout(arch, size):
     blobs = vgg_cnn_blobs(arch, side=2)
     images = 40 * pictures(size)
