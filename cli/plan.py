@@ -84,7 +84,7 @@ def configure(
     recipe = setup.resolve(options, architecture, data.info)
     before = start.config if start else None
     for name in ("freeze", "head_learning_rate"):
-        if getattr(recipe, name) is not None and before is None:
+        if getattr(recipe, name) is not None and getattr(architecture.recipe, name) is None and before is None:
             raise UserError(f"--{name} is for training on from other weights; name them with --restore")
     own = before.image_size if before is not None and before.arch == architecture.name else architecture.image_size
     image_size = options.image_size or own

@@ -3,6 +3,7 @@ import pytest
 import tensorflow as tf
 
 import tables
+import train
 from cli import registry
 from common.errors import UserError
 from zoo import nin
@@ -103,3 +104,10 @@ def test_recipes():
     assert recipe.head_learning_rate == recipe.learning_rate / 10
     assert registry.find("nin_cifar").style.classifier_initializer is None
     assert registry.find("nin").style.classifier_initializer == nin.IMAGENET_RECIPE.classifier_initializer
+
+
+def test_the_last_layer_learns_at_its_own_rate_from_the_start(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["train.py"])
+    train.main(None, ["--mode", "train", "--arch", "nin_cifar", "--image_size", "8", "--dry_run"])
+    assert "conv1 to cccp5 (8 layers) at 0.01; cccp6 at 0.001" in capsys.readouterr().out
