@@ -83,8 +83,9 @@ def configure(
     """
     recipe = setup.resolve(options, architecture, data.info)
     before = start.config if start else None
+    off = (None, 1.0)
     for name in ("freeze", "head_learning_rate", "layer_decay"):
-        if getattr(recipe, name) not in (None, 1.0) and before is None:
+        if getattr(recipe, name) not in off and getattr(architecture.recipe, name) in off and before is None:
             raise UserError(f"--{name} is for training on from other weights; name them with --restore")
     own = before.image_size if before is not None and before.arch == architecture.name else architecture.image_size
     image_size = options.image_size or own

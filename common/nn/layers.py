@@ -128,7 +128,20 @@ def norm(x, name=None):
     return NORMS[current().norm](x, name)
 
 
-def conv(x, filters, size, stride=1, padding=0, groups=1, relu=True, bias=None, norm=True, standardize=None, name=None):
+def conv(
+    x,
+    filters,
+    size,
+    stride=1,
+    padding=0,
+    groups=1,
+    relu=True,
+    bias=None,
+    norm=True,
+    standardize=None,
+    initializer=None,
+    name=None,
+):
     """Convolution with a size x size window, the style's normalisation, then its activation.
 
     Args:
@@ -142,13 +155,14 @@ def conv(x, filters, size, stride=1, padding=0, groups=1, relu=True, bias=None, 
         norm: whether the style's normalisation follows.
         standardize: whether its filters are standardised where the style says so; None: where a normalisation follows.
             A network that normalises before its convolutions says True.
+        initializer: of its kernel; None: the style's.
         name: of the convolution; what follows it is called `{name}_bn`, `{name}_relu` (`after`).
     """
     style = current()
     normalised = norm and style.norm != "none"
     bias = not normalised if bias is None else bias
     standardize = style.weight_standardization and (normalised if standardize is None else standardize)
-    initial = make_initializer(style.initializer)
+    initial = make_initializer(initializer or style.initializer)
     filters *= _pieces(relu)
     x = convolution.Conv(filters, size, stride, padding, groups, bias, initial, standardize, name=name)(x)
     x = NORMS[style.norm](x, name) if norm else x

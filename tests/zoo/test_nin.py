@@ -3,6 +3,7 @@ import pytest
 import tensorflow as tf
 
 import tables
+import train
 from cli import registry
 from common.errors import UserError
 from zoo import nin
@@ -81,11 +82,32 @@ def test_the_smallest_image(name, smallest):
         build(classes=3, image_size=smallest - 1)
 
 
+@pytest.mark.parametrize(("name", "narrow"), [("nin", {"conv1", "conv3", "cccp8"}), ("nin_cifar", {"conv1"})])
+def test_initial_weights_are_the_authors(name, narrow):
+    tf.keras.utils.set_random_seed(0)
+    build = registry.find(name).build
+    size = registry.find(name).image_size
+    for layer in build(image_size=size).layers:
+        if layer.name.startswith(("conv", "cccp")) and "_" not in layer.name:
+            deviation = 0.01 if layer.name in narrow else 0.05
+            assert np.std(layer.kernel) == pytest.approx(deviation, rel=0.06), layer.name
+    other = build(image_size=size, initializer="he").get_layer("conv1").kernel
+    assert np.std(other) == pytest.approx((2 / np.prod(other.shape[:-1])) ** 0.5, rel=0.06)
+
+
 def test_recipes():
     assert nin.IMAGENET_RECIPE.batch_size * 450000 / 1281167 == pytest.approx(22.5, abs=0.05)
     assert nin.IMAGENET_RECIPE.schedule_every == round(64 * 200000 / 1281167)
     recipe = nin.CIFAR_RECIPE
     assert recipe.schedule_boundaries == (200 * (45000 // 128), 230 * (45000 // 128))
     assert (recipe.epochs, recipe.dropout, recipe.weight_decay) == (260, 0.5, 1e-4)
+    assert recipe.head_learning_rate == recipe.learning_rate / 10
     assert registry.find("nin_cifar").style.classifier_initializer is None
     assert registry.find("nin").style.classifier_initializer == nin.IMAGENET_RECIPE.classifier_initializer
+
+
+def test_the_last_layer_learns_at_its_own_rate_from_the_start(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["train.py"])
+    train.main(None, ["--mode", "train", "--arch", "nin_cifar", "--image_size", "8", "--dry_run"])
+    assert "conv1 to cccp5 (8 layers) at 0.01; cccp6 at 0.001" in capsys.readouterr().out
