@@ -307,7 +307,7 @@ def test_an_unknown_name_is_refused_with_the_nearest():
         ("preresnet50", 33, 4, ("--ema", "0")),
         ("wrn16_8", 8, 4, ("--ema", "0")),
         ("resnext50_32x4d", 33, 4, ("--ema", "0")),
-        ("resnet110_stochastic_depth", 8, 6, ("--ema", "0")),
+        ("resnet110_stochastic_depth", 8, 6, ("--ema", "0", "--learning_rate", "0.02")),
         ("se_resnet50", 33, 4, ("--ema", "0")),
     ],
 )

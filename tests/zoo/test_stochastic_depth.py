@@ -4,11 +4,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
+import numpy as np
 import pytest
+import tensorflow as tf
 
 import resnet34
 import train
 from cli import registry
+from common import distribution
 from common.training import trainer
 from zoo import stochastic_depth
 
@@ -29,6 +33,45 @@ def test_recipe():
     assert (recipe.epochs, recipe.batch_size, recipe.learning_rate, recipe.weight_decay) == (500, 128, 0.1, 1e-4)
     assert (recipe.optimizer, recipe.momentum, recipe.schedule_factor) == ("nesterov", 0.9, 0.1)
     assert recipe.schedule_boundaries == (250 * (45000 // 128), 375 * (45000 // 128))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize(
+    ("arch", "size", "options"),
+    [
+        ("resnet50", 33, {}),
+        ("preresnet50", 33, {}),
+        ("resnet50v2", 33, {}),
+        ("wrn16_8", 8, {"dropout": 0.3}),
+        ("wide_resnet50_2", 33, {}),
+        ("resnext50_32x4d", 33, {}),
+        ("se_resnet50", 33, {}),
+        ("resnet20", 8, {"shortcut": "dropout", "norm": "group"}),
+    ],
+)
+def test_every_kind_of_block_may_be_left_out(arch, size, options, precision):
+    """A step in which nearly all late blocks are: finite, the last one without a gradient, the first layer with one."""
+    keras.utils.set_random_seed(1)
+    with distribution.precision(precision):
+        model = registry.find(arch).build(classes=5, image_size=size, stochastic_depth=0.01, **options)
+    last = [layer.name for layer in model.layers if layer.name.endswith("_survival")][-1].removesuffix("_survival")
+    images = tf.random.stateless_normal((4, size, size, 3), [1, 2])
+
+    @tf.function
+    def step(images):
+        with tf.GradientTape() as tape:
+            logits = model(images, training=True)
+            loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits([0, 1, 2, 3], logits))
+        return loss, tape.gradient(loss, model.trainable_variables)
+
+    loss, gradients = step(images)
+
+    assert np.isfinite(loss)
+    found = {variable.path: np.abs(g.numpy()) for variable, g in zip(model.trainable_variables, gradients, strict=True)}
+    assert all(np.isfinite(g).all() for g in found.values())
+    assert found[f"{last}_conv2/kernel"].max() == 0
+    assert found["conv1/kernel"].max() > 0
 
 
 def run(*arguments):
