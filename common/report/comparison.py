@@ -63,7 +63,8 @@ def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
 def results(runs: Named) -> list[dict[str, Any]]:
     """What runs reached: a row for each figure of each test that one of them has, and for the best validation.
 
-    A row is `test`, `figure`, `values` (None where a run has none), `texts`, and `best`, the places of the best value.
+    A row is `test`, `figure`, `values` (None where a run has none), `texts`, and `best`, the places of the best value,
+    none where all are equal.
     """
     bests = [record.best or {} for _, record in runs]
     rows = [_row("validation", figure, [best.get(figure) for best in bests]) for figure in ("top1", "loss")]
@@ -83,7 +84,7 @@ def results(runs: Named) -> list[dict[str, Any]]:
 def _row(test: str, figure: str, values: list[float | None]) -> dict[str, Any]:
     write = page.percent if figure.startswith("top") else page.decimals
     known = [value for value in values if value is not None]
-    best = (min if figure in _LOWER else max)(known) if len(known) > 1 else None
+    best = (min if figure in _LOWER else max)(known) if len(set(known)) > 1 else None
     places = [place for place, value in enumerate(values) if value is not None and value == best]
     return _line(test, FIGURES[figure], values, [write(value) for value in values], places)
 

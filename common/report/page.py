@@ -72,9 +72,8 @@ def render(template: str, values: Mapping[str, Any], data: Mapping[str, Any]) ->
 
 
 def write(path: Path, text: str) -> None:
-    """Writes a page under a temporary name and renames it. Bytes of a file name that are no UTF-8 become \\xNN."""
-    text = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    """Writes a page under a temporary name and renames it. Bytes of a file name that are no UTF-8 become \\udcNN."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8", newline="\n")
+    temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
     os.replace(temporary, path)

@@ -18,7 +18,10 @@ ROOT = Path(flags.__file__).parents[1]
     [
         (["--mdoe", "train"], "--mdoe: no such flag; did you mean --mode?"),
         (["--zzz=1"], "--zzz: no such flag; see --help"),
-        (["--mode", "trian"], "--mode: 'trian' is not known; did you mean train? choose one of: compare, export"),
+        (
+            ["--mode", "trian"],
+            "--mode: 'trian' is not known; did you mean train? choose one of: compare, export, features",
+        ),
         (["--optimizer=sdg"], "did you mean sgd?"),
         (["--learning_rate=fast"], "--learning_rate=fast"),
         (["--batch_size", "1.5"], "--batch_size=1.5"),

@@ -7,10 +7,19 @@ import json
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 import reports
 import tiny
+from common.evaluation import error_analysis
+
+
+def register(patch, root):
+    """`tiny`, whose tests write the error analysis with empty drawings, which are not looked at here."""
+    tiny.register(patch, root, error_analysis=True)
+    for name in ("confusion", "calibration", "errors"):
+        patch.setattr(error_analysis, f"_draw_{name}", lambda *_: Figure(figsize=(1, 1)))
 
 
 @pytest.fixture(scope="module")
@@ -18,15 +27,15 @@ def folder(tmp_path_factory):
     """Two trained runs, `one` and `two`, of different learning rates."""
     root = tmp_path_factory.mktemp("report")
     with pytest.MonkeyPatch.context() as patch:
-        tiny.register(patch, root, error_analysis=True)
-        tiny.start("one")
-        tiny.start("two", "--learning_rate", "0.005", "--noreport")
+        register(patch, root)
+        tiny.start("one", "--epochs", "1")
+        tiny.start("two", "--epochs", "1", "--learning_rate", "0.005", "--noreport")
     return root
 
 
 @pytest.fixture(autouse=True)
 def _here(folder, monkeypatch):
-    tiny.register(monkeypatch, folder, error_analysis=True)
+    register(monkeypatch, folder)
 
 
 def read(run):

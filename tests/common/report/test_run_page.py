@@ -133,7 +133,7 @@ def test_the_directory_of_an_ensemble_has_its_members_and_results(tmp_path):
 
 def test_bytes_that_are_no_text_are_shown_as_such(tmp_path):
     page.write(tmp_path / "page.html", "a\udcff \ud83d b")
-    assert (tmp_path / "page.html").read_text(encoding="utf-8") == "a\\xff \\ud83d b"
+    assert (tmp_path / "page.html").read_text(encoding="utf-8") == "a\\udcff \\ud83d b"
 
 
 @pytest.mark.parametrize(
