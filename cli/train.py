@@ -27,7 +27,7 @@ def run(options: flags.Options, family: str | None) -> None:
     prepared = folder is not None and not folder.exists()
     whole = plan.make(options, family)
     if options.dry_run:
-        job = make_job(whole)
+        job = make_job(whole, setup.bad_images_of(options, whole.data))
         print(heading(job, whole), flush=True)
         print(dry_run(job, whole.config, options.ensemble or 1, whole.data.path if prepared else None))
         return

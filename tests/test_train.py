@@ -2,7 +2,6 @@ import dataclasses
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -164,15 +163,14 @@ def test_training_may_start_from_another_runs_weights(capsys):
     assert float(read_metrics("second")[0]["loss"]) < 0.9 * float(read_metrics("first")[0]["loss"])
 
 
-def test_help_answers_fast_and_without_tensorflow():
+def test_help_answers_without_tensorflow():
+    """Whose import takes several seconds; what is left is below one."""
     code = (
         "import sys, runpy\nsys.argv = ['alexnet.py', '--help']\n"
         "try:\n    runpy.run_path('alexnet.py', run_name='__main__')\n"
         "except SystemExit as stop:\n    print('code', stop.code, 'tensorflow' in sys.modules)\n"
     )
-    start = time.perf_counter()
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert time.perf_counter() - start < 10  # a second on a quiet machine; TensorFlow's import alone is several
     assert result.stdout.endswith("code 0 False\n")
     for flag in ("--mode", "--weight_decay", "--schedule_boundaries", "--restore", "--precision"):
         assert f"  {flag}" in result.stdout

