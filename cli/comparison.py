@@ -65,9 +65,11 @@ def line(summary: Summary) -> Line:
         operations["all"] += counted
         if row.kind in KINDS:
             operations[row.kind] += counted
-    parts = [summary.share(kind, "parameters") for kind in KINDS]
-    shares = [100 * operations[kind] / operations["all"] for kind in KINDS]
-    return Line(summary.totals.trainable_parameters, *parts, operations["all"], *shares)
+    weights = {kind: summary.share(kind, "parameters") for kind in KINDS}
+    shares = {kind: 100 * operations[kind] / operations["all"] for kind in KINDS}
+    conv, fc = KINDS
+    parameters = summary.totals.trainable_parameters
+    return Line(parameters, weights[conv], weights[fc], operations["all"], shares[conv], shares[fc])
 
 
 HEADER = ("parameters", "CONV%", "FC%", "operations", "CONV%", "FC%")

@@ -128,7 +128,8 @@ def _torch_resnet(arrays: "Arrays", where: str) -> Foreign | None:
 
 def _vgg_layers(column: str, batch_norm: bool = False) -> dict[str, int]:
     """Layer here -> its place in torchvision's `features`, where ReLUs and pools are counted too."""
-    places, place = {}, 0
+    places: dict[str, int] = {}
+    place = 0
     for block, channels in enumerate(vgg16.COLUMNS[column], start=1):
         for number in range(1, len(channels) + 1):
             name = f"conv{block}_{number}"

@@ -115,8 +115,8 @@ class ProgressLine:
         """Whether sparklines can be shown: a terminal of at least `WIDE` columns that takes UTF-8."""
         if self.bar is None or os.get_terminal_size(self.stream.fileno()).columns < WIDE:
             return False
-        encoding = getattr(self.stream, "encoding", None)
-        return bool(encoding) and codecs.lookup(encoding).name == "utf-8"
+        encoding = getattr(self.stream, "encoding", None) or "ascii"
+        return codecs.lookup(encoding).name == "utf-8"
 
     def live(self, done: int, text: str) -> None:
         """Redraws the live line, at most ten times a second; nothing where there is no terminal."""

@@ -77,7 +77,7 @@ def facts(record: Record) -> dict[str, str]:
     """What was run, in a few lines: name and value."""
     config = record.config
     if not config:
-        members = next((one["members"] for one in record.results.values() if "members" in one), [])
+        members: list[dict] = next((one["members"] for one in record.results.values() if "members" in one), [])
         networks = ", ".join(member["checkpoint"] for member in members)
         return {"networks": networks, "directory": str(record.run)} if networks else {"directory": str(record.run)}
     changed = {name: value for name, value in config["options"].items() if value not in (None, "none", False)}
