@@ -1,7 +1,7 @@
 """Optimizers by name: Keras' own, and three of tf.train's that Keras does not have.
 
 g is the gradient, a the learning rate; every optimizer keeps its state in ordinary Keras variables. Where one differs
-from the slides' form (tests/test_optimizers.py asserts each difference):
+from the slides' form (tests/common/training/test_optimizers.py asserts each difference):
 
     sgd        x -= a g
     momentum   v = rho v - a g; x += v. The slides keep the rate outside: v = rho v + g; x -= a v. The same at a fixed
