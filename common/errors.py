@@ -1,4 +1,4 @@
-"""Errors that are the user's to mend: one line, no traceback, an exit code."""
+"""Errors that the user can correct: one line, no traceback, an exit code."""
 
 import difflib
 import os

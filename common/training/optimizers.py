@@ -86,8 +86,8 @@ def make_optimizer(recipe: Recipe) -> keras.optimizers.Optimizer:
     """The optimizer a recipe names; its `learning_rate` is a variable to be assigned at every step.
 
     It has no weight decay, clipping or averaging of its own: see `losses.regularisation`, `apply_gradients`,
-    `ema.WeightAverage`. Its variables bear its name, e.g. `adam/conv1_kernel_momentum`. Raises UserError for a name
-    that is not known.
+    `ema.WeightAverage`. Its variables are named after it, e.g. `adam/conv1_kernel_momentum`. Raises UserError for an
+    unknown name.
     """
     if recipe.optimizer not in OPTIMIZERS:
         raise unknown("--optimizer", recipe.optimizer, OPTIMIZERS)
