@@ -24,6 +24,7 @@ STYLES = {
     "adadelta": ("#CC79A7", "X"),
     "adagrad_da": ("#7A5C00", "<"),
 }
+OTHERS = ("#666666", "*")
 _CURVES = ("#0072B2", "#D55E00", "#009E73")
 
 
@@ -69,7 +70,7 @@ def trajectories(surface, paths: dict[str, np.ndarray], labels: dict[str, str], 
     figure, (plane, curve) = plt.subplots(1, 2, figsize=(14, 6.4), width_ratios=[1.35, 1], layout="constrained")
     _surface(plane, surface)
     for name, text in labels.items():
-        colour, marker = STYLES[name]
+        colour, marker = STYLES.get(name, OTHERS)
         style = {"color": colour, "lw": 1.8, "marker": marker, "mec": "white", "mew": 0.5}
         plane.plot(*paths[name].T, **style, ms=6, markevery=(10, 10))
         curve.plot(surface.height(paths[name]), **style, ms=7, markevery=(10, 20))
@@ -132,7 +133,7 @@ def race(contests: list[tuple], labels: dict[str, str], file: Path, frames: int 
         _surface(axes, surface)
         axes.set_title(surface.title.split(":")[0], loc="left")
         for name in labels:
-            colour, marker = STYLES[name]
+            colour, marker = STYLES.get(name, OTHERS)
             line = axes.plot([], [], color=colour, lw=1.8, marker=marker, ms=9, mec="white", zorder=6)[0]
             lines.append((line, paths[name]))
     handles = [line for line, _ in lines[: len(labels)]]

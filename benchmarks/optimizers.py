@@ -42,6 +42,7 @@ SETTINGS = {
     "proximal_gradient_descent": {"learning_rate": 0.03},
     "proximal_adagrad": {"learning_rate": 0.4},
 }
+OTHERS = {"learning_rate": 0.01}
 SAME = {"proximal_gradient_descent": "sgd", "proximal_adagrad": "adagrad", "ftrl": "adagrad"}  # while l1 is 0
 
 
@@ -108,7 +109,7 @@ def trajectory(surface: Surface, optimizer: str, steps: int = STEPS) -> np.ndarr
 
     from common.training.optimizers import apply_gradients, make_optimizer
 
-    rule = make_optimizer(Recipe(optimizer=optimizer, schedule="constant", **SETTINGS[optimizer]))
+    rule = make_optimizer(Recipe(optimizer=optimizer, schedule="constant", **SETTINGS.get(optimizer, OTHERS)))
     moved = keras.Variable(np.zeros(2), dtype="float64", name="kernel")
     rule.build([moved])
     start = tf.constant(surface.start, tf.float64)
@@ -135,7 +136,7 @@ def label(optimizer: str) -> str:
     """What a legend calls a line: its rule, those that retrace it, its settings."""
     names = [optimizer, *(name for name, other in SAME.items() if other == optimizer)]
     settings = {"learning_rate": "rate", "epsilon": "epsilon"}
-    note = ", ".join(f"{settings[field]} {value:g}" for field, value in SETTINGS[optimizer].items())
+    note = ", ".join(f"{settings[field]} {value:g}" for field, value in SETTINGS.get(optimizer, OTHERS).items())
     return f"{' = '.join(names)}  ({note})"
 
 

@@ -30,10 +30,10 @@ class Line:
 
 @dataclass(frozen=True)
 class Printed:
-    """What the course prints of a network, in millions and percent; `slip` says why, where that is not its own."""
+    """What the course prints of a network, in millions and percent; `erratum`: what is wrong there."""
 
     line: Line
-    slip: str = ""
+    erratum: str = ""
 
 
 PRINTED = {
@@ -74,15 +74,15 @@ HEADER = ("parameters", "CONV%", "FC%", "operations", "CONV%", "FC%")
 
 
 def to_text(summaries: Iterable[Summary]) -> str:
-    """The table for people, at most 120 columns wide; the slips of the printed figures below it, numbered."""
-    slips: list[str] = []
+    """The table for people, at most 120 columns wide; the errata of the printed figures below it, numbered."""
+    errata: list[str] = []
     cells = []
     for summary in summaries:
         found, printed = line(summary), PRINTED.get(summary.arch)
         mark = ""
-        if printed and printed.slip:
-            slips.append(printed.slip)
-            mark = f" ({len(slips)})"
+        if printed and printed.erratum:
+            errata.append(printed.erratum)
+            mark = f" ({len(errata)})"
         own = (f"{value:,.0f}" if i % 3 == 0 else f"{value:.1f}" for i, value in enumerate(asdict(found).values()))
         theirs = [f"{value:g}" for value in asdict(printed.line).values()] if printed else [""] * 6
         cells.append([summary.arch + mark, str(summary.image_size), *own, *theirs])
@@ -92,7 +92,7 @@ def to_text(summaries: Iterable[Summary]) -> str:
     computed = sum(widths[:8]) + 2 * 8
     title = " " * computed + "as printed" if any(row[8] for row in cells) else ""
     rule = "-" * max(map(len, rows))
-    notes = ["", *(f"({number}) {slip}" for number, slip in enumerate(slips, 1))] if slips else []
+    notes = ["", *(f"({number}) {erratum}" for number, erratum in enumerate(errata, 1))] if errata else []
     meaning = "Operations: multiply-adds, and one addition for each value a convolution or FC layer puts out."
     return "\n".join([*([title] if title else []), rows[0], rule, *rows[1:], rule, meaning, *notes])
 
@@ -110,7 +110,7 @@ def to_json(summaries: Iterable[Summary]) -> list[dict]:
     for summary in summaries:
         printed = PRINTED.get(summary.arch)
         figures = {"arch": summary.arch, "image_size": summary.image_size} | asdict(line(summary))
-        result.append(figures | {"printed": asdict(printed.line) | {"slip": printed.slip} if printed else None})
+        result.append(figures | {"printed": asdict(printed.line) | {"erratum": printed.erratum} if printed else None})
     return result
 
 
@@ -119,9 +119,9 @@ def to_csv(summaries: Iterable[Summary]) -> str:
     text = io.StringIO()
     names = list(Line.__dataclass_fields__)
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["arch", "image_size", *names, *(f"printed_{name}" for name in names), "slip"])
+    writer.writerow(["arch", "image_size", *names, *(f"printed_{name}" for name in names), "erratum"])
     for figures in to_json(summaries):
         printed = figures["printed"] or {}
         own = [figures[name] for name in ("arch", "image_size", *names)]
-        writer.writerow([*own, *(printed.get(name, "") for name in (*names, "slip"))])
+        writer.writerow([*own, *(printed.get(name, "") for name in (*names, "erratum"))])
     return text.getvalue().rstrip("\n")

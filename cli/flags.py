@@ -1,8 +1,9 @@
-"""The command line: parsing, `--help` without TensorFlow, one clear line for a mistake. The flags: flag_tables.py."""
+"""The command line: parsing, `--help` without TensorFlow, one line for each error. The flags: flag_tables.py."""
 
 import difflib
 import glob
 import os
+import re
 import shutil
 import sys
 import textwrap
@@ -124,7 +125,7 @@ def _image_files(arguments: list[str]) -> tuple[list[str], list[str] | None]:
 
 
 def _wrong_kind(message: str, known: dict[str, Flag]) -> str:
-    """What absl says of a value of the wrong kind, said for people."""
+    """absl's message for a value of the wrong kind, in plain words."""
     name, _, value = message.removeprefix("flag --").partition(": ")[0].partition("=")
     wanted = _WANTED[known[name].kind].format(name=name)
     return f"--{name} {wanted}" if known[name].kind is bool else f"--{name}={value}: {wanted}"
@@ -218,7 +219,8 @@ def _help_of(flag: Flag, network: Architecture | None, width: int, indent: int =
     if network:
         value = getattr(network.recipe, flag.name, network.defaults.get(flag.name, value))
     if value is not None and value != ():
-        notes += f" (default {','.join(map(str, value)) if isinstance(value, tuple) else value})"
+        notes = re.sub(r" \(default: [^)]*\)", "", notes)  # in general; this network's is known
+        notes += f" (default {','.join(map(str, value)) if isinstance(value, tuple | list) else value})"
     head = f"  --{'[no]' if flag.kind is bool else ''}{flag.name}"
     first, *more = textwrap.wrap(notes, width - indent) or [""]
     top = [head.ljust(indent) + first] if len(head) < indent else [head, " " * indent + first]

@@ -44,7 +44,7 @@ def run(options: flags.Options, family: str | None) -> None:
             image_files(files, failed),
             devices,
             batch_size,
-            lambda places, said: show(answers.of_batch(places, said)),
+            lambda places, predicted: show(answers.of_batch(places, predicted)),
         )
     if failed:
         named = "; ".join(f"{printable(file)}: {reason}" for file, reason in failed.items())
@@ -65,9 +65,9 @@ class Answers:
         self._waiting: dict[int, dict[str, Any]] = {}
         self._next = 0
 
-    def of_batch(self, places: np.ndarray, said: "prediction.Predictions") -> list[dict[str, Any]]:
+    def of_batch(self, places: np.ndarray, predicted: "prediction.Predictions") -> list[dict[str, Any]]:
         """The answers that are due now: those of the batch, and of earlier ones, before which none is missing."""
-        for place, top, probability in zip(places, said.top, said.probability, strict=True):
+        for place, top, probability in zip(places, predicted.top, predicted.probability, strict=True):
             self._waiting[int(place)] = self._answer(self._files[place], top, probability)
         due = []
         while self._next in self._waiting:
@@ -129,7 +129,7 @@ def table(files: Sequence[str]) -> Show:
 def list_images(named: Sequence[str]) -> list[str]:
     """The files that `--images` means: files and folders; of a folder all images inside, sorted.
 
-    Which files of a folder were passed over is said on stderr. Raises UserError for what does not exist and for a
+    Files of a folder that are no images are listed on stderr. Raises UserError for what does not exist and for a
     folder without images.
     """
     found = []

@@ -123,9 +123,9 @@ def resolve(options: flags.Options, architecture: Architecture, info: "records.D
     2017, "linear scaling rule") and nobody named another rate.
     """
     recipe = flags.recipe(options, architecture)
-    strange = info.suggested.keys() - {field.name for field in dataclasses.fields(Recipe)}
-    if strange:
-        raise UserError(f"{info.name}: dataset.json suggests {', '.join(sorted(strange))}, which no recipe has", 1)
+    unknown = info.suggested.keys() - {field.name for field in dataclasses.fields(Recipe)}
+    if unknown:
+        raise UserError(f"{info.name}: dataset.json suggests {', '.join(sorted(unknown))}, which no recipe has", 1)
     suggested = {name: value for name, value in info.suggested.items() if name not in options.given}
     recipe = dataclasses.replace(recipe, **{"epochs": recipe.epochs or FALLBACK_EPOCHS} | suggested)
     batch, rate = recipe.learning_rate_batch, recipe.learning_rate

@@ -183,7 +183,7 @@ def batch_size_of(options: flags.Options, config: "runs.RunConfig") -> int:
 def view_of(config: "runs.RunConfig", protocol: Protocol) -> "prediction.View":
     """How a protocol looks at the pictures of a run. Raises UserError where a scale does not fit."""
     view = prediction.View(pipeline.Preprocessing(**config.preprocessing), protocol)
-    _ = view.short_sides  # a scale that does not fit is said before the network is built
+    _ = view.short_sides  # refuses a scale that does not fit, before the network is built
     return view
 
 

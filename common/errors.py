@@ -1,4 +1,4 @@
-"""Errors that are the user's to mend: one line, no traceback, an exit code."""
+"""Errors that the user can correct: one line, no traceback, an exit code."""
 
 import difflib
 import os
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """A mistake in what was asked for or in what was found on disk.
+    """An error in the user's input or in a file, not in the program.
 
     The message is one line that names the file or flag and says what to do. The program prints it and exits with
     `exit_code`: 2 for a wrong command line, 1 for a fault in data or environment, 3 for a run that diverged.

@@ -60,7 +60,7 @@ class Progress:
     ):
         self.total, self.done, self.every, self.quiet = total, done, every, quiet
         self.unit, self.stream = unit, stream
-        self.said = time.monotonic()
+        self.printed = time.monotonic()
         # (time, done) at the first update: what comes before it says nothing about the rate
         self.start: tuple[float, int] | None = None
         self.bar = None
@@ -80,8 +80,8 @@ class Progress:
         now = time.monotonic()
         if self.start is None:
             self.start = now, done
-        elif now - self.said >= self.every and done > self.start[1]:
-            self.said = now
+        elif now - self.printed >= self.every and done > self.start[1]:
+            self.printed = now
             rate = (done - self.start[1]) / max(now - self.start[0], 1e-9)
             left = time.strftime("%H:%M:%S", time.gmtime(max(self.total - done, 0) / rate))
             text = f"{done:,} of {self.total:,} {self.unit}, {rate:,.0f}/s, {left} left"

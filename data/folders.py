@@ -25,13 +25,13 @@ def open_source(path: str, shares: Shares, seed: int) -> Source:
     """Lists a tree of class folders. Raises UserError where there are none."""
     tree = folder_tree.list_tree(path)
     splits, settings = complete({split: _items(images, tree) for split, images in tree.splits.items()}, shares, seed)
-    strange = [(tree.name(folder), "no training class of this name") for folder in tree.unknown]
+    unknown = [(tree.name(folder), "no training class of this name") for folder in tree.unknown]
     return Source(
         kind="folders",
         name=Path(path).resolve().name,
         classes=tree.classes,
         splits=splits,
         settings=settings,
-        skipped=(*tree.skipped, *strange),
+        skipped=(*tree.skipped, *unknown),
         repaired=tree.merged,
     )

@@ -72,7 +72,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add = result.add_argument
     add("--source", help="what to read, see above")
-    add("--out", help="folder to write; an unfinished one of the same plan is finished, a damaged one mended")
+    add("--out", help="folder to write; an unfinished one of the same plan is finished, a damaged one repaired")
     add("--resize", type=_positive, metavar="PIXELS", help="scale larger images down to this short side, as JPEG")
     add("--mean_image", action="store_true", help="also write the mean image, 256x256, for --mean image in training")
     add("--seed", type=int, help="of the order of the records and of the splits (default 0)")

@@ -1,4 +1,4 @@
-"""Mending a finished data set: shards that are missing or damaged are made anew from the source, the others stay."""
+"""Repairing a finished data set: missing or damaged shards are written again from the source, the others stay."""
 
 import os
 import shutil

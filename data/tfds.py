@@ -71,7 +71,7 @@ def open_source(name: str, shares: Shares = Shares()) -> Source:  # noqa: B008
     """Lists a TFDS data set, after having it downloaded and prepared by TFDS where it is not yet.
 
     Raises:
-        UserError: not installed, not known, not to be had, or not a set of images with one class each.
+        UserError: not installed, not known, not available, or not a set of images with one class each.
     """
     name = name.removeprefix(PREFIX)
     builder = _builder(name)

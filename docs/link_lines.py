@@ -1,4 +1,4 @@
-"""Keeps the links of docs/*.md to lines of code true: `[file.py, name](../file.py#L12)` points to where `name` begins.
+"""Keeps the links of docs/*.md to lines of code true: `[alexnet.py, build](../alexnet.py#L33)` points to `build`.
 
 python docs/link_lines.py            sets the line numbers
 python docs/link_lines.py --check    exits 1 where one is wrong
@@ -14,10 +14,12 @@ LINK = re.compile(r"\[(?P<text>[^\]]*, `?(?P<name>\w+)`?)\]\((?P<path>\.\./[^)#]
 
 def line_of(file: Path, name: str) -> int:
     """The line, from 1, where a function, class, table or field of this name begins. Raises LookupError for none."""
-    wanted = re.compile(rf'^\s*(?:def |class )?(?:_flag\()?"?{re.escape(name)}"?\b(?=\s*[(:=,]|\b.*:)')
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
-        if wanted.match(line):
-            return number
+    lines = file.read_text(encoding="utf-8").splitlines()
+    for kind in (r"\s*(?:def |class )", "", r'\s*(?:_flag\()?"?'):  # a definition, a table, a field or flag
+        wanted = re.compile(rf'{kind}{re.escape(name)}"?\s*[(:=,]')
+        for number, line in enumerate(lines, start=1):
+            if wanted.match(line):
+                return number
     raise LookupError(f"{file}: nothing called {name} begins here")
 
 

@@ -1,7 +1,7 @@
+"""What a run writes for TensorBoard."""
+
 import re
 import struct
-
-"""What a run writes for TensorBoard."""
 
 import pytest
 import tensorflow as tf

@@ -169,7 +169,7 @@ def _draw_confusion(matrix: np.ndarray, classes: Sequence[str]) -> Figure:
     figure = Figure(figsize=(size, size - 1.2 if named else size), layout="constrained")
     axes = figure.add_subplot()
     shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
-    # The square root brings out the rare mistakes beside the diagonal.
+    # The square root shows the rare errors beside the diagonal.
     image = axes.imshow(
         np.sqrt(shares), cmap="Blues", vmin=0, vmax=1, interpolation="nearest" if named else "antialiased"
     )

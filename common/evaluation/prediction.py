@@ -177,7 +177,7 @@ def _cropped(
         parts = devices.strategy.run(replica_step, args=batch)
         return parts if replicas == 1 else tuple(devices.strategy.gather(part, axis=0) for part in parts)
 
-    # All crops of a picture are made at once: many crops, few pictures in the making.
+    # All crops of a picture are made at once: many crops, few pictures at the same time.
     parallel = max(2, min(machine.cores(), 1024 // views[0].count))
     batches = pipeline.one_pass(
         split,

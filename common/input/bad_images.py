@@ -1,7 +1,7 @@
 """Passing over image files that cannot be read or decoded, for those who ask for it; by default they stop the program.
 
 In training the place of such a file in a batch is taken by the next file of the split that can be decoded. So every
-other picture is met when it would have been, and what replaces a file does not hang on workers or on when it was met.
+other picture comes when it would have come, and what replaces a file does not depend on workers or on time.
 """
 
 import os

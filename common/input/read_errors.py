@@ -64,8 +64,8 @@ def writing(run: Path) -> Iterator[None]:
     except (OSError, tf.errors.OpError) as error:
         reason = error.strerror if isinstance(error, OSError) else _first_line(error)
         raise UserError(
-            f"{run}: writing failed ({reason}); the checkpoints before are whole: make room, or mend the directory, "
-            "and start the same command again",
+            f"{run}: writing failed ({reason}); the earlier checkpoints are intact: free some space or repair the "
+            "directory, and run the same command again",
             1,
         ) from error
 

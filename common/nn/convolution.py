@@ -152,7 +152,7 @@ class MaxPool(keras.layers.Layer):
     `fill` says what the padded places hold where TensorFlow's own padding does not do: "never" minus infinity, right
     for any map; "zero", right for maps without negative values; "edge" the values next to the edge in mirror image,
     right for any map where at least half of every window lies inside it. The last two are numbers that an 8-bit
-    network can hold (weights/finite_padding.py).
+    network can hold (common/weights/finite_padding.py).
     """
 
     def __init__(self, size, stride, padding=0, ceil=False, fill="never", **kwargs):

@@ -1,6 +1,6 @@
 """What each layer of a built network puts out, weighs, computes and sees: the rows behind `--mode summary`.
 
-How a kind of layer is counted is said in all_layers.py.
+The rule for each kind of layer stands in all_layers.py.
 
 How the figures are counted
     parameters         trained values: kernels, biases, a normalisation's gamma and beta, PReLU's slopes. Batch norm's

@@ -193,7 +193,7 @@ def logits(x, classes, name=None):
 def map_logits(x, classes, name=None):
     """The classifier without fully connected layers (Lin et al. 2014): a map for each class, ReLU, the maps' means.
 
-    (N, H, W, C) -> (N, classes), the means in float32 whatever the precision. The 1x1 convolution bears the name.
+    (N, H, W, C) -> (N, classes), the means in float32 whatever the precision. The 1x1 convolution has the name.
     """
     initial = make_initializer(current().classifier_initializer or current().initializer)
     x = convolution.Conv(classes, 1, kernel_initializer=initial, name=name)(x)

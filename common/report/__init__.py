@@ -1,1 +1,1 @@
-"""Pages that tell a run, or compare several: HTML files that need nothing beside themselves."""
+"""HTML pages of one run, or of several compared: each file is complete in itself."""

@@ -31,7 +31,7 @@ class RunConfig:
         image_size: of the network's input, in pixels.
         preprocessing: `pipeline.Preprocessing` as a dictionary.
         recipe: resolved.
-        dataset: what `--dataset` said; a path is absolute.
+        dataset: the value of `--dataset`; a path is absolute.
         seed: the one seed.
         precision: dtype policy it was trained in.
         jit: XLA compiled the steps; it rounds differently, so a resumed run must do the same.
@@ -129,7 +129,7 @@ def resumed(
         run: the run directory.
         new: what the command line asks for.
         given: the names of the flags on the command line.
-        defaults: the network's options, as they are where nothing is said of them.
+        defaults: the network's options and their defaults.
         open_ended: the schedules under which a run may be made longer.
 
     Raises:

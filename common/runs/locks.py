@@ -20,8 +20,8 @@ def _lock(path: Path, timeout: float) -> FileLock:
 def hold(path: Path, what: str, say: Callable[[str], None] = print) -> Iterator[None]:
     """Holds an exclusive lock on `path` as long as the block runs. The file stays, empty, afterwards.
 
-    It names its holder. A holder that was killed has left its name behind but not the lock: that is taken over, and
-    said.
+    The file names its holder. A killed holder leaves its name but not the lock; the lock is then taken over, with a
+    line that says so.
 
     Args:
         path: of the lock file; made where it does not exist.

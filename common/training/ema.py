@@ -16,7 +16,7 @@ class WeightAverage:
     `num_updates`, counted from 1). Batch normalisation's moving statistics are averaged with the weights, since they
     belong to them; whole-number state, such as dropout's seeds, is left alone. Make it inside the strategy's scope.
 
-    Each average bears the path of the variable it follows: saved as a group, the averages can be restored over a model.
+    Each average has the path of the variable it follows: saved as a group, the averages can be restored over a model.
     """
 
     def __init__(self, model: keras.Model, decay: float):

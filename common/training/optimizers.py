@@ -1,7 +1,7 @@
 """Optimizers by name: Keras' own, and three of tf.train's that Keras does not have.
 
 g is the gradient, a the learning rate; every optimizer keeps its state in ordinary Keras variables. Where one differs
-from the slides' form (tests/test_optimizers.py asserts each difference):
+from the slides' form (tests/common/training/test_optimizers.py asserts each difference):
 
     sgd        x -= a g
     momentum   v = rho v - a g; x += v. The slides keep the rate outside: v = rho v + g; x -= a v. The same at a fixed
@@ -108,8 +108,8 @@ def make_optimizer(recipe: Recipe) -> keras.optimizers.Optimizer:
     """The optimizer a recipe names; its `learning_rate` is a variable to be assigned at every step.
 
     It has no weight decay, clipping or averaging of its own: see `losses.regularisation`, `apply_gradients`,
-    `ema.WeightAverage`. Its variables bear its name, e.g. `adam/conv1_kernel_momentum`. Raises UserError for a name
-    that is not known, or that has no decoupled weight decay where the recipe has one.
+    `ema.WeightAverage`. Its variables are named after it, e.g. `adam/conv1_kernel_momentum`. Raises UserError for an
+    unknown name, or for one without a decoupled weight decay where the recipe has one.
     """
     if recipe.optimizer not in OPTIMIZERS:
         raise unknown("--optimizer", recipe.optimizer, OPTIMIZERS)

@@ -7,7 +7,7 @@
 
 A name is a state dict's own (`layer1.0.bn1.running_mean`) or LAYER/NUMBER, counted in the layer's own order: a
 convolution's or fully connected layer's weights and biases are 0 and 1, a batch norm's gamma, beta, moving mean and
-moving variance 0 to 3. Declared sizes are checked against those of the file before memory is asked for.
+moving variance 0 to 3. Declared sizes are checked against those of the file before memory is allocated.
 """
 
 import io

@@ -35,9 +35,20 @@ def test_minima_and_traps_are_what_they_are_called(surface):
         assert surface.height(np.array(place)) > 1
 
 
-def test_every_optimizer_has_a_setting_and_a_style_or_a_double():
-    assert set(pictures.SETTINGS) == set(OPTIMIZERS)
-    assert set(drawing.STYLES) | set(pictures.SAME) == set(OPTIMIZERS)
+def test_settings_and_styles_are_of_optimizers_and_an_optimizer_needs_none(monkeypatch, tmp_path):
+    assert set(pictures.SETTINGS) <= set(OPTIMIZERS)
+    assert set(drawing.STYLES) | set(pictures.SAME) <= set(OPTIMIZERS)
+    monkeypatch.setitem(OPTIMIZERS, "another", OPTIMIZERS["sgd"])
+    paths = {"another": pictures.trajectory(pictures.SURFACES[0], "another", steps=3)}
+    labels = {"another": pictures.label("another")}
+    assert labels["another"] == "another  (rate 0.01)"
+    drawing.trajectories(pictures.SURFACES[0], paths, labels, tmp_path / "another.png")
+    assert (tmp_path / "another.png").exists()
+    drawing.race([(pictures.SURFACES[0], paths)], labels, tmp_path / "another.gif", frames=2)
+    assert (tmp_path / "another.gif").exists()
+
+
+def test_labels_name_settings_and_doubles():
     assert "adagrad = " in pictures.label("adagrad")
     assert "epsilon 0.001" in pictures.label("adadelta")
 

@@ -20,7 +20,7 @@ COMPUTED = {
     "nin": (7595176, 1101.89, 100, 100),
     "googlenet": (6998552, 1585.9, 85.35, 99.9),
 }
-SLIPS = {"cnn_f", "nin", "googlenet"}
+ERRATA = {"cnn_f", "nin", "googlenet"}
 
 
 @pytest.mark.parametrize("name", COMPUTED)
@@ -52,14 +52,14 @@ def test_the_printed_figures_are_met_but_for_the_slips(name):
     printed = comparison.PRINTED[name]
     shown = [getattr(printed.line, field) for field in comparison.Line.__dataclass_fields__]
 
-    assert (rounded(comparison.line(tables.summarise(name)), shown) == shown) == (name not in SLIPS)
-    assert bool(printed.slip) == (name in SLIPS)
+    assert (rounded(comparison.line(tables.summarise(name)), shown) == shown) == (name not in ERRATA)
+    assert bool(printed.erratum) == (name in ERRATA)
 
 
 def test_the_slips_explain_the_printed_figures():
     """Each figure again, with the mistake that its note names."""
-    rows = {name: {row.name: row for row in tables.summarise(name).rows} for name in SLIPS}
-    lines = {name: comparison.line(tables.summarise(name)) for name in SLIPS}
+    rows = {name: {row.name: row for row in tables.summarise(name).rows} for name in ERRATA}
+    lines = {name: comparison.line(tables.summarise(name)) for name in ERRATA}
     more = 6 * 6 * 256 * 4096  # fc6 with 512 maps before it
     assert round((lines["cnn_f"].parameters + more) / 1e6) == 99
     assert round((lines["cnn_f"].operations + more) / 1e6) == 762
@@ -110,7 +110,7 @@ def test_csv_has_a_line_a_network():
         ("alexnet", "62378344", ""),
         ("cnn_f", "60834536", "99"),
     ]
-    assert "6x6x256" in rows[1]["slip"]
+    assert "6x6x256" in rows[1]["erratum"]
 
 
 @pytest.mark.parametrize("arch", ["alexnet,vgg61", "alexnet,"])

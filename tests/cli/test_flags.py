@@ -118,6 +118,8 @@ def test_help_shows_every_flag_with_its_default(family):
     assert max(map(len, text.splitlines())) <= 120
     if family:
         assert "(default 0.0005)" in text  # AlexNet's weight decay
+        assert "share of values dropped (default 0.5)" in text
+        assert "saved_model,keras)" in text
 
 
 @pytest.mark.parametrize("spelling", ["--help", "-h", "-help", "--helpfull"])
