@@ -49,7 +49,7 @@ def cells(points: np.ndarray, side: int, reach: int = 2) -> list[tuple[int, int]
     for x, y in points:
         row, column = round((1 - y) * (side - 1)), round(x * (side - 1))
         near = ((row + down, column + right) for down, right in around)
-        free = (cell for cell in near if cell not in taken and 0 <= min(cell) and max(cell) < side)
+        free = (cell for cell in near if cell not in taken and min(cell) >= 0 and max(cell) < side)
         found.append(next(free, None))
         if found[-1] is not None:
             taken.add(found[-1])
