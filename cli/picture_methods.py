@@ -92,19 +92,19 @@ def draw_occlusion(look: Look) -> list[str]:
         size,
         stride,
         at_once=look.at_once,
-        report=look.progress("pictures"),
+        report=look.progress("squares"),
     )
     pairs = zip(look.shown.pictures, found.drop(look.config.image_size), strict=True)
     seen = np.stack([sheets.heat(picture, drop, both_signs=True) for picture, drop in pairs])
     return _attribution(look, "occlusion", seen, f", square of {size} pixels")
 
 
-def _of_gradients(name: str, compute: Callable, draw: Callable) -> Callable[[Look], list[str]]:
-    """A method that makes a picture of a gradient (S, S, 3)."""
+def _of_gradients(name: str, compute: Callable, draw: Callable, unit: str = "pictures") -> Callable[[Look], list[str]]:
+    """A method that makes a picture of a gradient (S, S, 3); `unit` is what its progress counts."""
 
     def make(look: Look) -> list[str]:
         shown = look.shown
-        found = compute(look.model, shown.inputs, shown.classes, at_once=look.at_once, report=look.progress("pictures"))
+        found = compute(look.model, shown.inputs, shown.classes, at_once=look.at_once, report=look.progress(unit))
         seen = np.stack([draw(one) for one in pixels.rgb(found, look.preprocessing)])
         return _attribution(look, name, seen)
 
@@ -201,7 +201,7 @@ DRAW: dict[str, Callable[[Look], list[str]]] = {
     "activations": draw_activations,
     "occlusion": draw_occlusion,
     "saliency": _of_gradients("saliency", gradients.gradient, _strength),
-    "smoothgrad": _of_gradients("smoothgrad", gradients.smooth_gradient, _strength),
+    "smoothgrad": _of_gradients("smoothgrad", gradients.smooth_gradient, _strength, "copies"),
     "guided": _of_gradients("guided", gradients.guided_backpropagation, sheets.signed),
     "integrated": draw_integrated,
     "gradcam": draw_grad_cam,

@@ -71,7 +71,9 @@ def draw_map(name: str, project: Callable[[np.ndarray], np.ndarray]) -> Callable
         points = maps.unit_square(project(survey.features))
         classes = sheets.colours(len(look.config.classes))
         side = survey.thumbnails.shape[1]
-        sheet = maps.thumbnails(points, survey.thumbnails, classes[survey.labels], side=1000 // (side + 4))
+        across = 1000 // (side + 4)  # of a map of 1,000 pixels, the frames included
+        places = maps.cells(points, across)
+        sheet = maps.thumbnails(places, survey.thumbnails, classes[survey.labels], across)
         present = np.unique(survey.labels)
         legend = [(look.config.classes[label], classes[label]) for label in present] if len(present) <= 20 else []
         what = METHODS[name].title.rpartition(", ")[2]

@@ -53,7 +53,7 @@ def smooth_gradient(
         noise: standard deviation of the Gaussian noise, as a share of the input's range, its maximum minus its minimum.
         seed: with the place of an input it decides on its noise.
         at_once: copies in a batch.
-        report: is told of inputs.
+        report: is told of copies.
     """
     compute, means = scores.gradient_function(model), []
     for place, (picture, label) in enumerate(zip(inputs, classes, strict=True)):
@@ -62,7 +62,7 @@ def smooth_gradient(
         noisy = picture + deviation * draw.standard_normal((samples, *picture.shape), np.float32)
         found = scores.in_batches(compute, at_once, noisy, np.full(samples, label, np.int32))
         means.append(found.mean(0))
-        report(place + 1, len(inputs))
+        report((place + 1) * samples, len(inputs) * samples)
     return np.stack(means)
 
 

@@ -32,16 +32,45 @@ def unit_square(points: np.ndarray) -> np.ndarray:
     return (points - low) / np.where(span > 0, span, 1.0)
 
 
-def thumbnails(
-    points: np.ndarray, pictures: np.ndarray, colours: np.ndarray, side: int, edge: int = 2, paper: int = 255
-) -> np.ndarray:
-    """Pictures at their points, each in a frame of its colour; of those that would overlap, the first.
+def cells(points: np.ndarray, side: int, reach: int = 2) -> list[tuple[int, int] | None]:
+    """A place for each point on a square grid: its own cell, or the nearest free one, None where none is near.
 
     Args:
         points: (N, 2) in the unit square, x to the right and y upwards.
+        side: cells in a row.
+        reach: how many rows and columns away a free cell is looked for.
+    """
+    around = sorted(
+        ((row, column) for row in range(-reach, reach + 1) for column in range(-reach, reach + 1)),
+        key=lambda step: (step[0] ** 2 + step[1] ** 2, step),
+    )
+    taken: set[tuple[int, int]] = set()
+    found: list[tuple[int, int] | None] = []
+    for x, y in points:
+        row, column = round((1 - y) * (side - 1)), round(x * (side - 1))
+        near = ((row + down, column + right) for down, right in around)
+        free = (cell for cell in near if cell not in taken and min(cell) >= 0 and max(cell) < side)
+        found.append(next(free, None))
+        if found[-1] is not None:
+            taken.add(found[-1])
+    return found
+
+
+def thumbnails(
+    places: list[tuple[int, int] | None],
+    pictures: np.ndarray,
+    colours: np.ndarray,
+    side: int,
+    edge: int = 2,
+    paper: int = 255,
+) -> np.ndarray:
+    """Pictures at their places, each in a frame of its colour.
+
+    Args:
+        places: N cells, row and column, or None for a picture that is left out.
         pictures: (N, t, t, 3) uint8.
         colours: (N, 3) uint8.
-        side: of the map, in thumbnails.
+        side: of the map, in cells.
         edge: width of the frames in pixels.
         paper: what stands where no picture is.
 
@@ -50,13 +79,10 @@ def thumbnails(
     """
     cell = pictures.shape[1] + 2 * edge
     sheet = np.full((side * cell, side * cell, 3), paper, np.uint8)
-    taken = np.zeros((side, side), bool)
-    for (x, y), picture, colour in zip(points, pictures, colours, strict=True):
-        row, column = round((1 - y) * (side - 1)), round(x * (side - 1))
-        if taken[row, column]:
-            continue
-        taken[row, column] = True
-        part = sheet[row * cell : (row + 1) * cell, column * cell : (column + 1) * cell]
-        part[:] = colour
-        part[edge : cell - edge, edge : cell - edge] = picture
+    for place, picture, colour in zip(places, pictures, colours, strict=True):
+        if place is not None:
+            row, column = place
+            part = sheet[row * cell : (row + 1) * cell, column * cell : (column + 1) * cell]
+            part[:] = colour
+            part[edge : cell - edge, edge : cell - edge] = picture
     return sheet

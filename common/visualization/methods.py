@@ -74,7 +74,8 @@ METHODS = {
     ),
     "pca": Method(
         "Map of the test pictures, PCA",
-        "The plane in which the features vary most; frames have the colours of the classes.",
+        "The plane in which the features vary most; frames have the colours of the classes. Where there is no room "
+        "for a picture it stands beside its place, or is left out.",
     ),
     "tsne": Method(
         "Map of the test pictures, t-SNE",

@@ -68,7 +68,7 @@ def occlusion(
         size, stride: of the square, in pixels.
         fill: what covers, as the network takes it; broadcasts to (S, S, 3). 0 is the data set's mean colour.
         at_once: covered pictures in a batch.
-        report: is told of inputs.
+        report: is told of covered pictures.
     """
     image_size = inputs.shape[1]
     begins = corners(image_size, size, stride)
@@ -76,14 +76,15 @@ def occlusion(
     grey = np.broadcast_to(np.asarray(fill, np.float32), inputs.shape[1:])
     whole = scores.in_batches(probabilities, at_once, inputs)[np.arange(len(inputs)), classes]
     places = [(top, left) for top in begins for left in begins]
-    covered = []
-    for number, (picture, label) in enumerate(zip(inputs, classes, strict=True)):
+    covered, done = [], 0
+    for picture, label in zip(inputs, classes, strict=True):
         for start in range(0, len(places), at_once):
             some = np.repeat(picture[None], len(places[start : start + at_once]), 0)
             for one, (top, left) in zip(some, places[start : start + at_once], strict=True):
                 part = slice(top, top + size), slice(left, left + size)
                 one[part] = grey[part]
             covered.append(probabilities(tf.constant(some)).numpy()[:, label])
-        report(number + 1, len(inputs))
+            done += len(some)
+            report(done, len(inputs) * len(places))
     shape = len(inputs), len(begins), len(begins)
     return Occlusion(begins, size, whole, np.concatenate(covered).reshape(shape))

@@ -25,13 +25,27 @@ def test_points_fill_the_unit_square():
     assert maps.unit_square(np.array([[1.0], [2.0]])).tolist() == [[0, 0], [1, 0]]
 
 
-def test_thumbnails_lie_at_their_points_and_the_first_wins():
-    points = np.array([[0.0, 0.0], [1.0, 1.0], [0.01, 0.01]])
+def test_a_point_whose_cell_is_taken_goes_to_the_nearest_free_one():
+    corner = [0.0, 0.0]  # below, to the left: row 2, column 0
+    assert maps.cells(np.array([corner, [1.0, 1.0], corner, [0.1, 0.1]]), side=3, reach=0) == [
+        (2, 0),
+        (0, 2),
+        None,
+        None,
+    ]
+    assert maps.cells(np.array([corner] * 3), side=3, reach=1) == [(2, 0), (1, 0), (2, 1)]
+    every = maps.cells(np.array([[0.5, 0.5]] * 10), side=3, reach=1)
+    assert len(set(every[:9])) == 9
+    assert every[9] is None
+
+
+def test_thumbnails_lie_at_their_places():
     pictures = np.stack([np.full((2, 2, 3), value, np.uint8) for value in (10, 20, 30)])
     frames = np.array([[1, 1, 1], [2, 2, 2], [3, 3, 3]], np.uint8)
-    sheet = maps.thumbnails(points, pictures, frames, side=3, edge=1)
+    sheet = maps.thumbnails([(2, 0), (0, 2), None], pictures, frames, side=3, edge=1)
     assert sheet.shape == (12, 12, 3)
-    assert (sheet[9:11, 1:3] == 10).all()  # below, to the left
+    assert (sheet[9:11, 1:3] == 10).all()
     assert (sheet[8, :4] == 1).all()
     assert (sheet[1:3, 9:11] == 20).all()
     assert (sheet[4:8, 4:8] == 255).all()
+    assert not (sheet == 30).any()
