@@ -68,9 +68,9 @@ class Recipe:
     dropout: float | None = _field(2, None, "share of values dropped (default: the network's own)", least=0, below=1)
     label_smoothing: float = _field(2, 0.0, "share of the target spread over all classes", least=0, below=1)
     initializer: str = _field(2, "gaussian", "distribution of the initial weights",
-                              choices="common.nn.layers:INITIALIZERS")
+                              choices="common.nn.initializers:INITIALIZERS")
     classifier_initializer: str | None = _field(2, None, "the same of the classifier (default: as initializer)",
-                                                choices="common.nn.layers:INITIALIZERS")
+                                                choices="common.nn.initializers:INITIALIZERS")
 
     freeze: str | None = _field(3, None, "conv: train the classifier (and other fully connected layers) only; a "
                                          "layer's name: train what comes after it")

@@ -1,7 +1,7 @@
 """The vocabulary of 1998, for networks that need it: grey, table_conv, subsample, distances. See layers.py."""
 
 from common.lazy import lazy
-from common.nn import layers
+from common.nn import initializers, layers
 from common.style import current
 
 early_layers = lazy("common.nn.early_layers")
@@ -17,7 +17,7 @@ def table_conv(x, table, size, name=None):
 
     (N, H, W, C) -> (N, H - size + 1, W - size + 1, len(table)); each pair of maps has a size x size window.
     """
-    initial = layers.make_initializer(current().initializer)
+    initial = initializers.make_initializer(current().initializer)
     x = early_layers.TableConv(table, size, initial, name=name)(x)
     return layers.relu(layers.norm(x, name), name=name and f"{name}_relu")
 

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from common.errors import UserError, unknown
+from common.errors import UserError
 from common.lazy import lazy
+from common.nn import initializers
 from common.style import current
 
 # The vocabulary costs nothing to import: Keras and the layers themselves come with the first call.
@@ -23,48 +24,9 @@ else:
 convolution = lazy("common.nn.convolution")
 activations = lazy("common.nn.activations")
 drop_path = lazy("common.nn.drop_path")
-early_layers = lazy("common.nn.early_layers")
 normalization = lazy("common.nn.normalization")
 dropout_layer = lazy("common.nn.dropout")
 shortcut = lazy("common.nn.padded_identity")
-
-
-# gaussian: N(0, 0.01^2) (Krizhevsky 2012, section 5; the lab for AlexNet and VGG).
-# glorot: U(+-sqrt(6 / (in + out))) (Glorot & Bengio 2010; VGG's footnote; Caffe's "xavier" in kind).
-# he: N(0, gain / in) (He et al. 2015); he_out: N(0, gain / out), as Torch's networks of that time have it.
-# xavier: U(+-sqrt(3 / in)), Caffe's. wide_gaussian: N(0, 0.05^2) (NIN).
-# truncated: N(0, 0.09^2), cut off at +-0.18 (MobileNet). lecun1998: U(+-2.4 / in) (LeCun et al. 1998, appendix A).
-INITIALIZERS = {
-    "gaussian": lambda: keras.initializers.RandomNormal(0.0, 0.01),
-    "wide_gaussian": lambda: keras.initializers.RandomNormal(0.0, 0.05),
-    "truncated": lambda: keras.initializers.TruncatedNormal(0.0, 0.09),
-    "glorot": lambda: keras.initializers.GlorotUniform(),
-    "xavier": lambda: keras.initializers.VarianceScaling(1.0, "fan_in", "uniform"),
-    "he": lambda: keras.initializers.VarianceScaling(_he_gain(), "fan_in", "untruncated_normal"),
-    "he_out": lambda: keras.initializers.VarianceScaling(_he_gain(), "fan_out", "untruncated_normal"),
-    "lecun1998": lambda: early_layers.FanInUniform(),
-}
-
-
-def _he_gain() -> float:
-    """1 / E[f(z)^2] of the style's activation f, z ~ N(0, 1), so that the variance is the same in every layer.
-
-    2 / (1 + a^2) where the slope below 0 is a (He et al. 2015, equation 15): 2 for ReLU, 1 without an activation. Of
-    two linear pieces the larger has the mean square of one. The rest keep ReLU's 2, as ELU's paper does.
-    """
-    style = current()
-    slopes = {"leaky_relu": style.leaky_slope, "prelu": activations.PRELU_START, "none": 1.0, "maxout": 1.0}
-    return 2.0 / (1.0 + slopes.get(style.activation, 0.0) ** 2)
-
-
-def make_initializer(name: str) -> "keras.initializers.Initializer":
-    """A weight initializer of the table above.
-
-    Every call returns a fresh, unseeded object: Keras draws its seed from Python's `random`, which the program seeds.
-    """
-    if name not in INITIALIZERS:
-        raise unknown("--initializer", name, INITIALIZERS)
-    return INITIALIZERS[name]()
 
 
 # --norm -> (x, name of the layer that it follows) -> normalised x.
@@ -162,7 +124,7 @@ def conv(
     normalised = norm and style.norm != "none"
     bias = not normalised if bias is None else bias
     standardize = style.weight_standardization and (normalised if standardize is None else standardize)
-    initial = make_initializer(initializer or style.initializer)
+    initial = initializers.make_initializer(initializer or style.initializer)
     filters *= _pieces(relu)
     x = convolution.Conv(filters, size, stride, padding, groups, bias, initial, standardize, name=name)(x)
     x = NORMS[style.norm](x, name) if norm else x
@@ -179,14 +141,14 @@ def fc(x, units, relu=True, name=None):
 
     The bias starts at zero. For maxout of k pieces there are k times the units before it.
     """
-    initial = make_initializer(current().initializer)
+    initial = initializers.make_initializer(current().initializer)
     x = keras.layers.Dense(units * _pieces(relu), kernel_initializer=initial, name=name)(x)
     return _activated(x, name) if relu else x
 
 
 def logits(x, classes, name=None):
     """The classifier: a fully connected layer in float32 whatever the precision, without an activation."""
-    initial = make_initializer(current().classifier_initializer or current().initializer)
+    initial = initializers.make_initializer(current().classifier_initializer or current().initializer)
     return keras.layers.Dense(classes, kernel_initializer=initial, dtype="float32", name=name)(x)
 
 
@@ -195,7 +157,7 @@ def map_logits(x, classes, name=None):
 
     (N, H, W, C) -> (N, classes), the means in float32 whatever the precision. The 1x1 convolution has the name.
     """
-    initial = make_initializer(current().classifier_initializer or current().initializer)
+    initial = initializers.make_initializer(current().classifier_initializer or current().initializer)
     x = convolution.Conv(classes, 1, kernel_initializer=initial, name=name)(x)
     x = keras.layers.ReLU(name=name and f"{name}_relu")(x)
     return keras.layers.GlobalAveragePooling2D(dtype="float32", name=name and f"{name}_mean")(x)

@@ -2,7 +2,7 @@
 
 from common.architecture import Option
 from common.lazy import lazy
-from common.nn import layers
+from common.nn import initializers, layers
 from common.settings import Setting
 from common.style import current
 
@@ -56,11 +56,11 @@ def add(y, shortcut, survival: float, name: str):
 
 def gated_add(y, shortcut, x, kind: str, stride: int, bias: float, name: str):
     """The end of a block with gates: its branch, its shortcut, what it takes in; the rest as in gated_sum.py."""
-    initial = layers.make_initializer(current().initializer)
+    initial = initializers.make_initializer(current().initializer)
     return gated.GatedSum(kind, stride, bias, initial, name=f"{name}_add")([y, shortcut, x])
 
 
 def squeeze_excite(x, reduction: int, name: str):
     """x with each channel scaled by what the whole map says."""
-    initial = layers.make_initializer(current().initializer)
+    initial = initializers.make_initializer(current().initializer)
     return squeeze_excitation.SqueezeExcitation(reduction, initial, name=f"{name}_se")(x)

@@ -272,6 +272,6 @@ def test_devices_are_chosen_before_weights_are_looked_at(monkeypatch, capsys):
 
 @pytest.mark.parametrize("mode", [("test",), ("predict", "--images", "photos")])
 def test_ctrl_c_is_one_line(monkeypatch, capsys, mode):
-    monkeypatch.setattr(prediction, "predict", lambda *_: signal.raise_signal(signal.SIGINT))
+    monkeypatch.setattr(prediction, "predict", lambda *_, **__: signal.raise_signal(signal.SIGINT))
     error = refused(capsys, "--mode", *mode, "--restore", "leaves", code=130)
     assert error == "alexnet.py: stopped\n"

@@ -7,7 +7,7 @@ import tables
 from cli import features, registry
 from common import distribution
 from common.errors import UserError
-from common.nn import fully_convolutional, layers, losses
+from common.nn import fully_convolutional, initializers, layers, losses
 from common.nn.activations import Maxout, PReLU, ScaledTanh
 from common.style import styled
 
@@ -178,7 +178,7 @@ def test_a_residual_block_is_found_whatever_its_activation():
 def test_hes_gain_follows_the_activation(style, gain):
     @styled(initializer="he")
     def gained():
-        return layers.make_initializer("he").scale
+        return initializers.make_initializer("he").scale
 
     assert gained(**style) == pytest.approx(gain)
     random, name = np.random.default_rng(0).normal(size=(2, 10**6)), style.get("activation", "relu")

@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from common import distribution
-from common.nn import early, layers
+from common.nn import early, initializers, layers
 from common.nn.early_layers import Distances, FanInUniform, Grey, Subsampling, TableConv
 from common.style import styled
 from zoo import lenet
@@ -48,7 +48,7 @@ def test_maps_of_a_table_start_differently_and_as_wide_as_their_inputs_ask():
 
 
 def test_the_initializer_of_1998_is_2_4_over_the_inputs():
-    drawn = layers.make_initializer("lecun1998")((5, 5, 16, 120)).numpy()
+    drawn = initializers.make_initializer("lecun1998")((5, 5, 16, 120)).numpy()
 
     assert np.abs(drawn).max() == pytest.approx(2.4 / 400, rel=0.01)
     assert drawn.std() == pytest.approx(2.4 / 400 / np.sqrt(3), rel=0.02)

@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from common.errors import UserError
-from common.nn import layers
+from common.nn import initializers, layers
 from common.style import styled
 
 
@@ -13,7 +13,7 @@ from common.style import styled
     [("gaussian", 0.01), ("glorot", np.sqrt(2 / (9 * 64 + 9 * 128))), ("he", np.sqrt(2 / (9 * 64)))],
 )
 def test_initializers_have_the_deviation_of_their_formula(name, deviation):
-    drawn = layers.make_initializer(name)((3, 3, 64, 128)).numpy()
+    drawn = initializers.make_initializer(name)((3, 3, 64, 128)).numpy()
 
     assert drawn.std() == pytest.approx(deviation, rel=0.02)
     assert abs(drawn.mean()) < 0.02 * deviation * 5
@@ -21,7 +21,7 @@ def test_initializers_have_the_deviation_of_their_formula(name, deviation):
 
 def test_an_unknown_initializer_is_refused():
     with pytest.raises(UserError, match=r"did you mean glorot\?"):
-        layers.make_initializer("glorott")
+        initializers.make_initializer("glorott")
 
 
 def test_an_image_below_the_smallest_is_refused():
