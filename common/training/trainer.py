@@ -6,7 +6,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import nullcontext
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import tensorflow as tf
@@ -220,7 +220,8 @@ class Trainer:
         if state.finished and not last:
             notes.append(f"validation top-1 has not risen in {job.recipe.patience} validations: the run ends here")
         state.validation_due = False
-        self.log.validation(row, dead_units.share(dead), [line, *filter(None, notes)])
+        curves = {"dead_units": dead_units.share(dead), "balanced_accuracy": result.balanced_accuracy}
+        self.log.validation(row, curves, [line, *filter(None, notes)])
         self.log.flush()
         amend(job, state)
 
