@@ -23,6 +23,7 @@ from common.input.pipeline import Preprocessing
 from common.input.splits import Split
 from common.progress import ProgressLine, duration
 
+TOP = 5
 NEWS_EVERY = 30.0  # seconds between two lines on how far a pass is
 
 
