@@ -249,7 +249,7 @@ def _gain(metrics: Metrics, result: "prediction.Pass", test: Test) -> dict[str, 
         print(f"{one.checkpoint.folder}: {found.line(test.split, classes)}")
     gains: dict[str, float] = {}
     texts = []
-    for name in (name for name in metrics.figures(classes) if name != "loss"):
+    for name in (name for name in metrics.shown(classes) if name != "loss"):
         values, together = [getattr(found, name) for found in each], getattr(metrics, name)
         over_mean, over_best = together - float(np.mean(values)), together - max(values)
         gains |= {f"{name}_over_mean": over_mean, f"{name}_over_best": over_best}

@@ -12,7 +12,7 @@ from cli import trained as trained_networks
 from cli.plan import Plan
 from cli.trained import Trained
 from common import distribution
-from common.input import bad_images, pipeline
+from common.input import bad_images, class_balance, pipeline
 from common.progress import duration
 from common.runs import checkpoints
 from common.runs import config as runs
@@ -97,6 +97,10 @@ def make_job(run: Plan, bad: "bad_images.BadImages | None" = None) -> Job:
     shares: dict[str, Any] = {"batch_size": recipe.batch_size, "worker": devices.worker, "workers": devices.workers}
     shares["skip_bad_images"] = bad
 
+    weights = None
+    if recipe.class_weight == "balanced":
+        weights = class_balance.weights(class_balance.counts(data.splits["train"], data.info))
+
     def validation():
         return pipeline.evaluation(data.splits["validation"], preprocessing, **shares)
 
@@ -118,6 +122,7 @@ def make_job(run: Plan, bad: "bad_images.BadImages | None" = None) -> Job:
         identity={"arch": config.arch, "classes": len(config.classes), "optimizer": recipe.optimizer},
         mean=pipeline.mean_picture(preprocessing),
         loss_scale=loss_scale,
+        class_weights=weights,
         std=preprocessing.std,
         channels=preprocessing.channels,
         log_every=options.log_every,

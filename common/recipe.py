@@ -60,6 +60,12 @@ class Recipe:
                                           "begins with", least=0, most=1)
     patience: int = _field(1, 0, "end the run after so many validations without a higher top-1; 0: off", least=0)
 
+    loss: str = _field(2, "cross_entropy", "what is minimised: softmax cross-entropy, mean binary cross-entropy "
+                                           "of all classes, focal loss; tests always report cross-entropy",
+                       choices="common.nn.losses:LOSSES")
+    focal_gamma: float = _field(2, 2.0, "focal: gamma of (1 - p)^gamma; 0: cross-entropy", least=0)
+    class_weight: str = _field(2, "none", "balanced: losses times N / (K images of the class), for unequal classes",
+                               choices=("none", "balanced"))
     weight_decay: float = _field(2, 0.0005, "lambda of lambda/2 ||W||^2, added to the loss", least=0)
     decoupled_weight_decay: float = _field(2, 0.0, "adamw, lamb, lars, lion: weight decay beside the gradient, times "
                                                    "the learning rate; not part of the loss", least=0)
@@ -92,6 +98,23 @@ class Recipe:
     contrast: float = _field(4, 0.0, "scale the contrast by up to this share", least=0, most=1)
     pca_lighting: float = _field(4, 0.0, "stddev of the 2012 paper's colour shift along the principal components; "
                                          "0: off", least=0)
+    sampling: str = _field(4, "uniform", "balanced: every class equally often, images of small ones again and again",
+                           choices=("uniform", "balanced"))
+    vertical_flip: bool = _field(4, False, "random flip of top and bottom, for pictures without an up, where the data "
+                                           "set allows mirror images")
+    turns: bool = _field(4, False, "random turns by 0, 90, 180 or 270 degrees, for pictures without an up")
+    color_jitter: float = _field(4, 0.0, "brightness, contrast and saturation each times a factor within 1 +- this",
+                                 least=0, most=1)
+    saturation: float = _field(4, 0.0, "scale the saturation by up to this share", least=0, most=1)
+    hue: float = _field(4, 0.0, "turn the hue by up to this share of the colour circle", least=0, most=0.5)
+    auto_augment: str = _field(4, "none", "random operations of PIL: TrivialAugment (wide) or RandAugment",
+                               choices=("none", "trivial", "rand"))
+    rand_operations: int = _field(4, 2, "rand: operations a picture, N", least=1)
+    rand_magnitude: int = _field(4, 9, "rand: strength of each, M", least=0, most=30)
+    random_erasing: float = _field(4, 0.0, "probability of a rectangle of the mean colour", least=0, most=1)
+    mixup: float = _field(4, 0.0, "alpha of mixup's Beta(alpha, alpha); 0: off; top-1 in training is then against the "
+                                  "larger share", least=0)
+    cutmix: float = _field(4, 0.0, "alpha of CutMix's; with mixup: each batch takes one of the two", least=0)
     # fmt: on
 
     def __post_init__(self):

@@ -27,7 +27,7 @@ def test_the_test_command_repeats_the_figure_of_the_training(capsys, ema):
     tiny.run("--mode", "test", "--arch", "tiny", "--restore", "ckpt/")
     assert last_line(capsys) == printed
     tested = json.loads(Path("ckpt/tiny/results.json").read_text())
-    measured = {"dataset", "split", "crops", "scales", "checkpoint", "top1", "top5", "loss"}
+    measured = {"dataset", "split", "crops", "scales", "checkpoint", "top1", "balanced_accuracy", "top5", "loss"}
     measured |= {"images", "calibration_error"}
     clocked = {"seconds", "images_per_second"}
     assert set(tested) == measured | clocked

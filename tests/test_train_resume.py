@@ -17,9 +17,13 @@ def _tiny(monkeypatch, tmp_path):
     tiny.register(monkeypatch, tmp_path)
 
 
-@pytest.mark.parametrize("ema", ["0", pytest.param("0.9", marks=pytest.mark.slow)])
-def test_an_interrupted_run_ends_like_an_undisturbed_one(monkeypatch, ema):
-    settings = ("--save_every", "5", "--log_every", "4", "--schedule", "cosine", "--ema", ema)
+MIXED = ("--mixup=0.2", "--cutmix=1", "--auto_augment=trivial", "--random_erasing=0.25", "--color_jitter=0.4")
+MIXED += ("--hue=0.1", "--turns", "--loss=bce", "--class_weight=balanced", "--sampling=balanced")
+
+
+@pytest.mark.parametrize("more", [(), MIXED, pytest.param(("--ema", "0.9"), marks=pytest.mark.slow)])
+def test_an_interrupted_run_ends_like_an_undisturbed_one(monkeypatch, more):
+    settings = ("--save_every", "5", "--log_every", "4", "--schedule", "cosine", *more)
     tiny.start("whole", *settings)
 
     real, saves = trainer.save, []

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from common.nn.metrics import Metrics
+from common.nn.metrics import Metrics, of_classes
 
 
 @dataclass(frozen=True)
@@ -29,10 +29,11 @@ class Predictions:
         return self.top[:, 0] == self.labels
 
     def metrics(self, seconds: float) -> Metrics:
-        """Top-1, top-5 and the mean cross-entropy in nats."""
-        top5 = (self.top == self.labels[:, None]).any(1)
+        """Top-1, balanced accuracy, top-5 and the mean cross-entropy in nats."""
+        top5 = float((self.top == self.labels[:, None]).any(1).mean())
         loss = -float(np.mean(self.truth, dtype=np.float64))
-        return Metrics(float(self.correct.mean()), float(top5.mean()), loss, len(self.labels), seconds)
+        each = np.bincount(self.labels[self.correct], minlength=self.labels.max() + 1), np.bincount(self.labels)
+        return of_classes(*each, top5, loss, seconds)
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,15 @@
 """Which record comes when: a function of (seed, epoch, position) alone, the same for any number of workers."""
 
+import numpy as np
 import tensorflow as tf
 
 from common.errors import UserError
+from common.input.augmentation import stream_key
 from common.input.splits import Split
 
 _NEVER = 2**40  # epochs: an endless run
 _BLOCK = 4096  # numbers of records that are looked through at once
+_OF_EACH = 64  # images of each class in a round of the balanced order
 
 
 def share_of(batch_size: int, worker: int, workers: int) -> int:
@@ -27,9 +30,7 @@ def order(
     workers each has its part of every batch: it goes through the numbers of all records, and reads its own. So it is
     with the rest of an epoch that a resumed run begins with; whole epochs are read by one worker file by file.
     """
-    steps = split.examples // batch_size
-    if not steps:
-        raise UserError(f"--batch_size={batch_size} is more than the {split.examples} training images")
+    steps = _steps(split, batch_size)
     first, done = divmod(start_step, steps)
     share, block = batch_size // workers, max(1, _BLOCK // batch_size)
 
@@ -47,12 +48,8 @@ def order(
     def whole(epoch):
         return split.serialized(key_of(epoch)).take(steps * batch_size)
 
-    @tf.autograph.experimental.do_not_convert
-    def own_numbers(some):
-        return tf.reshape(some[:, None] * batch_size + worker * share + tf.range(share, dtype=tf.int64), [-1])
-
     if workers > 1:
-        numbers = tf.data.Dataset.range(start_step, _NEVER).batch(block).map(own_numbers).unbatch()
+        numbers = _own_numbers(batch_size, start_step, worker, workers).unbatch()
         elements = split.fetch(tf.data.Dataset.range(first, _NEVER).flat_map(own_part))
         return tf.data.Dataset.zip(numbers, elements)
     begun = first + (done > 0)
@@ -60,3 +57,65 @@ def order(
     if done:
         elements = split.fetch(tf.data.Dataset.range(first, begun).flat_map(own_part)).concatenate(elements)
     return elements.enumerate(start_step * batch_size)
+
+
+def balanced_order(
+    split: Split,
+    labels: np.ndarray,
+    *,
+    batch_size: int,
+    seed: int,
+    start_step: int = 0,
+    worker: int = 0,
+    workers: int = 1,
+) -> tf.data.Dataset:
+    """As `order`, but every class comes equally often, and an epoch is no more than a number of steps.
+
+    A round has `_OF_EACH` places for each class, in random order. At its end no image of a class has come more than
+    once oftener than another of that class: they are gone through in random orders, a new one when all were seen. So
+    the images of a small class come more often.
+
+    Args:
+        split, batch_size, seed, start_step, worker, workers: as in `order`.
+        labels: (examples,) integers, the label of every element in the stored order.
+    """
+    _steps(split, batch_size)
+    present, sizes = np.unique(labels, return_counts=True)
+    classes, by_class = len(present), tf.constant(np.argsort(labels, kind="stable"), tf.int64)
+    sizes, begins = tf.constant(sizes, tf.int64), tf.constant(np.cumsum(sizes) - sizes, tf.int64)
+    places, keys = classes * _OF_EACH, [stream_key(seed, name) for name in ("balanced_classes", "balanced_images")]
+
+    def shuffled(numbers, key, of, turn, count):
+        """A place in 0..count - 1 for each number there, in an order of its own for each `of` and `turn`."""
+        seeds = tf.stack([tf.fill(tf.shape(turn), tf.constant(key, tf.int64)), of, turn], 1)
+        mixed = tf.raw_ops.RandomIndexShuffle(index=numbers, seed=seeds, max_index=tf.maximum(count - 1, 1), rounds=4)
+        return tf.where(count > 1, mixed, 0)
+
+    @tf.autograph.experimental.do_not_convert
+    def ranks(numbers):
+        turn, zeros = numbers // places, tf.zeros_like(numbers)
+        place = shuffled(numbers % places, keys[0], zeros, turn, zeros + places)
+        of, seen = place % classes, turn * _OF_EACH + place // classes
+        size = tf.gather(sizes, of)
+        return tf.gather(by_class, tf.gather(begins, of) + shuffled(seen % size, keys[1], of, seen // size, size))
+
+    numbers = _own_numbers(batch_size, start_step, worker, workers)
+    return tf.data.Dataset.zip(numbers.unbatch(), split.fetch(numbers.map(ranks).unbatch()))
+
+
+def _steps(split: Split, batch_size: int) -> int:
+    """Steps in an epoch. Raises UserError where there is none."""
+    if split.examples < batch_size:
+        raise UserError(f"--batch_size={batch_size} is more than the {split.examples} training images")
+    return split.examples // batch_size
+
+
+def _own_numbers(batch_size: int, start_step: int, worker: int, workers: int) -> tf.data.Dataset:
+    """The numbers of a worker's examples from a step on, in vectors (n,) int64."""
+    share, block = batch_size // workers, max(1, _BLOCK // batch_size)
+
+    @tf.autograph.experimental.do_not_convert
+    def numbers(some):
+        return tf.reshape(some[:, None] * batch_size + worker * share + tf.range(share, dtype=tf.int64), [-1])
+
+    return tf.data.Dataset.range(start_step, _NEVER).batch(block).map(numbers)

@@ -13,10 +13,10 @@ import tensorflow as tf
 
 from common import machine
 from common.errors import UserError
-from common.input import augmentation, bad_images, images, resampling
+from common.input import augmentation, bad_images, class_balance, images, mixing, random_changes, resampling
 from common.input.bad_images import BadImages
 from common.input.datasets import Split
-from common.input.order import order, share_of
+from common.input.order import balanced_order, order, share_of
 from common.input.records import DatasetInfo
 from common.recipe import Recipe
 
@@ -116,6 +116,7 @@ def _augment(preprocessing: Preprocessing, recipe: Recipe, info: DatasetInfo) ->
             choose = images.centre_crop(short_side, size)
         mirror = augmentation.flip(seed_of("flip")) if recipe.flip and info.flip else None
         image = images.read_window(encoded, choose, size, recipe.crop in ("pad", "none"), mirror)
+        image = random_changes.recolour(random_changes.turn(image, recipe, info, seed_of), recipe, info, seed_of)
         if recipe.contrast:
             image = augmentation.contrast(image, recipe.contrast, seed_of("contrast"))
         if recipe.brightness:
@@ -126,7 +127,11 @@ def _augment(preprocessing: Preprocessing, recipe: Recipe, info: DatasetInfo) ->
             )
             image += tf.reshape(tf.tile(shift, [size]), [1, size, 3])  # as in normaliser
         image = finish(image)
-        return augmentation.pad_crop(image, seed_of("pad_crop")) if recipe.crop == "pad" else image
+        if recipe.crop == "pad":
+            image = augmentation.pad_crop(image, seed_of("pad_crop"))
+        if recipe.random_erasing:
+            image = augmentation.random_erasing(image, recipe.random_erasing, seed_of("random_erasing"))
+        return image
 
     return picture
 
@@ -152,7 +157,7 @@ def training(
     workers: int = 1,
     skip_bad_images: BadImages | None = None,
 ) -> tf.data.Dataset:
-    """Endless batches: images (batch_size / workers, S, S, 3) float32, labels int32.
+    """Endless batches: images (batch_size / workers, S, S, 3) float32, labels int32, mixed: targets (.., K) float32.
 
     Worker w of W takes the w-th part of every global batch, so the global batches are the same for any W; it reads its
     own examples alone (`record_index`). With `skip_bad_images` files of class folders that
@@ -161,6 +166,7 @@ def training(
     Raises UserError where the batch is larger than the split or does not divide among the workers.
     """
     share = share_of(batch_size, worker, workers)
+    mixing.check(recipe, batch_size, workers)
     augment = _augment(preprocessing, recipe, info)
 
     @tf.autograph.experimental.do_not_convert
@@ -172,12 +178,19 @@ def training(
 
         return augment(encoded, seed_of), label
 
-    numbered = order(split, batch_size=batch_size, seed=seed, start_step=start_step, worker=worker, workers=workers)
+    where = {"batch_size": batch_size, "start_step": start_step, "worker": worker, "workers": workers}
+    if recipe.sampling == "balanced":
+        numbered = balanced_order(split, class_balance.labels(split), seed=seed, **where)
+    else:
+        numbered = order(split, seed=seed, **where)
     if skip_bad_images is None or split.records:
         loaded = machine.parallel_map(numbered, load)
     else:
         loaded = bad_images.load_or_next(numbered, load, split, skip_bad_images)
     batches = loaded.batch(share, drop_remainder=True)
+    if mixing.is_on(recipe):
+        mix = tf.autograph.experimental.do_not_convert(mixing.mixer(recipe, len(info.classes), seed))
+        batches = machine.parallel_map(batches.enumerate(start_step), lambda step, batch: mix(step, batch))
     # Known to be endless, it is not asked at every step whether there is a further batch: a question to all workers.
     endless = tf.data.experimental.assert_cardinality(tf.data.experimental.INFINITE_CARDINALITY)
     return _options(batches.apply(endless).prefetch(2))

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from common.errors import UserError
 from common.input import read_errors
+from common.nn import losses
 from common.progress import ProgressLine, duration, sparkline
 from common.training import log_writers
 from common.training.run_state import SUMS, Job, State
@@ -88,8 +89,8 @@ class Logger:
     def epoch_begins(self) -> None:
         """From here on it does."""
 
-    def validation(self, row: dict, dead_units: float, lines: list[str]) -> None:
-        """A row, a point of each curve, the first filters and lines for a validation."""
+    def validation(self, row: dict, curves: dict[str, float], lines: list[str]) -> None:
+        """A row, a point of each curve, of those beside the row's too, the first filters and lines for a validation."""
 
     def flush(self) -> None:
         """Hands what TensorBoard has so far to the disk: a checkpoint must not be ahead of it."""
@@ -161,12 +162,12 @@ class ChiefLogger(Logger):
     def epoch_begins(self):
         self.speed.resume()
 
-    def validation(self, row, dead_units, lines):
+    def validation(self, row, curves, lines):
         job, first = self.job, next((v for v in self.job.model.variables if len(v.shape) == 4), None)
         best = {"best_top1": self.state.best_top1, "best_loss": self.state.best_loss}
         with read_errors.writing(job.run):
             self.metrics.add(row)
-            self.validated.scalars(row["step"], {name: row[name] for name in SUMS} | {"dead_units": dead_units})
+            self.validated.scalars(row["step"], {name: row[name] for name in SUMS} | curves)
             if self.state.best_step is not None:
                 self.board.scalars(row["step"], best)
             if first is not None:
@@ -208,14 +209,15 @@ class ChiefLogger(Logger):
         return {} if scale is None else {"loss_scale": scale.value, "skipped_steps": scale.skipped}
 
     def _watch(self, row: dict) -> None:
-        """Says once when the loss sits at that of guessing: ln(classes)."""
+        """Says once when the loss sits at that of guessing, of cross-entropy ln(classes)."""
         heads = 1 + self.job.auxiliary_weight * (len(self.job.model.outputs) - 1)
-        classes = self.job.identity["classes"]
-        chance = heads * math.log(classes)
+        classes, recipe = self.job.identity["classes"], self.job.recipe
+        chance = heads * losses.of_guessing(recipe.loss, classes, recipe.focal_gamma)
+        name = f"ln({classes}) " if recipe.loss == "cross_entropy" else f"{recipe.loss} of {classes} classes "
         if not self.warned and row["step"] >= CHANCE_STEPS and abs(row["data_loss"] - chance) < 0.01 * chance:
             self.warned = True
             self.progress.say(
-                f"warning: after {row['step']} steps the loss is still that of guessing, ln({classes}) "
+                f"warning: after {row['step']} steps the loss is still that of guessing, {name}"
                 f"= {chance:.3f}. Known cures: --initializer glorot or he, another --learning_rate, --mean channel"
             )
 

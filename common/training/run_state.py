@@ -35,6 +35,7 @@ class Job:
         steps_per_epoch: full global batches in an epoch.
         identity: what a checkpoint of this run must agree with (arch, classes ...).
         loss_scale: `loss_scaling.LossScale` of a run in float16, else None.
+        class_weights: (classes,) float32, what each class's losses are multiplied by in training; None: nothing.
         mean: the picture or channel mean that was subtracted, to show inputs as they looked.
         std, channels: of `pipeline.Preprocessing`, for the same.
         log_every: steps between two log rows.
@@ -62,6 +63,7 @@ class Job:
     identity: dict
     mean: "np.ndarray"
     loss_scale: Any = None
+    class_weights: "np.ndarray | None" = None
     log_every: int = 10
     save_every: int = 0
     keep: int = 1

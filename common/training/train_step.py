@@ -1,5 +1,7 @@
 """One step of training: forward, backward and the optimizer, traced once for all devices."""
 
+from functools import partial
+
 import tensorflow as tf
 
 from common.nn import losses, metrics
@@ -10,24 +12,26 @@ from common.training.run_state import Job
 def make_train_step(job: Job):
     """A traced function (images, labels) -> (5,) float32 in SUMS' order, over the global batch.
 
-    The data loss is the mean over the global batch, auxiliary classifiers included with their weight; L2 is counted
-    once over all replicas. With the job's `jit` XLA compiles it, for one device.
+    Labels are integers, or of mixed pictures the classes' shares (N, K); top-1 and top-5 are then against the class of
+    the largest share. The data loss is the mean over the global batch, auxiliary classifiers included with their
+    weight; L2 is counted once over all replicas. With the job's `jit` XLA compiles it, for one device.
     """
     model, optimizer, recipe, strategy = job.model, job.optimizer, job.recipe, job.devices.strategy
     variables, scale = model.trainable_variables, job.loss_scale
     decayed = losses.decayed_variables(model, recipe.decay_biases_and_norms)
     l1 = optimizers.l1_in_loss(recipe)
+    of_data = partial(losses.data_loss, loss=recipe.loss, gamma=recipe.focal_gamma, class_weights=job.class_weights)
 
     def forward_backward(images, labels):
         with tf.GradientTape() as tape:
             outputs = model(images, training=True)
-            each = losses.data_loss(labels, outputs, recipe.label_smoothing, job.auxiliary_weight)
+            each = of_data(labels, outputs, recipe.label_smoothing, job.auxiliary_weight)
             data_loss = tf.reduce_sum(each) / recipe.batch_size
             l2_loss = losses.regularisation(decayed, recipe.weight_decay, l1) / job.devices.replicas
             loss = data_loss + l2_loss
             scaled = loss if scale is None else scale.scaled(loss)
-        logits = metrics.main_logits(outputs)
-        hits = [tf.reduce_sum(tf.cast(metrics.correct(labels, logits, k), tf.float32)) for k in (1, 5)]
+        logits, label = metrics.main_logits(outputs), metrics.largest_share(labels)
+        hits = [tf.reduce_sum(tf.cast(metrics.correct(label, logits, k), tf.float32)) for k in (1, 5)]
         results = tf.stack([data_loss, l2_loss, loss, hits[0] / recipe.batch_size, hits[1] / recipe.batch_size])
         return results, tape.gradient(scaled, variables)
 

@@ -220,7 +220,8 @@ class Trainer:
         if state.finished and not last:
             notes.append(f"validation top-1 has not risen in {job.recipe.patience} validations: the run ends here")
         state.validation_due = False
-        self.log.validation(row, dead_units.share(dead), [line, *filter(None, notes)])
+        curves = {"dead_units": dead_units.share(dead), "balanced_accuracy": result.balanced_accuracy}
+        self.log.validation(row, curves, [line, *filter(None, notes)])
         self.log.flush()
         amend(job, state)
 

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterable
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from common.distribution import Devices
@@ -14,16 +15,18 @@ from common.nn.normalization import BatchNorm
 
 
 def sums(labels: tf.Tensor, logits: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
-    """(4,) float32, summed over the valid images of a batch: loss, top1, top5, images."""
+    """(2 + 2 K,) float32, summed over the valid images of a batch of K classes.
+
+    Loss, top-5, then of each class the images that were predicted correctly, and all its images.
+    """
     counted = tf.cast(valid, tf.float32)
-    return tf.stack(
-        [
-            tf.reduce_sum(losses.cross_entropy(labels, logits) * counted),
-            tf.reduce_sum(tf.cast(metrics.correct(labels, logits, 1), tf.float32) * counted),
-            tf.reduce_sum(tf.cast(metrics.correct(labels, logits, 5), tf.float32) * counted),
-            tf.reduce_sum(counted),
-        ]
-    )
+    correct, classes = tf.cast(metrics.correct(labels, logits, 1), tf.float32) * counted, logits.shape[-1]
+    totals = [
+        tf.reduce_sum(losses.cross_entropy(labels, logits) * counted),
+        tf.reduce_sum(tf.cast(metrics.correct(labels, logits, 5), tf.float32) * counted),
+    ]
+    each = [tf.math.unsorted_segment_sum(values, labels, classes) for values in (correct, counted)]
+    return tf.concat([tf.stack(totals), *each], 0)
 
 
 def make_eval_step(model, devices: Devices, jit: bool = False):
@@ -59,16 +62,17 @@ def evaluate(
         UserError: the split cannot be read.
     """
     start = time.perf_counter()
-    total, number = tf.zeros(4, tf.float64), 0
+    total, number = tf.zeros([], tf.float64), 0
     iterator = iter(batches)
     while not stopping(number):
         with read_errors.named(split):
             batch = next(iterator, None)
         if batch is None:
-            loss, top1, top5, images = total.numpy().tolist()
-            count, seconds = max(images, 1.0), time.perf_counter() - start
-            return metrics.Metrics(top1 / count, top5 / count, loss / count, int(images), seconds)
-        total += tf.cast(step(*batch), tf.float64)
+            loss, top5, *each = total.numpy().tolist()
+            correct, images = np.split(np.array(each), 2)
+            count, seconds = max(images.sum(), 1.0), time.perf_counter() - start
+            return metrics.of_classes(correct, images, top5 / count, loss / count, seconds)
+        total = total + tf.cast(step(*batch), tf.float64)
         number += 1
     return None
 

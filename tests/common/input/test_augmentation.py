@@ -152,3 +152,40 @@ def test_the_same_seed_gives_the_same_picture(apply):
     pixels = tf.constant(picture(6, 6))
     for number in range(5):
         np.testing.assert_array_equal(apply(pixels, seed(number)), apply(pixels, seed(number)))
+
+
+def test_erasing_is_a_rectangle_of_zeros_of_the_papers_areas_and_aspects():
+    size, count = 64, 1500
+    pixels = tf.ones((size, size, 3))
+    erased = many(lambda s: augment.random_erasing(pixels, 0.75, s), count) == 0
+    np.testing.assert_array_equal(erased, erased[..., :1].repeat(3, 3))
+    erased = erased[..., 0]
+    found = erased.any((1, 2))
+    assert abs(found.mean() - 0.75) < 0.05
+    rows, columns = erased[found].any(2), erased[found].any(1)
+    np.testing.assert_array_equal(erased[found], rows[:, :, None] & columns[:, None, :])
+    for side in (rows, columns):  # without a gap
+        assert (np.abs(np.diff(np.pad(side, ((0, 0), (1, 1))).astype(int), axis=1)).sum(1) == 2).all()
+    heights, widths = rows.sum(1), columns.sum(1)
+    areas, aspects = heights * widths / size**2, heights / widths
+    assert 0.015 < areas.min() < 0.03
+    assert 0.3 < areas.max() < 0.35
+    # Uniform in area but for the shapes that do not fit, which are few below a fifth.
+    small = areas[areas < 0.2]
+    assert abs((small < 0.11).mean() - 0.5) < 0.06
+    assert 0.26 < aspects.min() < 0.4
+    assert 2.6 < aspects.max() < 3.7
+    assert abs((np.log(aspects) < 0).mean() - 0.5) < 0.06
+    assert heights.max() < size
+    assert rows[:, 0].any()
+    assert rows[:, -1].any()
+
+
+def test_erasing_leaves_the_rest_and_the_same_seed_erases_the_same():
+    pixels = tf.constant(picture(12, 12))
+    for number in range(5):
+        found = augment.random_erasing(pixels, 1.0, seed(number)).numpy()
+        np.testing.assert_array_equal(found[found != 0], pixels.numpy()[found != 0])
+        assert (found == 0).any()
+        np.testing.assert_array_equal(found, augment.random_erasing(pixels, 1.0, seed(number)))
+        np.testing.assert_array_equal(augment.random_erasing(pixels, 0.0, seed(number)), pixels)

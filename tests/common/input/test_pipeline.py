@@ -55,6 +55,9 @@ def numbers(batch: tuple[np.ndarray, np.ndarray]) -> list[int]:
 
 PLAIN = Recipe(crop="none", flip=False, resize=8)
 BUSY = Recipe(crop="random", resize=12, flip=True, brightness=0.2, contrast=0.3)
+MODERN = dataclasses.replace(BUSY, auto_augment="trivial", color_jitter=0.4, hue=0.1, saturation=0.2, turns=True)
+MODERN = dataclasses.replace(MODERN, vertical_flip=True, random_erasing=0.5, mixup=0.2, cutmix=1.0)
+BALANCED = dataclasses.replace(MODERN, sampling="balanced", auto_augment="rand", mixup=0.0)
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +93,52 @@ def test_the_same_seed_gives_the_same_batches_and_another_seed_others(made):
 @pytest.mark.parametrize("start", [1, 3, 5])
 def test_a_resumed_run_goes_on_with_the_batch_it_would_have_had(made, start):
     assert equal(take(made, 8, BUSY)[start:], take(made, 8 - start, BUSY, start_step=start))
+
+
+@pytest.mark.parametrize("recipe", [MODERN, BALANCED], ids=["modern", "balanced"])
+def test_a_resumed_run_augments_and_mixes_as_it_would_have(made, recipe):
+    whole = take(made, 6, recipe)
+    assert whole[0][1].shape == (4, 3)
+    assert equal(whole[4:], take(made, 2, recipe, start_step=4))
+    for worker in range(2):  # each has whole pairs
+        for step, (pictures, shares) in enumerate(take(made, 3, recipe, worker=worker, workers=2)):
+            part = slice(2 * worker, 2 * worker + 2)
+            np.testing.assert_array_equal(pictures, whole[step][0][part])
+            np.testing.assert_array_equal(shares, whole[step][1][part])
+
+
+def test_a_mixed_batch_is_the_plain_one_mixed(made):
+    mixed = take(made, 5, dataclasses.replace(PLAIN, mixup=1.0))
+    for (plain, labels), (pictures, shares) in zip(take(made, 5, PLAIN), mixed, strict=True):
+        one_hot, partners = np.eye(3)[labels], [1, 0, 3, 2]
+        # Pictures are never equal, so they tell the share even where labels do not.
+        kept = np.vdot(pictures - plain[partners], plain - plain[partners]) / np.sum((plain - plain[partners]) ** 2)
+        np.testing.assert_allclose(pictures, kept * plain + (1 - kept) * plain[partners], atol=1e-3)
+        np.testing.assert_allclose(shares, kept * one_hot + (1 - kept) * one_hot[partners], atol=1e-5)
+
+
+def test_a_new_augmentation_leaves_the_others_numbers(made):
+    """Erasing changes no crop, flip or brightness."""
+    for (plain, labels), (erased, same) in zip(
+        take(made, 4, BUSY), take(made, 4, dataclasses.replace(BUSY, random_erasing=1.0)), strict=True
+    ):
+        np.testing.assert_array_equal(labels, same)
+        assert (erased == 0).any()
+        np.testing.assert_array_equal(erased[erased != 0], plain[erased != 0])
+
+
+def test_pictures_without_an_up_are_turned_and_flipped(made):
+    """All eight positions of a square occur; without mirror images only its four turns."""
+    eight = {(k, m): np.rot90(picture(0)[:, :: -1 if m else 1], k) for k in range(4) for m in (False, True)}
+    recipe = dataclasses.replace(PLAIN, turns=True, vertical_flip=True)
+    for flip, wanted in ((True, set(eight)), (False, {(k, False) for k in range(4)})):
+        data = dataclasses.replace(made, info=dataclasses.replace(made.info, flip=flip))
+        met = set()
+        for batch in take(data, 90 * 3, recipe):
+            for image, number in zip(batch[0] + MEAN, numbers(batch), strict=True):
+                if number == 0:
+                    met |= {how for how, one in eight.items() if np.allclose(image, one, atol=1e-3)}
+        assert met == wanted
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -32,7 +32,7 @@ def test_other_workers_can_be_told_everything_and_say_nothing(capsys):
     silent.interval(ROW)
     silent.epoch_ends()
     silent.epoch_begins()
-    silent.validation(ROW, 0.0, ["line"])
+    silent.validation(ROW, {}, ["line"])
     silent.flush()
     silent.stopped()
     silent.close()

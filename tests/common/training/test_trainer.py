@@ -70,3 +70,17 @@ def test_auxiliary_classifiers_count_with_their_weight():
     wanted = -(log_softmax[0] + 0.3 * log_softmax[1] + 0.3 * log_softmax[2])[np.arange(4), labels]
     np.testing.assert_allclose(each, wanted, rtol=1e-5)
     assert metrics.main_logits([1, 2, 3]) == 1
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "bce", "focal"])
+def test_a_step_on_mixed_labels_counts_against_the_larger_share(digits, loss):
+    images, labels = digits
+    shares = 0.7 * np.eye(10, dtype=np.float32)[labels] + 0.3 * np.eye(10, dtype=np.float32)[labels.numpy()[::-1]]
+    recipe = Recipe(batch_size=64, learning_rate=0.01, weight_decay=0.0, epochs=1, loss=loss, label_smoothing=0.1)
+    weights = np.linspace(0.5, 2.0, 10).astype(np.float32)
+    made = make_job(recipe, images, tf.constant(shares), class_weights=weights)
+    scores = made.model(images, training=True)
+    each = losses.data_loss(tf.constant(shares), scores, 0.1, loss=loss).numpy()
+    data_loss, _, _, top1, _ = trainer.make_train_step(made)(images, tf.constant(shares)).numpy()
+    np.testing.assert_allclose(data_loss, np.mean(each * (shares @ weights)), rtol=1e-4)
+    assert top1 == pytest.approx(np.mean(scores.numpy().argmax(1) == shares.argmax(1)), abs=1e-6)

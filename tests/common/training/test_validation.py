@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import tensorflow as tf
 
 import tiny
@@ -33,12 +34,35 @@ def test_counts_are_exact_with_a_ragged_last_batch():
     assert found.top1 == np.mean(ranks[:, 0] == labels)
     assert found.top5 == np.mean([label in rank[:5] for label, rank in zip(labels, ranks, strict=True)])
     np.testing.assert_allclose(found.loss, -np.mean(log_softmax[np.arange(11), labels]), rtol=1e-6)
+    recalls = [np.mean(ranks[labels == label, 0] == label) for label in np.unique(labels)]
+    assert found.balanced_accuracy == pytest.approx(np.mean(recalls), rel=1e-12)
 
 
 def test_the_line():
     found = metrics.Metrics(0.99722, 1.0, 0.01234, 360, 1.5)
     assert found.line("test", 6) == "test top1 0.9972 top5 1.0000 loss 0.0123 images 360"
     assert found.line("test", 5) == "test top1 0.9972 loss 0.0123 images 360"  # the first five are all of them
+
+
+def test_balanced_accuracy_is_the_mean_recall_and_printed_where_classes_are_unequal():
+    """90 of 100, 2 of 4 and none of no images: (0.9 + 0.5) / 2, where top-1 is 92 of 104."""
+    found = metrics.of_classes(np.array([90, 2, 0]), np.array([100, 4, 0]), 1.0, 0.25, 1.5)
+    assert found.balanced_accuracy == pytest.approx(0.7)
+    assert found.top1 == pytest.approx(92 / 104)
+    assert found.images == 104
+    assert found.line("test", 3) == "test top1 0.8846 balanced_accuracy 0.7000 loss 0.2500 images 104"
+    assert list(found.figures(7)) == ["top1", "balanced_accuracy", "top5", "loss"]
+    twice = metrics.of_classes(np.array([3, 2]), np.array([4, 2]), 1.0, 0.25, 1.5)
+    assert twice.balanced_accuracy == pytest.approx(0.875)
+    assert twice.line("test", 2) == "test top1 0.8333 loss 0.2500 images 6"
+    nothing = metrics.of_classes(np.zeros(3), np.zeros(3), 0.0, 0.0, 1.5)
+    assert (nothing.top1, nothing.balanced_accuracy, nothing.images) == (0.0, 0.0, 0)
+
+
+def test_of_shares_the_largest_counts_and_of_equals_the_lower_class():
+    shares = tf.constant([[0.2, 0.8, 0.0], [0.5, 0.0, 0.5], [0.0, 0.4, 0.6]])
+    assert metrics.largest_share(shares).numpy().tolist() == [1, 0, 2]
+    assert metrics.largest_share(tf.constant([2, 0])).numpy().tolist() == [2, 0]
 
 
 def test_a_pass_that_is_told_to_stop_has_no_result():
