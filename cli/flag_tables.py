@@ -80,6 +80,8 @@ RUN = (
     _flag("validation_share", float, None, "share of the training images to hold out where the data set has no "
           "validation split (default 0.1); 0: train on its validation images too, and test the last checkpoint", TRAIN,
           least=0, below=1),
+    _flag("minutes", float, None, "fit the run into this time, from its start to the end of its test: the schedule is "
+          "shortened or stretched to the steps that there is time for", TRAIN, above=0),
     _flag("log_every", int, 10, "steps between two progress lines and metrics.csv rows", TRAIN, least=1),
     _flag("save_every", int, 0, "steps between checkpoints, beside one at each epoch's end; 0: none", TRAIN, least=0),
     _flag("keep", int, 2, "how many of the newest checkpoints stay, beside the best", TRAIN, least=1),

@@ -108,6 +108,7 @@ def configure(
         started_from=_source(start) if start else None,
         deterministic=options.deterministic,
         validation_share=options.validation_share,
+        minutes=options.minutes,
     )
 
 

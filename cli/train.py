@@ -6,7 +6,7 @@ import sys
 import time
 from typing import Any
 
-from cli import config_file, flags, plan, run_directory, run_report, setup
+from cli import budget, config_file, flags, plan, run_directory, run_report, setup
 from cli import test as testing
 from cli import trained as trained_networks
 from cli.plan import Plan
@@ -47,6 +47,7 @@ def train_one(run: Plan) -> None:
 
     A finished member of an ensemble is left as it is. Exits with 128 + the signal's number where a signal stopped it.
     """
+    begun = time.perf_counter()
     devices, given, defaults = run.devices, run.options.given, run.architecture.defaults
     with (
         run_directory.opened(run.run, run.config, given, defaults, devices.chief) as (config, checkpoint),
@@ -61,6 +62,9 @@ def train_one(run: Plan) -> None:
             return
         bad = setup.bad_images_of(run.options, run.data)
         job = make_job(run, bad)
+        if config.minutes is not None and config.steps is None:
+            run = dataclasses.replace(run, config=fit_into_time(job, run, begun))
+            job = make_job(run, bad)
         if devices.chief:
             print(heading(job, run), flush=True)
         state = State()
@@ -76,6 +80,17 @@ def train_one(run: Plan) -> None:
         if stopped is not None:
             sys.exit(128 + stopped)
         test_the_best(job, state, run, bad)
+
+
+def fit_into_time(job: Job, run: Plan, begun: float) -> "runs.RunConfig":
+    """The configuration with the number of steps that `--minutes` has time for, which goes into config.json."""
+    assert run.config.minutes is not None
+    if run.devices.chief:
+        print(f"measuring the speed, to fit the run into {run.config.minutes:g} minutes", flush=True)
+    config = dataclasses.replace(run.config, steps=budget.fit(job, run.config.minutes, begun))
+    if run.devices.chief:
+        runs.rewrite(run.run, config)
+    return config
 
 
 def make_job(run: Plan, bad: "bad_images.BadImages | None" = None) -> Job:
@@ -94,6 +109,8 @@ def make_job(run: Plan, bad: "bad_images.BadImages | None" = None) -> Job:
         loss_scale = loss_scaling.LossScale() if config.precision == "mixed_float16" else None
     assert recipe.epochs is not None  # resolved
     steps_per_epoch = data.splits["train"].examples // recipe.batch_size
+    steps = steps_per_epoch * recipe.epochs if config.steps is None else config.steps
+    timed = recipe if config.steps is None else schedules.fitted(recipe, steps / (steps_per_epoch * recipe.epochs))
     shares: dict[str, Any] = {"batch_size": recipe.batch_size, "worker": devices.worker, "workers": devices.workers}
     shares["skip_bad_images"] = bad
 
@@ -109,7 +126,8 @@ def make_job(run: Plan, bad: "bad_images.BadImages | None" = None) -> Job:
         model=model,
         optimizer=optimizer,
         average=average,
-        schedule=schedules.make_schedule(recipe, steps_per_epoch, steps_per_epoch * recipe.epochs),
+        schedule=schedules.make_schedule(timed, steps_per_epoch, steps),
+        length=config.steps,
         recipe=recipe,
         auxiliary_weight=run.architecture.auxiliary_weight,
         devices=devices,
@@ -180,7 +198,7 @@ def heading(job: Job, run: Plan) -> str:
         "input": f"{config.image_size}x{config.image_size}, crop {recipe.crop}, mean {recipe.mean}"
         + ("" if recipe.flip and info.flip else ", no flip"),
         "recipe": f"{recipe.optimizer}, learning rate {recipe.learning_rate:g} ({recipe.schedule}{scaled}), batch "
-        f"{recipe.batch_size}, {recipe.epochs} epochs of {job.steps_per_epoch} steps, weight decay "
+        f"{recipe.batch_size}, {length(job, config)}, weight decay "
         f"{recipe.weight_decay:g}, {initial}",
         "training": finetuning.rates(job.model, recipe),
         "devices": f"{job.devices.text}, {config.precision}{', XLA' if config.jit else ''}",
@@ -190,8 +208,17 @@ def heading(job: Job, run: Plan) -> str:
     notes = [*data.notes, *filter(None, [optimizers.caution(recipe)])]
     if job.validation is None:
         notes.append("note: no validation, so no best checkpoint is chosen; the last one is tested")
-    notes += schedules.remarks(recipe, job.steps_per_epoch)
+    notes += schedules.remarks(recipe, job.steps_per_epoch) if config.minutes is None else []
     return "\n".join([*(f"{name.ljust(8)} {value}" for name, value in lines.items() if value), *notes])
+
+
+def length(job: Job, config: "runs.RunConfig") -> str:
+    """How long the run is: `10 epochs of 390 steps`, or `1,234 steps (3.2 epochs), which fit into 10 minutes`."""
+    if config.minutes is None:
+        return f"{job.recipe.epochs} epochs of {job.steps_per_epoch} steps"
+    if config.steps is None:
+        return f"as many steps as fit into {config.minutes:g} minutes"
+    return f"{config.steps:,} steps ({config.steps / job.steps_per_epoch:.1f} epochs), which fit into {config.minutes:g} minutes"
 
 
 def dry_run(job: Job, config: runs.RunConfig, count: int, prepared: str | None) -> str:

@@ -43,6 +43,8 @@ class RunConfig:
             "sha256", and the "checkpoint" that was taken.
         deterministic: TensorFlow's op determinism was on.
         validation_share: of `datasets.open_dataset`.
+        minutes: the time that the run was fitted into, or None.
+        steps: its length then; None where it is that of the recipe's epochs.
     """
 
     arch: str
@@ -60,6 +62,8 @@ class RunConfig:
     started_from: dict | None = None
     deterministic: bool = False
     validation_share: float | None = None
+    minutes: float | None = None
+    steps: int | None = None
 
     @property
     def data_seed(self) -> int:
@@ -84,9 +88,10 @@ def write(run: Path, config: RunConfig) -> None:
 
 
 def rewrite(run: Path, config: RunConfig) -> None:
-    """Writes the recipe of a run that was made longer into its config.json; the rest stays."""
+    """Writes the recipe and the steps of a run whose length was changed into its config.json; the rest stays."""
     values = read_json(run / checkpoints.CONFIG_FILE)
-    write_json(run / checkpoints.CONFIG_FILE, values | {"recipe": dataclasses.asdict(config.recipe)})
+    length = {"recipe": dataclasses.asdict(config.recipe), "steps": config.steps}
+    write_json(run / checkpoints.CONFIG_FILE, values | length)
 
 
 def read(run: Path) -> RunConfig:
@@ -143,7 +148,7 @@ def resumed(
         return [name for name in names if name not in found and name not in given]
 
     kept = lacked((one.name for one in dataclasses.fields(RunConfig)), values)
-    kept += ["preprocessing", *(["precision"] if "precision" not in given else [])]
+    kept += ["preprocessing", "steps", *(["precision"] if "precision" not in given else [])]
     options = lacked(defaults, values["options"])
     fields = lacked((one.name for one in dataclasses.fields(Recipe)), values["recipe"])
     fields += ["epochs"] if "epochs" not in given else []
@@ -155,7 +160,7 @@ def resumed(
     )
     longer = dataclasses.replace(old, recipe=dataclasses.replace(old.recipe, epochs=asked.recipe.epochs))
     raised = (asked.recipe.epochs or 0) > (old.recipe.epochs or 0) and not differences(longer, asked)
-    if raised and old.recipe.schedule in open_ended:
+    if raised and old.recipe.schedule in open_ended and old.steps is None:
         return longer
     if raised:
         raise UserError(

@@ -202,7 +202,7 @@ class ChiefLogger(Logger):
         job, step = self.job, self.state.step
         epoch = math.ceil(step / job.steps_per_epoch)
         left = duration(self._seconds_left())
-        return f"epoch {epoch}/{job.recipe.epochs}  step {step}/{job.total_steps}  ETA {left}{self.figures}"
+        return f"epoch {epoch}/{job.epochs}  step {step}/{job.total_steps}  ETA {left}{self.figures}"
 
     def _loss_scale(self) -> dict[str, float]:
         scale = self.job.loss_scale

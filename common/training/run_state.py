@@ -29,6 +29,7 @@ class Job:
         recipe: resolved, `epochs` is a number.
         auxiliary_weight: weight of the loss of every auxiliary classifier.
         devices: where to compute.
+        length: steps in the whole run, where it is not that of the recipe's epochs.
         splits: of the data set, by name, to name the file behind a reading error.
         training: start step -> endless data set of this worker's batches.
         validation: () -> one pass over the validation split; None: there is no validation.
@@ -62,6 +63,7 @@ class Job:
     steps_per_epoch: int
     identity: dict
     mean: "np.ndarray"
+    length: int | None = None
     loss_scale: Any = None
     class_weights: "np.ndarray | None" = None
     log_every: int = 10
@@ -78,8 +80,19 @@ class Job:
     @property
     def total_steps(self) -> int:
         """Steps in the whole run, if the schedule does not end it sooner."""
+        if self.length is not None:
+            return self.length
         assert self.recipe.epochs is not None  # resolved
         return self.steps_per_epoch * self.recipe.epochs
+
+    @property
+    def epochs(self) -> int:
+        """Epochs in the whole run, the last of which may be cut short."""
+        return -(-self.total_steps // self.steps_per_epoch)
+
+    def epoch_ends(self, step: int) -> bool:
+        """Whether `step` steps end an epoch, or the run in the midst of one."""
+        return step % self.steps_per_epoch == 0 or step == self.total_steps
 
 
 @dataclass

@@ -28,6 +28,7 @@ with and without it. Nothing here needs TensorFlow.
 import math
 from bisect import bisect_right
 from collections.abc import Callable
+from dataclasses import replace
 
 from common.errors import UserError
 from common.recipe import Recipe
@@ -227,6 +228,18 @@ def make_schedule(recipe: Recipe, steps_per_epoch: int, total_steps: int) -> Sch
         total_steps: steps of the whole run, for cosine; 1 or more.
     """
     return SCHEDULES[recipe.schedule](recipe, steps_per_epoch, total_steps)
+
+
+def fitted(recipe: Recipe, share: float) -> Recipe:
+    """The recipe with its schedule shortened or stretched to `share` of its length, so that all of it takes place."""
+    return replace(
+        recipe,
+        schedule_every=recipe.schedule_every * share,
+        schedule_rate=recipe.schedule_rate / share,
+        schedule_boundaries=tuple(dict.fromkeys(max(1, round(step * share)) for step in recipe.schedule_boundaries)),
+        plateau_patience=max(1, round(recipe.plateau_patience * share)),
+        warmup_epochs=recipe.warmup_epochs * share,
+    )
 
 
 def remarks(recipe: Recipe, steps_per_epoch: int) -> list[str]:

@@ -130,7 +130,7 @@ class Trainer:
         self._validate()
         while not state.finished and not self._stopping(state.step):
             self._take_step()
-            if state.step % job.steps_per_epoch == 0:
+            if job.epoch_ends(state.step):
                 self._end_epoch()
             elif self._save_due():
                 self._save()
@@ -170,7 +170,7 @@ class Trainer:
         if self.profiler.last(state.step):
             self.profiler.stop()
         self.log.step(done, waited)
-        if state.step % job.steps_per_epoch == 0 or state.step % job.log_every == 0:
+        if job.epoch_ends(state.step) or state.step % job.log_every == 0:
             self._collect()
             self.log.interval(self.interval.row(self.rate))
             self.interval.close()
@@ -210,7 +210,7 @@ class Trainer:
         if result is None:
             return
         l2 = float(losses.regularisation(self.decayed, job.recipe.weight_decay, optimizers.l1_in_loss(job.recipe)))
-        row = {"step": state.step, "epoch": state.step // job.steps_per_epoch, "split": "validation"}
+        row = {"step": state.step, "epoch": -(-state.step // job.steps_per_epoch), "split": "validation"}
         row |= {"learning_rate": job.schedule.rate(state.step - 1), "data_loss": result.loss, "l2_loss": l2}
         row |= {"loss": result.loss + l2, "top1": result.top1, "top5": result.top5}
         notes = [job.schedule.observe(result.top1), self.eval_step.remark(dead)]

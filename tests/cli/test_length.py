@@ -2,11 +2,15 @@
 
 import csv
 import json
+import math
 from pathlib import Path
 
 import pytest
 
 import tiny
+from cli import budget
+from common.recipe import Recipe
+from common.training import schedules
 
 
 @pytest.fixture(autouse=True)
@@ -51,3 +55,41 @@ def test_patience_ends_a_run_that_gets_no_better(capsys):
     assert json.loads(Path("run/results.json").read_text())
     tiny.start("run", *still)  # it is finished: only tested again
     assert len(rows("run")) == 3
+
+
+def test_the_steps_that_fit_into_a_time():
+    """100 s less 10 for the test and 8 for the end; a step of 0.5 s, and every 10 steps 4 s of validation and 1 of disk."""
+    fit = budget.steps_in(100, 0.5, 0.01, validated=400, tested=1000, per_epoch=10, saved_bytes=200_000_000)
+    assert fit == 82
+    assert budget.steps_in(1, 0.5, 0.01, validated=400, tested=1000, per_epoch=10, saved_bytes=0) == 1
+
+
+def test_a_schedule_is_shortened_as_a_whole():
+    recipe = Recipe(epochs=8, schedule="piecewise", schedule_boundaries=(40, 60), warmup="gradual", warmup_epochs=1)
+    whole, half = (schedules.make_schedule(schedules.fitted(recipe, share), 10, int(80 * share)) for share in (1, 0.5))
+    assert [half.rate(step) for step in range(40)] == pytest.approx([whole.rate(2 * step) for step in range(40)])
+    for rule in ("step", "exponential", "inverse_time", "cosine", "linear", "cyclical"):
+        recipe = Recipe(epochs=8, schedule=rule, schedule_every=2)
+        long, short = (schedules.make_schedule(schedules.fitted(recipe, s), 10, int(80 * s)) for s in (1, 0.5))
+        assert [short.rate(step) for step in range(40)] == pytest.approx([long.rate(2 * step) for step in range(40)])
+
+
+def test_a_run_is_fitted_into_minutes_once_and_ends_in_the_midst_of_an_epoch(monkeypatch, capsys):
+    monkeypatch.setattr(budget, "measure", lambda job: (0.5, 0.01, 1.0))
+    monkeypatch.setattr(budget, "steps_in", lambda *_: 30)
+    budgeted = ("--minutes", "5", "--schedule", "cosine", "--epochs", "3")  # 30 of 57 steps
+    tiny.start("run", *budgeted)
+    out = capsys.readouterr().out
+    assert "30 steps (1.6 epochs), which fit into 5 minutes" in out
+    assert json.loads(Path("run/config.json").read_text())["steps"] == 30
+    assert [int(row["step"]) for row in rows("run")] == [19, 30]
+    assert [int(row["epoch"]) for row in rows("run")] == [1, 2]
+    last = float(rows("run", "train")[-1]["learning_rate"])
+    assert last == pytest.approx(0.02 * (1 + math.cos(math.pi * 29 / 30)) / 2)
+
+    monkeypatch.setattr(budget, "fit", None)  # a run that goes on, or is tested again, keeps its length
+    tiny.start("run", *budgeted)
+    assert "test top1" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        tiny.start("run", "--minutes", "6", "--schedule", "cosine", "--epochs", "3")
+    assert "minutes: 5.0 -> 6.0" in capsys.readouterr().err

@@ -1,0 +1,70 @@
+"""`--minutes`: the number of steps that there is time for, from the speed measured at the start."""
+
+import time
+from itertools import islice
+
+from common import distribution
+from common.training import dead_units
+from common.training.run_state import Job
+from common.training.train_step import make_train_step
+
+SECONDS, STEPS = 8.0, 200  # of the measurement, whichever comes first
+BATCHES = 5  # of the validation's
+DISK = 200e6  # bytes a second that a checkpoint is written at, flushed
+ENDING = 8.0  # seconds for the error analysis and the page behind the test
+
+
+def measure(job: Job) -> tuple[float, float, float]:
+    """Seconds of a step, of one validation image, and of the tracing of both. The job's weights are trained meanwhile.
+
+    Without a validation an image is taken to cost a third of its part of a step, the forward pass.
+    """
+    start = time.perf_counter()
+    step, batches = make_train_step(job), iter(distribution.distribute(job.training(0), job.devices))
+    job.optimizer.learning_rate.assign(job.schedule.rate(0))
+    step(*next(batches)).numpy()
+    traced = time.perf_counter()
+    done = 0
+    while done < STEPS and time.perf_counter() - traced < SECONDS:
+        step(*next(batches)).numpy()
+        done += 1
+    each = (time.perf_counter() - traced) / done
+    if job.validation is None:
+        return each, each / job.recipe.batch_size / 3, traced - start
+    evaluate = dead_units.WatchedStep(job.model, job.devices, job.jit)
+    begun = time.perf_counter()
+    clock = []
+    for batch in islice(distribution.distribute(job.validation(), job.devices), BATCHES):
+        evaluate(*batch).numpy()
+        clock.append(time.perf_counter())
+    later = (clock[-1] - clock[0]) / (len(clock) - 1) if len(clock) > 1 else clock[0] - begun
+    return each, later / job.recipe.batch_size, traced - start + clock[0] - begun
+
+
+def steps_in(
+    seconds: float, each: float, image: float, validated: int, tested: int, per_epoch: int, saved_bytes: int
+) -> int:
+    """The steps that fit into `seconds`, at least 1.
+
+    Args:
+        seconds: that are left.
+        each, image: seconds of a step and of an image in a test.
+        validated, tested: images of the validation and of the test.
+        per_epoch: steps between two validations, before each of which a checkpoint is written.
+        saved_bytes: of a checkpoint.
+    """
+    left = seconds - image * tested - ENDING
+    pause = image * validated + saved_bytes / DISK
+    return max(1, int(left / (each + pause / per_epoch)))
+
+
+def fit(job: Job, minutes: float, begun: float) -> int:
+    """The steps with which the run ends `minutes` after `begun` (of time.perf_counter), the same for all workers."""
+    each, image, tracing = measure(job)
+    groups = [job.model.variables, job.optimizer.variables]
+    saved = sum(4 * variable.shape.num_elements() for group in groups for variable in group)
+    sizes = {name: split.examples for name, split in job.splits.items()}
+    validated = sizes.get("validation", 0) if job.validation else 0
+    left = 60 * minutes - (time.perf_counter() - begun) - tracing  # the run traces its steps anew
+    steps = steps_in(left, each, image, validated, sizes.get("test", validated), job.steps_per_epoch, saved)
+    return distribution.from_chief(steps, job.devices)
