@@ -218,7 +218,8 @@ def length(job: Job, config: "runs.RunConfig") -> str:
         return f"{job.recipe.epochs} epochs of {job.steps_per_epoch} steps"
     if config.steps is None:
         return f"as many steps as fit into {config.minutes:g} minutes"
-    return f"{config.steps:,} steps ({config.steps / job.steps_per_epoch:.1f} epochs), which fit into {config.minutes:g} minutes"
+    epochs = config.steps / job.steps_per_epoch
+    return f"{config.steps:,} steps ({epochs:.1f} epochs), which fit into {config.minutes:g} minutes"
 
 
 def dry_run(job: Job, config: runs.RunConfig, count: int, prepared: str | None) -> str:

@@ -58,7 +58,7 @@ def test_patience_ends_a_run_that_gets_no_better(capsys):
 
 
 def test_the_steps_that_fit_into_a_time():
-    """100 s less 10 for the test and 8 for the end; a step of 0.5 s, and every 10 steps 4 s of validation and 1 of disk."""
+    """100 s less 10 for the test and 8 for the end; a step takes 0.5 s, every ten 4 s of validation and 1 of disk."""
     fit = budget.steps_in(100, 0.5, 0.01, validated=400, tested=1000, per_epoch=10, saved_bytes=200_000_000)
     assert fit == 82
     assert budget.steps_in(1, 0.5, 0.01, validated=400, tested=1000, per_epoch=10, saved_bytes=0) == 1
