@@ -90,20 +90,8 @@ def norm(x, name=None):
     return NORMS[current().norm](x, name)
 
 
-def conv(
-    x,
-    filters,
-    size,
-    stride=1,
-    padding=0,
-    groups=1,
-    relu=True,
-    bias=None,
-    norm=True,
-    standardize=None,
-    initializer=None,
-    name=None,
-):
+def conv(x, filters, size, stride=1, padding=0, groups=1, relu=True, bias=None, norm=True, standardize=None,
+         initializer=None, name=None):  # fmt: skip
     """Convolution with a size x size window, the style's normalisation, then its activation.
 
     Args:
