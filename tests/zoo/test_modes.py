@@ -18,7 +18,7 @@ NETWORKS = (
     ("wrn16_8", 8),
     ("resnext50_32x4d", 33),
     ("resnet110_stochastic_depth", 8),
-    ("se_resnet50", 33),
+    ("se_resnet20", 8),
 )
 
 
