@@ -33,7 +33,8 @@ class BadImages:
             return ""
         named = [printable(os.fsencode(file)) for file in self.files[:NAMED]]
         more = [f"and {len(self.files) - NAMED:,} more"] if len(self.files) > NAMED else []
-        return f"left out {len(self.files):,} image files that cannot be decoded: {', '.join(named + more)}"
+        files = "image file" if len(self.files) == 1 else "image files"
+        return f"left out {len(self.files):,} {files} that cannot be decoded: {', '.join(named + more)}"
 
     def note(self, split: Split, place: tf.Tensor) -> tf.Tensor:
         """Takes down the file at a place of a split of image files; to be called in a graph."""
