@@ -14,7 +14,7 @@ from common.errors import UserError
 
 
 def main(family: str | None = None, arguments: list[str] | None = None) -> None:
-    """Runs the command line and exits: 0, or the exit code of a user's mistake, which is said in one line.
+    """Runs the command line and exits: 0, or the exit code of a user's error, which is one line.
 
     A run that a signal stopped has exited before with 128 + its number, as the shell counts them.
     """

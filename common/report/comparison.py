@@ -32,7 +32,7 @@ Named = Sequence[tuple[str, Record]]
 
 @dataclass(frozen=True)
 class Answers:
-    """What one run's plain test said of every picture, in the order of the split.
+    """What one run predicted in its plain test for every picture, in the order of the split.
 
     Attributes:
         files: names; "" where the data set has none.
@@ -94,7 +94,7 @@ def _line(test: str, figure: str, values: list, texts: list[str], best: Sequence
 
 
 def answers(record: Record) -> Answers | None:
-    """What the run's plain test said; None where none was made."""
+    """The predictions of the run's plain test; None where there was none."""
     path = record.run / ANSWERS
     if not path.exists() or "" not in record.results:
         return None
@@ -104,29 +104,31 @@ def answers(record: Record) -> Answers | None:
     return Answers(files, labels, predicted, np.array(probability).astype(np.float64))
 
 
-def comparable(runs: Named, said: Sequence[Answers | None]) -> str | None:
+def comparable(runs: Named, predictions: Sequence[Answers | None]) -> str | None:
     """Why the answers of runs cannot be compared picture by picture; None where they can."""
-    for (name, record), one in zip(runs, said, strict=True):
+    for (name, record), one in zip(runs, predictions, strict=True):
         if one is None:
             return f"{name} has no plain test yet (--mode test --restore {record.run})"
     tested = [(record.results[""].get("dataset"), record.results[""]["split"]) for _, record in runs]
-    for (name, _), where, one in zip(runs, tested, said, strict=True):
-        if where != tested[0] or (one and said[0] and (one.labels, one.files) != (said[0].labels, said[0].files)):
+    for (name, _), where, one in zip(runs, tested, predictions, strict=True):
+        if where != tested[0] or (
+            one and predictions[0] and (one.labels, one.files) != (predictions[0].labels, predictions[0].files)
+        ):
             return f"{runs[0][0]} and {name} were tested on other pictures ({' '.join(map(str, where))})"
     return None
 
 
-def pairs(names: Sequence[str], said: Sequence[Answers]) -> list[dict[str, Any]]:
-    """For every two runs: the number of pictures of which they say the same, and who is right."""
-    right = [np.array(one.predicted) == np.array(one.labels) for one in said]
+def pairs(names: Sequence[str], predictions: Sequence[Answers]) -> list[dict[str, Any]]:
+    """For every two runs: the number of pictures for which they predict the same, and which is right."""
+    right = [np.array(one.predicted) == np.array(one.labels) for one in predictions]
     found = []
-    for a, b in combinations(range(len(said)), 2):
+    for a, b in combinations(range(len(predictions)), 2):
         found.append(
             {
                 "first": names[a],
                 "second": names[b],
                 "images": len(right[a]),
-                "same": int((np.array(said[a].predicted) == np.array(said[b].predicted)).sum()),
+                "same": int((np.array(predictions[a].predicted) == np.array(predictions[b].predicted)).sum()),
                 "both": int((right[a] & right[b]).sum()),
                 "only_first": int((right[a] & ~right[b]).sum()),
                 "only_second": int((~right[a] & right[b]).sum()),
@@ -136,14 +138,14 @@ def pairs(names: Sequence[str], said: Sequence[Answers]) -> list[dict[str, Any]]
     return found
 
 
-def disagreements(said: Sequence[Answers]) -> np.ndarray:
+def disagreements(predictions: Sequence[Answers]) -> np.ndarray:
     """Places of the pictures on which runs disagree: those that some have right before those that none has.
 
     Within both the surest come first, a picture being as sure as the least sure of its answers.
     """
-    predicted = np.array([one.predicted for one in said])
-    right = predicted == np.array(said[0].labels)
+    predicted = np.array([one.predicted for one in predictions])
+    right = predicted == np.array(predictions[0].labels)
     places = np.flatnonzero((predicted != predicted[0]).any(0))
-    sure = np.min([one.probability for one in said], 0)
+    sure = np.min([one.probability for one in predictions], 0)
     order = sorted(places.tolist(), key=lambda place: (not right[:, place].any(), -sure[place]))
     return np.array(order, np.int64)

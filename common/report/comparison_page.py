@@ -22,12 +22,12 @@ class Comparison:
 
     Attributes:
         runs: by the names they are called by.
-        said: the answers of each; empty where they cannot be compared.
+        predictions: of each; empty where they cannot be compared.
         obstacle: why not.
     """
 
     runs: Named
-    said: tuple[Answers, ...]
+    predictions: tuple[Answers, ...]
     obstacle: str | None
 
     @property
@@ -38,14 +38,14 @@ class Comparison:
     @property
     def places(self) -> np.ndarray:
         """Of the pictures on which they disagree, the most telling first."""
-        return comparison.disagreements(self.said) if self.said else np.array([], np.int64)
+        return comparison.disagreements(self.predictions) if self.predictions else np.array([], np.int64)
 
 
 def make(runs: Named) -> Comparison:
     """The comparison of two or more runs."""
-    said = [comparison.answers(record) for _, record in runs]
-    obstacle = comparison.comparable(runs, said)
-    return Comparison(runs, () if obstacle else tuple(one for one in said if one is not None), obstacle)
+    predictions = [comparison.answers(record) for _, record in runs]
+    obstacle = comparison.comparable(runs, predictions)
+    return Comparison(runs, () if obstacle else tuple(one for one in predictions if one is not None), obstacle)
 
 
 def write(found: Comparison, folder: Path, pictures: Mapping[int, np.ndarray]) -> Path:
@@ -58,7 +58,7 @@ def write(found: Comparison, folder: Path, pictures: Mapping[int, np.ndarray]) -
         "settings": comparison.settings(found.runs),
         "results": comparison.results(found.runs),
         "obstacle": found.obstacle,
-        "pairs": comparison.pairs(found.names, found.said) if found.said else [],
+        "pairs": comparison.pairs(found.names, found.predictions) if found.predictions else [],
         "disagreements": len(places),
         "shown": [_shown(found, place, pictures) for place in places[:SHOWN].tolist()],
     }
@@ -68,10 +68,10 @@ def write(found: Comparison, folder: Path, pictures: Mapping[int, np.ndarray]) -
 
 
 def _shown(found: Comparison, place: int, pictures: Mapping[int, np.ndarray]) -> dict[str, Any]:
-    label = found.said[0].labels[place]
+    label = found.predictions[0].labels[place]
     return {
         "image": images.jpeg(pictures[place], 128) if place in pictures else None,
-        "file": found.said[0].files[place] or f"image {place}",
+        "file": found.predictions[0].files[place] or f"image {place}",
         "label": label,
         "says": [
             {
@@ -80,7 +80,7 @@ def _shown(found: Comparison, place: int, pictures: Mapping[int, np.ndarray]) ->
                 "p": one.probability[place],
                 "right": one.predicted[place] == label,
             }
-            for name, one in zip(found.names, found.said, strict=True)
+            for name, one in zip(found.names, found.predictions, strict=True)
         ],
     }
 
@@ -103,7 +103,7 @@ def to_text(found: Comparison) -> str:
     lines += ["", "pictures"]
     if found.obstacle:
         return "\n".join([*lines, f"  not compared: {found.obstacle}"])
-    for pair in comparison.pairs(found.names, found.said):
+    for pair in comparison.pairs(found.names, found.predictions):
         lines.append(
             f"  {pair['first']} and {pair['second']}: the same class for {pair['same']:,} of {pair['images']:,}; "
             f"right: both {pair['both']:,}, only the first {pair['only_first']:,}, "

@@ -71,7 +71,7 @@ def guided_backpropagation(
 ) -> np.ndarray:
     """The gradient with negative parts set to zero at every activation on its way back: (N, S, S, 3) float32.
 
-    Springenberg et al. 2014, section 3.4. What that means for activations other than ReLU is said in guided.py.
+    Springenberg et al. 2014, section 3.4. guided.py says what that means for activations other than ReLU.
     """
     return gradient(guided(model), inputs, classes, at_once, report)
 

@@ -1,4 +1,4 @@
-"""Exported files loaded in a process of their own and held against what the network said before.
+"""Exported files, loaded in a process of their own and compared with the network's predictions.
 
 python -m common.weights.verify_export OUT REFERENCE FORMAT...
 

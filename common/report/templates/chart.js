@@ -222,12 +222,12 @@ class Chart {
     // What every curve says at its point nearest to a step.
     this.cross.replaceChildren();
     make(this.cross, "line", { class: "cross", x1: this.x(step), x2: this.x(step), y1: TOP, y2: HEIGHT - BOTTOM });
-    const said = this.visible().map((one) => {
+    const values = this.visible().map((one) => {
       let at = 0;
       one.x.forEach((x, place) => { if (Math.abs(x - step) < Math.abs(one.x[at] - step)) at = place; });
       return `${one.name} ${+one.y[at].toPrecision(5)} (step ${one.x[at]})`;
     });
-    this.readout.textContent = said.join(" · ");
+    this.readout.textContent = values.join(" · ");
   }
 }
 

@@ -70,14 +70,14 @@ function behind(button) {
 }
 
 function overview(picture) {
-  const said = document.getElementById("matrix-cell"), known = new Map(), size = DATA.classes.length;
+  const text = document.getElementById("matrix-cell"), known = new Map(), size = DATA.classes.length;
   for (const [label, predicted, images] of DATA.sparse) known.set(label * size + predicted, images);
   picture.addEventListener("pointermove", (event) => {
     const box = picture.getBoundingClientRect();
     const place = (at, from, length) => Math.min(size - 1, Math.max(0, Math.floor((at - from) / length * size)));
     const label = place(event.clientY, box.top, box.height), predicted = place(event.clientX, box.left, box.width);
     const images = known.get(label * size + predicted);
-    said.textContent = `true label ${label} ${DATA.classes[label]}, predicted ${predicted} ${DATA.classes[predicted]}` +
+    text.textContent = `true label ${label} ${DATA.classes[label]}, predicted ${predicted} ${DATA.classes[predicted]}` +
       (images ? `: ${images} images` : "");
   });
 }
