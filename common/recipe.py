@@ -102,11 +102,11 @@ class Recipe:
                            choices=("uniform", "balanced"))
     vertical_flip: bool = _field(4, False, "random flip of top and bottom, for pictures without an up, where the data "
                                            "set allows mirror images")
-    turns: bool = _field(4, False, "random turns by 0, 90, 180 or 270 degrees, for pictures without an up")
+    turns: bool = _field(4, False, "rotate at random by 0, 90, 180 or 270 degrees, for pictures without an up")
     color_jitter: float = _field(4, 0.0, "brightness, contrast and saturation each times a factor within 1 +- this",
                                  least=0, most=1)
     saturation: float = _field(4, 0.0, "scale the saturation by up to this share", least=0, most=1)
-    hue: float = _field(4, 0.0, "turn the hue by up to this share of the colour circle", least=0, most=0.5)
+    hue: float = _field(4, 0.0, "shift the hue by up to this share of the colour circle", least=0, most=0.5)
     auto_augment: str = _field(4, "none", "random operations of PIL: TrivialAugment (wide) or RandAugment",
                                choices=("none", "trivial", "rand"))
     rand_operations: int = _field(4, 2, "rand: operations a picture, N", least=1)
