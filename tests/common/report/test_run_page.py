@@ -43,11 +43,11 @@ def test_the_table_of_tests_holds_the_figures_of_the_results_files(read):
     head, plain, crops = read.tables["tests"]
     assert [cell for cell, _ in head][:5] == ["test", "split", "protocol", "top-1", "top-5"]
     assert [cell for cell, _ in plain] == [
-        *("plain", "test", "centre crop at short side 18", "58.33 %", "", "0.7012"),
+        *("plain", "test", "centre crop at short side 18", "58.33 %", "", "55.00 %", "0.7012"),
         *("0.1235", "12", "24.0"),
     ]
     values = [float(value) if value else None for _, value in plain[3:]]
-    names = ("top1", "top5", "loss", "calibration_error", "images", "images_per_second")
+    names = ("top1", "top5", "balanced_accuracy", "loss", "calibration_error", "images", "images_per_second")
     assert values == [reports.RESULTS.get(name) for name in names]
     assert [cell for cell, _ in crops][:5] == ["10crops", "test", "10 crops at short side 18", "66.67 %", "93.75 %"]
     assert read.figures["top1"] == ("58.33 %", str(reports.RESULTS["top1"]))
