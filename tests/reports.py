@@ -33,6 +33,7 @@ RESULTS = {
     "dataset": "/data/photos & <more>",
     "checkpoint": "run/checkpoints/step-00000040",
     "top1": 0.5833333333333334,
+    "balanced_accuracy": 0.55,
     "loss": 0.7012345678,
     "images": 12,
     "seconds": 0.5,
