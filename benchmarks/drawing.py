@@ -127,9 +127,9 @@ def _palette() -> Image.Image:
 
 def race(contests: list[tuple], labels: dict[str, str], file: Path, frames: int = 70) -> None:
     """An animated GIF: all (surface, paths) side by side, the paths growing; slowly at first, where steps are long."""
-    figure, grid = plt.subplots(1, len(contests), figsize=(13, 5.4), dpi=80, layout="constrained")
+    figure, grid = plt.subplots(1, len(contests), figsize=(13, 5.4), dpi=80, layout="constrained", squeeze=False)
     lines = []
-    for axes, (surface, paths) in zip(grid, contests, strict=True):
+    for axes, (surface, paths) in zip(grid[0], contests, strict=True):
         _surface(axes, surface)
         axes.set_title(surface.title.split(":")[0], loc="left")
         for name in labels:

@@ -25,6 +25,7 @@ def steps(run: str) -> list[int]:
 CYCLES = ("--schedule", "sgdr", "--schedule_every", "0.5", "--epochs", "3", "--keep", "1")
 
 
+@pytest.mark.slow
 def test_a_checkpoint_stays_for_every_cycle():
     tiny.start("run", *CYCLES, "--snapshots", "--save_every", "7")
     ends = [10, 19, 28, 38, 48, 57]  # every half of 19 steps: 9.5, 19, 28.5 ... , halves to the even step
@@ -80,6 +81,7 @@ def test_snapshots_may_stand_alone(arguments, value):
     assert flags.parse(["--mode", "train", *arguments]).snapshots == value
 
 
+@pytest.mark.slow
 def test_an_ensemble_is_trained_member_by_member_and_goes_on_where_it_was(monkeypatch, capsys):
     class Killed(BaseException):
         pass

@@ -89,6 +89,7 @@ def test_the_seed_decides_everything():
     assert not same_weights("one", "other")
 
 
+@pytest.mark.slow
 def test_the_best_is_the_highest_top1_and_among_equals_the_lowest_loss(monkeypatch):
     validated = iter([(0.5, 1.0), (0.75, 0.9), (0.75, 0.7), (0.75, 0.8), (0.7, 0.1)])
     real = validation.evaluate
@@ -102,6 +103,7 @@ def test_the_best_is_the_highest_top1_and_among_equals_the_lowest_loss(monkeypat
     assert json.loads(Path("run/results.json").read_text())["checkpoint"] == "run/checkpoints/step-00000057"
 
 
+@pytest.mark.slow
 def test_young_batch_norms_are_validated_but_not_ranked(monkeypatch, capsys):
     """Momentum 0.9 settles in 50 steps; here an epoch has 19. The highest top-1 comes at step 19."""
     validated = iter([(0.9, 0.1), (0.8, 0.1), (0.5, 1.0), (0.4, 1.0)])
@@ -123,6 +125,7 @@ def test_young_batch_norms_are_validated_but_not_ranked(monkeypatch, capsys):
     assert json.loads(Path("run/results.json").read_text())["checkpoint"] == "run/checkpoints/step-00000057"
 
 
+@pytest.mark.slow
 def test_without_batch_norm_every_validation_is_ranked(capsys):
     tiny.start("run", "--arch", "tiny_plain", "--epochs", "1")
     assert ", the best so far" in capsys.readouterr().out
@@ -135,6 +138,7 @@ def test_the_start_says_what_the_run_is_too_short_for_and_which_part_trains_at_w
     assert "\ntraining conv1 frozen; conv1_bn to conv2_bn (3 layers) at 0.02; fc at 0.125\n" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_loss_at_chance_is_said_once(monkeypatch, capsys):
     monkeypatch.setattr(logger, "CHANCE_STEPS", 10)
     tiny.start("run", "--epochs", "1", "--learning_rate", "1e-12", "--initializer", "gaussian")
@@ -153,6 +157,7 @@ def test_a_dry_run_prints_everything_and_writes_nothing(capsys):
     assert out.splitlines()[-1].startswith("expecting ")
 
 
+@pytest.mark.slow
 def test_training_may_start_from_another_runs_weights(capsys):
     tiny.start("first")
     best = json.loads(Path("first/results.json").read_text())

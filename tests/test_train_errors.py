@@ -43,6 +43,7 @@ def test_a_second_process_on_the_same_run_is_refused(capsys):
     assert error.count("\n") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["checkpoints.save", pytest.param("MetricsFile.add", marks=pytest.mark.slow)])
 def test_a_full_disk_is_one_line_and_leaves_the_last_checkpoint(monkeypatch, capsys, where):
     """TensorFlow's and Python's ways of saying ENOSPC, while the third checkpoint or the row of step 16 is written."""

@@ -47,6 +47,7 @@ def test_an_interrupted_run_ends_like_an_undisturbed_one(monkeypatch, more):
     assert same_weights("killed", "whole")
 
 
+@pytest.mark.slow
 def test_a_run_in_float16_keeps_its_loss_scale_and_says_what_it_skipped(monkeypatch, capsys):
     monkeypatch.setattr(loss_scaling, "INITIAL_SCALE", 2.0**24)  # overflows until it has come down
     settings = ("--precision", "mixed_float16", "--epochs", "1")
@@ -71,6 +72,7 @@ def test_a_run_in_float16_keeps_its_loss_scale_and_says_what_it_skipped(monkeypa
     assert {name.split("/")[0] for name in weights("killed")} == {"loss_scale", "model", "optimizer"}
 
 
+@pytest.mark.slow
 def test_a_run_in_float16_that_was_begun_without_a_loss_scale_gets_one(monkeypatch, capsys):
     real_groups, real_save = trainer.groups, trainer.save
 
@@ -125,6 +127,7 @@ def test_a_kill_in_a_validation_loses_nothing_but_that_validation(monkeypatch):
     assert same_weights("killed", "whole")
 
 
+@pytest.mark.slow
 def test_a_kill_between_a_validation_and_its_checkpoint_does_not_count_it_twice(monkeypatch):
     tiny.start("whole")
     with monkeypatch.context() as patch:
@@ -138,6 +141,7 @@ def test_a_kill_between_a_validation_and_its_checkpoint_does_not_count_it_twice(
     assert steps == [19, 38]
 
 
+@pytest.mark.slow
 def test_a_signal_ends_a_validation_at_its_next_batch_and_it_is_made_up_for(monkeypatch, capsys):
     tiny.start("whole")
     real, batches = dead_units.WatchedStep.__call__, []
@@ -161,6 +165,7 @@ def test_a_signal_ends_a_validation_at_its_next_batch_and_it_is_made_up_for(monk
     assert same_weights("stopped", "whole")
 
 
+@pytest.mark.slow
 def test_with_one_kept_a_damaged_newest_checkpoint_gives_way_to_the_new_ones(monkeypatch, capsys):
     """A run that goes back past a damaged checkpoint keeps what it saves from there on, whose steps are lower."""
     settings = ("--keep", "1", "--save_every", "5", "--epochs", "4")

@@ -60,6 +60,7 @@ def test_jit_is_for_one_device(here, capsys, monkeypatch):
     assert not (here / "run").exists()
 
 
+@pytest.mark.slow
 def test_the_profile_has_the_steps_it_names(here, monkeypatch):
     profiler, done = tf.profiler.experimental, []
     start, stop, trace = profiler.start, profiler.stop, profiler.Trace

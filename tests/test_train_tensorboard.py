@@ -24,7 +24,7 @@ def test_in_tensorboard_training_and_validation_share_their_charts():
     train, validated = events("run/tensorboard/train"), events("run/tensorboard/validation")
     losses = {"data_loss", "l2_loss", "loss", "top1", "top5"}
     assert set(train) == losses | {"learning_rate", "images_per_second", "data_wait_share", "augmented_inputs"}
-    assert set(validated) == losses | {"dead_units", "conv1"}
+    assert set(validated) == losses | {"dead_units", "balanced_accuracy", "conv1"}
     assert [step for step, _ in train["loss"]] == [10, 19]
     assert all(number(value) > 0 for _, value in train["images_per_second"])
     rows = read_metrics("run")
@@ -50,6 +50,7 @@ def test_tensorboard_has_the_recipe_the_best_figures_and_the_graph():
     assert len(nodes) == 12
 
 
+@pytest.mark.slow
 def test_histograms_of_the_weights_come_on_request():
     tiny.start("run", "--histograms")
     found = events("run/tensorboard/validation")

@@ -31,7 +31,7 @@ TABLE = {
 CIFAR_TABLE = ((40, 12, False), (100, 12, False), (100, 24, False), (100, 12, True), (250, 24, True), (190, 40, True))
 # Memory: what a layer reads grows with every layer and is kept twice, joined and normalised. So training takes, in MB
 # an image (float32, values and gradients, `--mode summary`): densenet121 266, 169 321, 201 413, 161 495; densenet40_12
-# 40, 100_12 234, 100_24 457, bc100_12 72, bc250_24 699, bc190_40 714, which is 46 GB for the recipe's batch of 64.
+# 40, 100_12 235, 100_24 457, bc100_12 72, bc250_24 699, bc190_40 714, which is 46 GB for the recipe's batch of 64.
 #
 # Deviations
 #   1. The first convolution of densenetL_K has 16 maps, as the paper and the authors' Caffe files have it: that gives

@@ -15,11 +15,12 @@ from common.report.record import Record
 ANSWERS = Path("test") / "predictions.csv"  # of the plain test
 FIGURES = {
     "top1": "top-1",
-    "top5": "top-5",
     "balanced_accuracy": "balanced accuracy",
+    "top5": "top-5",
     "loss": "loss",
     "calibration_error": "calibration error",
 }
+_SHARES = ("top1", "balanced_accuracy", "top5")  # written in per cent
 _LOWER = ("loss", "calibration_error")  # figures of which less is better
 _SINGLE = (
     "arch",
@@ -88,7 +89,7 @@ def results(runs: Named) -> list[dict[str, Any]]:
 
 
 def _row(test: str, figure: str, values: list[float | None]) -> dict[str, Any]:
-    write = page.decimals if figure in _LOWER else page.percent
+    write = page.percent if figure in _SHARES else page.decimals
     known = [value for value in values if value is not None]
     best = (min if figure in _LOWER else max)(known) if len(set(known)) > 1 else None
     places = [place for place, value in enumerate(values) if value is not None and value == best]

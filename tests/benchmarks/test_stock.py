@@ -62,6 +62,7 @@ def ours(request):
     return SimpleNamespace(model=model, images=images, graph=through_json, wanted=tf.nest.flatten(wanted))
 
 
+@pytest.mark.slow
 def test_stock_keras_computes_the_same(ours):
     stock = stock_keras.build(ours.graph, weight_decay=0.01)
     for layer in ours.model.layers:

@@ -30,6 +30,7 @@ def test_a_contender_answers_every_line(kind, monkeypatch, tmp_path):
         assert all(answer["seconds"] > 0 and answer["megabytes"] > 100 for answer in answers)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not importlib.util.find_spec("torch"), reason="PyTorch is not installed")
 @pytest.mark.parametrize("mode", ["train", "test"])
 def test_pytorch_answers_in_a_process_of_its_own(mode):

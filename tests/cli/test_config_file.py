@@ -85,6 +85,7 @@ def test_what_a_dry_run_prints_is_the_same_command(monkeypatch, tmp_path, capsys
     assert second[: second.index("expecting ")] == first[: first.index("expecting ")]
 
 
+@pytest.mark.slow
 def test_an_earlier_runs_config_begins_the_same_run(monkeypatch, tmp_path):
     tiny.register(monkeypatch, tmp_path)
     tiny.start("first", "--optimizer", "adam", "--activation", "elu", "--epochs", "1")

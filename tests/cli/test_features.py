@@ -44,6 +44,7 @@ def inputs():
     return np.stack(cut) - np.float32(preprocessing.mean), np.array([label for _, label in pairs])
 
 
+@pytest.mark.slow
 def test_features_are_the_layers_values_averaged_over_the_map():
     model, config = tiny.trained()
     pictures, labels = inputs()

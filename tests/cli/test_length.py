@@ -23,6 +23,7 @@ def rows(run, split="validation"):
         return [row for row in csv.DictReader(file) if row["split"] == split]
 
 
+@pytest.mark.slow
 def test_more_epochs_on_a_finished_run_are_those_of_one_run_of_that_length():
     tiny.start("grown", "--epochs", "1", "--schedule", "exponential")
     assert json.loads(Path("grown/results.json").read_text())
@@ -46,6 +47,7 @@ def test_more_epochs_of_a_cosine_are_refused_and_leave_the_run_as_it_was(capsys)
     assert Path("run/config.json").read_text() == before
 
 
+@pytest.mark.slow
 def test_patience_ends_a_run_that_gets_no_better(capsys):
     """At a rate of 1e-9 nothing moves: the first ranked validation stays the best, and two more end the run."""
     still = ("--arch", "tiny_plain", "--learning_rate", "1e-9", "--dropout", "0", "--epochs", "6", "--patience", "2")

@@ -201,6 +201,7 @@ def test_training_on_all_images_tests_the_last_checkpoint(capsys):
     assert "--split=validation: digits has no such split, only train, test" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_stopped_run_without_validation_goes_on_to_the_same_end(monkeypatch, capsys):
     settings = ("--validation_share", "0", "--schedule", "constant", "--save_every", "10")
     tiny.start("undisturbed", *settings)

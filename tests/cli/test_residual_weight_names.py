@@ -22,6 +22,7 @@ def _elsewhere(monkeypatch, tmp_path):
     tiny.register(monkeypatch, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "arch", "size", "file"),
     [
@@ -80,6 +81,7 @@ def test_torchvisions_wider_resnets_give_the_same_here(arch, blocks, width, grou
     assert found.preprocessing["mean"] == pytest.approx((123.675, 116.28, 103.53))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("aux", [True, False])
 def test_torchvisions_inception_gives_the_same_here(aux):
     networks = pytest.importorskip("torchvision_networks")

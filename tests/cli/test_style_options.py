@@ -18,6 +18,7 @@ def written(name: str) -> dict:
     return json.loads(Path("run", name).read_text())
 
 
+@pytest.mark.slow
 def test_a_run_remembers_its_normalisation_and_activation(capsys):
     tiny.start("run", *STYLE)
     trained = written("results.json")
@@ -35,6 +36,7 @@ def test_a_run_remembers_its_normalisation_and_activation(capsys):
     assert "activation: prelu -> elu" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_run_from_before_there_were_such_options_goes_on():
     tiny.start("run")
     config = written("config.json")
@@ -52,6 +54,7 @@ def test_a_style_that_cannot_be_is_one_line(capsys):
     assert capsys.readouterr().err.count("\n") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("style", [STYLE, ("--norm", "layer", "--activation", "maxout")])
 def test_exported_files_answer_like_the_network(style, capfd):
     tiny.start("run", *style)

@@ -199,6 +199,7 @@ def test_the_error_analysis_lies_in_the_run_and_in_tensorboard(monkeypatch, fold
     assert {"top1", "top5", "loss", "calibration_error", "test/confusion", "test/calibration", "test/errors"} <= tags
 
 
+@pytest.mark.slow
 def test_results_of_one_test_do_not_overwrite_anothers(capsys):
     test_mode("--restore", "all/seed-6")
     plain = Path("all/seed-6/results.json").read_bytes()

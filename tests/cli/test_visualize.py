@@ -62,6 +62,7 @@ def test_on_image_files_those_that_cannot_be_read_are_left_out(capsys):
     assert "cam: left out, tiny does not end in global average pooling; see gradcam" in said
 
 
+@pytest.mark.slow
 def test_any_pictures_of_a_source_by_their_numbers():
     data = setup.open_data("digits", 0)
     options = type("Options", (), {"split": "test", "given": frozenset()})

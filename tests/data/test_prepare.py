@@ -220,6 +220,7 @@ prepare.main(sys.argv[1:])
 """
 
 
+@pytest.mark.slow
 def test_killed_and_started_again_gives_the_same_shards(pets, prepared, tmp_path):
     folder = tmp_path / "out"
     arguments = ["--source", pets, "--out", folder, "--shards", "20"]
@@ -245,6 +246,7 @@ def test_killed_at_random_moments(pets, prepared, tmp_path, round_):
     assert contents(folder) == contents(prepared)
 
 
+@pytest.mark.slow
 def test_workers_end_when_the_parent_is_killed(pets, tmp_path):
     folder = tmp_path / "out"
     command = [sys.executable, SCRIPT, "--source", pets, "--out", folder, "--shards", "200", "--workers", "1"]

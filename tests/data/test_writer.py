@@ -93,6 +93,7 @@ def test_order_mixes_classes_and_depends_on_the_seed(images, tmp_path, prepared)
     assert list(stored(tmp_path / "other", "train")) != list(stored(prepared, "train"))
 
 
+@pytest.mark.slow
 def test_twice_is_the_same_to_the_byte_and_workers_do_not_matter(images, tmp_path, prepared):
     writer.write(listed(images), tmp_path / "out", OPTIONS, workers=2)
     assert contents(tmp_path / "out") == contents(prepared)

@@ -44,7 +44,7 @@ MEMORY = {
     "densenet201": 413,
     "densenet161": 495,
     "densenet40_12": 40,
-    "densenet100_12": 234,
+    "densenet100_12": 235,
     "densenet100_24": 457,
     "densenet_bc100_12": 72,
     "densenet_bc250_24": 699,

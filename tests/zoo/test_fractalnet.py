@@ -101,6 +101,7 @@ def test_the_deepest_column_has_the_weights_and_the_output_of_its_layers():
     assert not np.allclose(alone(image), whole(image), atol=1e-3 * np.abs(z).max())
 
 
+@pytest.mark.slow
 def test_in_a_global_step_the_output_is_that_of_one_column():
     """Each step is one of three plain networks; in training, so with the batch's statistics."""
     model = small(global_paths=1.0, dropout=0.0)

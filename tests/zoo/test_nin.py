@@ -106,6 +106,7 @@ def test_recipes():
     assert registry.find("nin").style.classifier_initializer == nin.IMAGENET_RECIPE.classifier_initializer
 
 
+@pytest.mark.slow
 def test_the_last_layer_learns_at_its_own_rate_from_the_start(monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["train.py"])

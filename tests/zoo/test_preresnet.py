@@ -95,6 +95,7 @@ def test_recipes():
     assert (recipe.schedule, recipe.schedule_factor, recipe.schedule_every) == ("step", 0.1, 30.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("stride_in", "where"), [("1x1", 1), ("3x3", 2)])
 def test_the_same_weights_give_the_same_in_pytorch(stride_in, where):
     networks = pytest.importorskip("torch_networks")
@@ -107,6 +108,7 @@ def test_the_same_weights_give_the_same_in_pytorch(stride_in, where):
     networks.assert_equal_here("preresnet50", forward, 65, stride_in=stride_in)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "kind"), [("preresnet110", "basic"), ("preresnet164", "bottleneck")])
 def test_the_cifar_nets_too(name, kind):
     networks = pytest.importorskip("torch_networks")

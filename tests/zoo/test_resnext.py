@@ -39,6 +39,7 @@ def test_recipes():
     assert cifar.schedule_boundaries == (150 * (45000 // 128), 225 * (45000 // 128))
 
 
+@pytest.mark.slow
 def test_the_same_weights_give_the_same_in_pytorch():
     networks = pytest.importorskip("torch_networks")
 

@@ -47,6 +47,7 @@ def test_recipes():
     assert recipe.learning_rate_batch == 1024
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["se_resnet50", "se_resnext50_32x4d"])
 def test_the_same_weights_give_the_same_in_pytorch(name):
     networks = pytest.importorskip("torch_networks")

@@ -17,6 +17,7 @@ from common.training import trainer
 from zoo import stochastic_depth
 
 
+@pytest.mark.slow
 def test_the_network_is_resnet110_with_its_blocks_at_risk():
     architecture = registry.find("resnet110_stochastic_depth")
     model = architecture.build(classes=10, image_size=8)

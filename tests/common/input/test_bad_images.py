@@ -63,6 +63,7 @@ def test_the_next_file_stands_in_and_all_others_are_met_as_before(sound):
     assert sorted(said) == [f"left out: {sound / 'train' / name} cannot be decoded" for name in BAD]
 
 
+@pytest.mark.slow
 def test_resumed_and_shared_out_among_workers_they_are_the_same_batches(sound):
     spoil(sound)
     whole = take(sound, 6, bad=BadImages(lambda _: None))

@@ -57,6 +57,7 @@ def test_a_resumed_run_goes_on_with_the_pictures_it_would_have_had(split, start)
     assert (every[0][6 * start :], every[1][6 * start :]) == rest
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [2, 3])
 def test_workers_share_every_global_batch(split, workers):
     whole = np.reshape(numbers(split, 60)[1], (10, workers, -1))

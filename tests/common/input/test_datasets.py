@@ -78,6 +78,7 @@ def test_a_share_of_the_training_images_is_held_out(tmp_path):
         datasets.open_dataset(str(both), 0, 0.3)
 
 
+@pytest.mark.slow
 def test_without_validation_every_image_is_for_training(tmp_path):
     """Of records and trees, with and without a validation split: the same images, each once, mixed in every order."""
     unsplit = tree(tmp_path / "unsplit", {"a": 20, "b": 20})

@@ -95,6 +95,7 @@ def test_a_resumed_run_goes_on_with_the_batch_it_would_have_had(made, start):
     assert equal(take(made, 8, BUSY)[start:], take(made, 8 - start, BUSY, start_step=start))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", [MODERN, BALANCED], ids=["modern", "balanced"])
 def test_a_resumed_run_augments_and_mixes_as_it_would_have(made, recipe):
     whole = take(made, 6, recipe)

@@ -72,6 +72,7 @@ def split(request, tmp_path, monkeypatch):
     return datasets.open_dataset(str(folder), seed=2).splits["train"]
 
 
+@pytest.mark.slow
 def test_workers_and_resumed_runs_have_the_order_in_which_the_files_are_read_through(split):
     steps = split.examples // 4
     alone = ordered(split, 4 * 2 * steps)

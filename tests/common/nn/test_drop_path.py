@@ -14,6 +14,7 @@ def shares(join, steps, column=LOCAL):
     return tf.map_fn(join.shares, draws, fn_output_signature=tf.float32).numpy()
 
 
+@pytest.mark.slow
 def test_local_drop_path_keeps_one_at_least_and_is_the_mean_of_the_kept_ones():
     """Of two inputs, each dropped with p = 0.3: both stay 0.49, one 0.42, none, so that one is drawn, 0.09."""
     found = shares(Join((0, 1), rate=0.3), 4000)
@@ -22,6 +23,7 @@ def test_local_drop_path_keeps_one_at_least_and_is_the_mean_of_the_kept_ones():
     np.testing.assert_allclose(counts / 4000, [0.255, 0.49, 0.255], atol=0.03)  # a standard deviation is 0.008
 
 
+@pytest.mark.slow
 def test_the_expectation_of_local_drop_path_is_the_plain_mean():
     found = shares(Join((0, 1, 2), rate=0.15), 4000)
     np.testing.assert_allclose(found.sum(1), 1, rtol=1e-6)

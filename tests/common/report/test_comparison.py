@@ -41,6 +41,7 @@ def test_results_are_those_of_the_files_the_best_marked(runs):
     rows = {(row["test"], row["figure"]): row for row in comparison.results(runs)}
     assert rows["test", "top-1"]["values"] == [reports.RESULTS["top1"]] * 2
     assert rows["test", "top-1"]["best"] == []  # equal
+    assert rows["test", "balanced accuracy"]["texts"] == ["55.00 %", "55.00 %"]
     assert rows["test 10crops", "top-5"]["texts"] == ["93.75 %", "93.75 %"]
     loss = [2 / 120 + 0.35, 2 / 80 + 0.35]  # of the validation with the highest top-1, the last one
     assert rows["validation", "loss"]["values"] == loss

@@ -51,6 +51,7 @@ def test_the_table_of_tests_holds_the_figures_of_the_results_files(read):
     assert values == [reports.RESULTS.get(name) for name in names]
     assert [cell for cell, _ in crops][:5] == ["10crops", "test", "10 crops at short side 18", "66.67 %", "93.75 %"]
     assert read.figures["top1"] == ("58.33 %", str(reports.RESULTS["top1"]))
+    assert read.figures["balanced_accuracy"] == ("55.00 %", "0.55")
     assert read.figures["loss"] == ("0.7012", str(reports.RESULTS["loss"]))
     assert read.figures["parameters"] == ("2,866", "2866")
 

@@ -99,6 +99,7 @@ def test_a_convolution_that_is_averaged_is_a_classifier():
     assert all(isinstance(layer, keras.layers.Dense) for layer in heads)
 
 
+@pytest.mark.slow
 def test_a_convolutional_classifier_is_replaced_and_trained_at_its_own_rate(monkeypatch, tmp_path, capsys):
     tiny.register(monkeypatch, tmp_path)
     network = Architecture("convolutional", "alexnet", convolutional, 16, tiny.RECIPE, "made for the tests")

@@ -138,6 +138,7 @@ MIRRORED = """
 """
 
 
+@pytest.mark.slow
 def test_two_replicas_skip_the_step_in_which_one_of_them_overflows():
     command = [sys.executable, "-c", textwrap.dedent(MIRRORED)]
     done = subprocess.run(command, cwd=Path(__file__).parents[3], capture_output=True, text=True, check=False)

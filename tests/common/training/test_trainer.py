@@ -1,3 +1,5 @@
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -78,7 +80,7 @@ def test_a_step_on_mixed_labels_counts_against_the_larger_share(digits, loss):
     shares = 0.7 * np.eye(10, dtype=np.float32)[labels] + 0.3 * np.eye(10, dtype=np.float32)[labels.numpy()[::-1]]
     recipe = Recipe(batch_size=64, learning_rate=0.01, weight_decay=0.0, epochs=1, loss=loss, label_smoothing=0.1)
     weights = np.linspace(0.5, 2.0, 10).astype(np.float32)
-    made = make_job(recipe, images, tf.constant(shares), class_weights=weights)
+    made = dataclasses.replace(made_job(recipe), class_weights=weights)
     scores = made.model(images, training=True)
     each = losses.data_loss(tf.constant(shares), scores, 0.1, loss=loss).numpy()
     data_loss, _, _, top1, _ = trainer.make_train_step(made)(images, tf.constant(shares)).numpy()

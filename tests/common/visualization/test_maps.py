@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from common.visualization import maps
 
@@ -11,6 +12,7 @@ def test_pca_finds_the_line_on_which_points_lie():
     np.testing.assert_allclose(found[:, 1], 0, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_tsne_keeps_two_groups_apart():
     draw = np.random.default_rng(0)
     groups = np.repeat([0, 1], 15)

@@ -26,6 +26,7 @@ def folders(tmp_path):
     return out, reference
 
 
+@pytest.mark.slow
 def test_a_file_that_fails_does_not_keep_the_others_from_being_checked(folders, capfd):
     assert not verify_export.check(*folders)
     keras, tflite = capfd.readouterr().out.splitlines()
