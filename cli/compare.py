@@ -66,6 +66,6 @@ def pictures(found: Comparison) -> Mapping[int, np.ndarray]:
     if tested["split"] not in data.splits:
         return {}
     split = data.splits[tested["split"]]
-    if len(found.predictions[0].labels) != split.examples:  # images were left out, so a row of a test is no place in the split
+    if len(found.predictions[0].labels) != split.examples:  # images were left out: a row is no place in the split
         return {}
     return thumbnails.look_up(split, np.arange(split.examples), places)[1]
