@@ -40,7 +40,7 @@ CHOSEN = {
     "se_resnet20": 16,
 }
 OPTIONS = {"resnet20": {"norm": "group"}, "wrn16_8": {"activation": "prelu"}, "vgg11_lrn": {"activation": "elu"}}
-QUICK = {"resnet20", "lenet5"}
+QUICK = {"lenet5"}
 MEMBERS = [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in CHOSEN]
 
 
