@@ -89,7 +89,7 @@ def facts(record: Record) -> dict[str, str]:
         "network": config["arch"] + "".join(f", {name} {page.plain(value)}" for name, value in changed.items()),
         "data": f"{config['dataset'] or 'unknown'}, {len(config['classes']):,} classes",
         "input": f"{config['image_size']} × {config['image_size']} pixels",
-        "best validation": f"top-1 {page.percent(best['top1'])}, loss {best['loss']:.4f}, step {best['step']}"
+        "best validation": f"top-1 {page.percent(best['top1'])}, loss {best['data_loss']:.4f}, step {best['step']}"
         if best
         else None,
         "precision": config["precision"] + (", XLA" if config.get("jit") else ""),
