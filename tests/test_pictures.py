@@ -58,7 +58,6 @@ def network(name: str, precision: str):
     return graph_rewrite.main_path(model), pictures, np.array([1, 3])
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
 @pytest.mark.parametrize("name", MEMBERS)
 def test_every_method_gives_finite_pictures(name, precision):

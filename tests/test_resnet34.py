@@ -194,6 +194,7 @@ def test_global_batch_norm_is_synchronised():
     assert {layer.synchronised for layer in model.layers if layer.name.endswith("_bn")} == {True}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "size"), [("resnet18", 1), ("resnet18", 33), ("resnet50", 33), ("resnet20", 1), ("resnet20", 33)]
 )

@@ -113,6 +113,7 @@ def test_a_signal_saves_at_the_next_step_and_says_how_to_go_on(monkeypatch, caps
     assert same_weights("stopped", "whole")
 
 
+@pytest.mark.slow
 def test_a_kill_in_a_validation_loses_nothing_but_that_validation(monkeypatch):
     tiny.start("whole", "--keep", "1")
     with monkeypatch.context() as patch:

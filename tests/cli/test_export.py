@@ -54,6 +54,7 @@ def stored_pictures():
     return encoded, np.stack(cut) - np.float32(preprocessing.mean), np.array(labels), config.classes
 
 
+@pytest.mark.slow
 def test_the_saved_model_takes_files_and_pixels_and_names_classes():
     model, _ = tiny.trained()
     encoded, inputs, _, classes = stored_pictures()

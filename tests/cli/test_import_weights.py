@@ -210,6 +210,7 @@ def cifar_file():
     return state
 
 
+@pytest.mark.slow
 def test_a_weight_file_is_tested_like_a_run(cifar_file, capsys):
     arguments = ("--mode", "test", "--arch", "resnet20", "--restore", "resnet.npz")
     with pytest.raises(SystemExit) as caught:
