@@ -11,7 +11,7 @@ import keras
 import tensorflow as tf
 
 from common.nn import graph_rewrite
-from common.nn.activations import Maxout, PReLU, ScaledTanh
+from common.nn.activations import Maxout, PReLU, ScaledTanh, Tanh
 
 ACTIVATIONS = (
     keras.layers.ReLU,
@@ -19,6 +19,7 @@ ACTIVATIONS = (
     keras.layers.ELU,
     keras.layers.Activation,
     ScaledTanh,
+    Tanh,
     PReLU,
     Maxout,
 )

@@ -5,6 +5,7 @@ import pytest
 
 import pointwise
 from common.visualization import gradients, scores
+from common.visualization.guided import Guided
 from pointwise import close
 
 
@@ -62,6 +63,8 @@ def test_guided_networks_compute_what_the_network_does(activation, precision):
     guided = gradients.guided(net.model)
     np.testing.assert_array_equal(scores.predict(guided, x), scores.predict(net.model, x))
     assert np.isfinite(gradients.gradient(guided, x, classes)).all()
+    wrapped = [layer for layer in guided.layers if isinstance(layer, Guided)]
+    assert len(wrapped) == (0 if activation == "none" else 2)
 
 
 def _maxout(precision):
