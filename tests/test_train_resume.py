@@ -21,7 +21,9 @@ MIXED = ("--mixup=0.2", "--cutmix=1", "--auto_augment=trivial", "--random_erasin
 MIXED += ("--hue=0.1", "--turns", "--loss=bce", "--class_weight=balanced", "--sampling=balanced")
 
 
-@pytest.mark.parametrize("more", [(), MIXED, pytest.param(("--ema", "0.9"), marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "more", [(), pytest.param(MIXED, marks=pytest.mark.slow), pytest.param(("--ema", "0.9"), marks=pytest.mark.slow)]
+)
 def test_an_interrupted_run_ends_like_an_undisturbed_one(monkeypatch, more):
     settings = ("--save_every", "5", "--log_every", "4", "--schedule", "cosine", *more)
     tiny.start("whole", *settings)
@@ -90,7 +92,9 @@ def test_a_run_in_float16_that_was_begun_without_a_loss_scale_gets_one(monkeypat
     assert any(name.startswith("loss_scale/") for name in weights("run"))
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("number", "code"), [pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow), (signal.SIGINT, 130)]
+)
 def test_a_signal_saves_at_the_next_step_and_says_how_to_go_on(monkeypatch, capsys, number, code):
     tiny.start("whole")
     real = logger.Interval.add
