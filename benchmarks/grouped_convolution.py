@@ -3,12 +3,13 @@
     python benchmarks/grouped_convolution.py                        two minutes
     python benchmarks/grouped_convolution.py --rounds 3 --precision float32
 
-native          `tf.nn.conv2d` with a kernel (3, 3, C / groups, C)
+native          `tf.nn.conv2d` with a kernel (3, 3, C / groups, C); left out where TensorFlow lacks its gradient, as on
+                CPUs without oneDNN's kernels
 slices          a convolution for each group, and a concatenation
 block-diagonal  one convolution of all channels, its kernel zero between groups: `groups` times the multiply-adds
 depthwise       `tf.nn.depthwise_conv2d`, for as many groups as channels
 
-They take turns in one process, forward and backward (both gradients), and a ratio to the native way is the median over
+They take turns in one process, forward and backward (both gradients), and a ratio to the first way is the median over
 the rounds. common/nn/grouped_convolution.py and depthwise.py take what is fastest here.
 """
 
@@ -33,7 +34,7 @@ CASES = ((2, 384, 13, 1), (32, 256, 28, 1), (64, 512, 28, 1), (512, 512, 14, 1),
 
 @dataclass(frozen=True)
 class Result:
-    """One way in one case: medians in milliseconds, and the medians of the rounds' ratios to the native way."""
+    """One way in one case: medians in milliseconds, and the medians of the rounds' ratios to the first way."""
 
     groups: int
     channels: int
@@ -60,12 +61,12 @@ def block_diagonal(x, kernel, stride: int, padding: str):
 
 
 def ways(groups: int, channels: int) -> dict[str, Callable]:
-    """The ways that make sense at so many groups, the native one first."""
+    """The ways that make sense at so many groups, the native one first where it can be trained."""
     import tensorflow as tf
 
     from common.nn import depthwise, grouped_convolution
 
-    found = {"native": tf.nn.conv2d}
+    found: dict[str, Callable] = {"native": tf.nn.conv2d} if grouped_convolution.has_gradient() else {}
     if groups < channels:
         found["slices"] = grouped_convolution.by_slices
     else:
@@ -117,6 +118,7 @@ def compare(case: tuple[int, int, int, int], precision: str, batch: int, rounds:
                 spent = milliseconds(run, times if number >= 0 else 1)
                 if number >= 0:
                     found.append(spent)
+    first = next(iter(taken.values()))
     return [
         Result(
             *case,
@@ -124,8 +126,8 @@ def compare(case: tuple[int, int, int, int], precision: str, batch: int, rounds:
             name,
             *(statistics.median(one) for one in found),
             *(
-                statistics.median(a / b for a, b in zip(one, native, strict=True))
-                for one, native in zip(found, taken["native"], strict=True)
+                statistics.median(a / b for a, b in zip(one, other, strict=True))
+                for one, other in zip(found, first, strict=True)
             ),
         )
         for name, found in taken.items()
@@ -134,7 +136,7 @@ def compare(case: tuple[int, int, int, int], precision: str, batch: int, rounds:
 
 def table(results: list[Result]) -> str:
     """For people."""
-    lines = ["groups  channels  map      precision  way             forward ms  backward   times native's"]
+    lines = ["groups  channels  map      precision  way             forward ms  backward   times the first"]
     for one in results:
         size = f"{one.side}x{one.side}/{one.stride}"
         lines.append(

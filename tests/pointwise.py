@@ -63,7 +63,7 @@ def make(precision: str = "float32", seed: int = 0, flat: bool = False, **style)
     model.set_weights([draw.normal(size=weight.shape).astype(np.float32) for weight in model.get_weights()])
     weights = [weight.astype(np.float64) for weight in model.get_weights()]
     weights = [weight[0, 0] if weight.ndim == 4 else weight for weight in weights]
-    return Pointwise(model, weights, 0.3 if style.get("activation") == "leaky_relu" else 0.0, flat)
+    return Pointwise(model, weights, {"leaky_relu": 0.3, "none": 1.0}.get(style.get("activation"), 0.0), flat)
 
 
 def pictures(count: int = 4, seed: int = 1):

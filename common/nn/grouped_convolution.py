@@ -15,7 +15,7 @@ def convolve(x, kernel, stride: int, padding: str):
         padding: "SAME" or "VALID", as TensorFlow has them.
     """
     channels, within = x.shape[-1], kernel.shape[2]
-    if within == channels or _has_gradient():
+    if within == channels or has_gradient():
         return tf.nn.conv2d(x, kernel, stride, padding)
     if within == 1:
         return _depthwise(x, kernel, stride, padding)
@@ -23,7 +23,7 @@ def convolve(x, kernel, stride: int, padding: str):
 
 
 @functools.cache
-def _has_gradient() -> bool:
+def has_gradient() -> bool:
     """Whether TensorFlow has the gradient of a grouped convolution here: on GPUs, and on CPUs with oneDNN's kernels."""
     with tf.init_scope():
         try:

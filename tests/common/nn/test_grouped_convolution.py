@@ -41,7 +41,7 @@ def made(channels, filters, groups, size, stride, dtype="float32"):
 def _gradient(request, monkeypatch):
     """Both ways, whichever this machine has; the native one where it has it."""
     if request.param == "no native gradient":
-        monkeypatch.setattr(grouped_convolution, "_has_gradient", lambda: False)
+        monkeypatch.setattr(grouped_convolution, "has_gradient", lambda: False)
 
 
 @pytest.mark.usefixtures("_gradient")
@@ -91,7 +91,7 @@ def test_bfloat16_is_close(channels, filters, groups, size, stride):
 
 def test_both_ways_compile(monkeypatch):
     for native in (True, False):
-        monkeypatch.setattr(grouped_convolution, "_has_gradient", lambda native=native: native)
+        monkeypatch.setattr(grouped_convolution, "has_gradient", lambda native=native: native)
         layer, x = made(8, 12, 2, 3, 1)
         compiled = tf.function(lambda x, layer=layer: layer(x), jit_compile=True)(x)
         expected = convolved(x, layer.kernel.numpy(), 2, 1, 1)
