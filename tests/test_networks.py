@@ -169,7 +169,7 @@ def test_an_unknown_name_is_refused_with_the_nearest():
         ("nin_cifar", 16, 9, ("--ema", "0")),
         ("squeezenet1_1", 33, 14, ("--ema", "0")),
         ("densenet40_12", 16, 2, ("--ema", "0")),
-        ("fractalnet20", 32, 3, ("--ema", "0", "--learning_rate", "0.002", "--dropout", "0")),
+        ("fractalnet20", 32, 4, ("--ema", "0", "--learning_rate", "0.002", "--dropout", "0", "--batch_size", "8")),
         ("mobilenet_025", 32, 8, ("--ema", "0")),
         ("inception_v2", 33, 4, ("--ema", "0")),
         ("preresnet50", 33, 4, ("--ema", "0")),
