@@ -19,26 +19,24 @@ SHOWN = 8  # predictions
 
 def curves(run: Path) -> dict[str, list[tuple[int, float]]]:
     """(step, top-1) of training, over log intervals, and of validation, in metrics.csv."""
-    found: dict[str, list[tuple[int, float]]] = {"train": [], "validation": []}
-    with open(run / "metrics.csv", newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            if row["split"] in found:
-                found[row["split"]].append((int(row["step"]), float(row["top1"])))
-    return found
+    from common.report import record
+
+    rows = record.metrics(run / "metrics.csv")
+    return {
+        split: [(row["step"], row["top1"]) for row in rows if row["split"] == split]
+        for split in ("train", "validation")
+    }
 
 
 def first_filters(run: Path) -> np.ndarray:
     """The first convolution's filters of the best checkpoint, as a sheet of uint8."""
-    from cli import registry, setup
+    from common.report import filters
     from common.runs import checkpoints
-    from common.runs import config as runs
     from common.training import log_writers
 
-    config = runs.read(run)
-    model = setup.build_model(registry.find(config.arch), config)
-    checkpoints.restore_weights(checkpoints.best(run), model)
-    kernel = next(layer.kernel for layer in model.layers if hasattr(layer, "kernel"))
-    return log_writers.filter_sheet(kernel.numpy())
+    kernel = filters.first(checkpoints.best(run))
+    assert kernel is not None, "its first convolution sees three colours"
+    return log_writers.filter_sheet(kernel)
 
 
 def predictions(run: Path) -> list[tuple[np.ndarray, str, str, float]]:

@@ -1,5 +1,6 @@
 """`--minutes`: the number of steps that there is time for, from the speed measured at the start."""
 
+import math
 import time
 from itertools import islice
 
@@ -14,23 +15,32 @@ DISK = 200e6  # bytes a second that a checkpoint is written at, flushed
 ENDING = 8.0  # seconds for the error analysis and the page behind the test
 
 
-def measure(job: Job) -> tuple[float, float, float]:
-    """Seconds of a step, of one validation image, and of the tracing of both. The job's weights are trained meanwhile.
+def seconds_per_step(job: Job, most: int = 3, seconds: float = math.inf) -> tuple[float, float]:
+    """Mean wall time of a step, and the time of the first, which holds the tracing. The weights are trained meanwhile.
 
-    Without a validation an image is taken to cost a third of its part of a step, the forward pass.
+    Args:
+        job: its steps.
+        most, seconds: how many steps after the first are measured, or for how long, whichever comes first.
     """
     start = time.perf_counter()
     step, batches = make_train_step(job), iter(distribution.distribute(job.training(0), job.devices))
     job.optimizer.learning_rate.assign(job.schedule.rate(0))
     step(*next(batches)).numpy()
-    traced = time.perf_counter()
-    done = 0
-    while done < STEPS and time.perf_counter() - traced < SECONDS:
+    traced, done = time.perf_counter(), 0
+    while done < most and time.perf_counter() - traced < seconds:
         step(*next(batches)).numpy()
         done += 1
-    each = (time.perf_counter() - traced) / done
+    return (time.perf_counter() - traced) / done, traced - start
+
+
+def measure(job: Job) -> tuple[float, float, float]:
+    """Seconds of a step, of one validation image, and of the tracing of both. The job's weights are trained meanwhile.
+
+    Without a validation an image is taken to cost a third of its part of a step, the forward pass.
+    """
+    each, tracing = seconds_per_step(job, STEPS, SECONDS)
     if job.validation is None:
-        return each, each / job.recipe.batch_size / 3, traced - start
+        return each, each / job.recipe.batch_size / 3, tracing
     evaluate = dead_units.WatchedStep(job.model, job.devices, job.jit)
     begun = time.perf_counter()
     clock = []
@@ -38,7 +48,7 @@ def measure(job: Job) -> tuple[float, float, float]:
         evaluate(*batch).numpy()
         clock.append(time.perf_counter())
     later = (clock[-1] - clock[0]) / (len(clock) - 1) if len(clock) > 1 else clock[0] - begun
-    return each, later / job.recipe.batch_size, traced - start + clock[0] - begun
+    return each, later / job.recipe.batch_size, tracing + clock[0] - begun
 
 
 def steps_in(

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from cli import flags, setup
-from cli import test as testing
 from cli import trained as trained_networks
 from common.errors import UserError, unknown
 from common.evaluation import feature_file, projector
@@ -32,7 +31,7 @@ def run(options: flags.Options, family: str | None) -> None:
     batch_size = options.batch_size if "batch_size" in options.given else min(config.recipe.batch_size, split.examples)
     bad = setup.bad_images_of(options, data)
     images, width = _write(out, model, layer, split, preprocessing, batch_size, config.classes, bad)
-    testing.tell(bad)
+    setup.tell(bad)
     print(f"{out / FILE}: {images:,} images, {width:,} values of {layer.name} each")
     print(f"tensorboard --logdir {out}")
 

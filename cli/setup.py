@@ -116,6 +116,12 @@ def bad_images_of(options: flags.Options, data: "datasets.Dataset") -> "bad_imag
     return bad_images.BadImages(progress.say)
 
 
+def tell(bad: "bad_images.BadImages | None") -> None:
+    """Prints how many images were left out, and which, if any was."""
+    if bad is not None and bad.summary:
+        print(bad.summary, flush=True)
+
+
 def resolve(options: flags.Options, architecture: Architecture, info: "records.DatasetInfo") -> Recipe:
     """The recipe with nothing left open: the network's, under what the data set suggests, under the command line.
 

@@ -99,7 +99,7 @@ def run(options: flags.Options, family: str | None) -> None:
     members = [trained_networks.load(one, protocol, devices) for one in trained]
     bad = setup.bad_images_of(options, data)
     result = prediction.predict(members, data.splits[test.split], devices, batch_size, skip_bad_images=bad)
-    tell(bad)
+    setup.tell(bad)
     if devices.chief:
         report(result, test)
 
@@ -122,15 +122,9 @@ def test_run(
         member = prediction.Member(trained_networks.for_testing(model, test.view.protocol), test.view)
     batch_size = trained.config.recipe.batch_size
     result = prediction.predict([member], data.splits[test.split], devices, batch_size, skip_bad_images=bad)
-    tell(bad)
+    setup.tell(bad)
     if devices.chief:
         report(result, test)
-
-
-def tell(bad: "bad_images.BadImages | None") -> None:
-    """Prints how many images were left out, and which, if any was."""
-    if bad is not None and bad.summary:
-        print(bad.summary, flush=True)
 
 
 def _devices(options: flags.Options, protocol: Protocol) -> "distribution.Devices":

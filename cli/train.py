@@ -172,7 +172,7 @@ def test_the_best(job: Job, state: State, run: Plan, bad: "bad_images.BadImages 
     trained = Trained(job.run, run.config, run.architecture, lambda: winner)
     if not {"test", "validation"} & run.data.splits.keys():
         print(f"{run.data.info.name} has neither a test nor a validation split: nothing is measured")
-        testing.tell(bad)
+        setup.tell(bad)
         if job.devices.chief and run.options.report:
             run_report.write(job.run, [trained])
         return
@@ -227,7 +227,7 @@ def dry_run(job: Job, config: runs.RunConfig, count: int, prepared: str | None) 
 
     The time comes from three real steps. `prepared` is the data set that had to be prepared for it, if any.
     """
-    seconds = seconds_per_step(job)
+    seconds, _ = budget.seconds_per_step(job)
     steps, each = job.total_steps, duration(seconds * job.total_steps)
     several = f"{duration(count * seconds * steps)} for {count} runs: " if count > 1 else ""
     written = f"nothing was written but the data set, {prepared}" if prepared else "nothing was written"
@@ -239,15 +239,3 @@ def dry_run(job: Job, config: runs.RunConfig, count: int, prepared: str | None) 
             f"{', and validation' if job.validation else ''}; {written}",
         ]
     )
-
-
-def seconds_per_step(job: Job, steps: int = 3) -> float:
-    """Mean wall time of `steps` steps after the first, which holds the tracing. The weights are trained meanwhile."""
-    step_fn = training.make_train_step(job)
-    batches = iter(distribution.distribute(job.training(0), job.devices))
-    job.optimizer.learning_rate.assign(job.schedule.rate(0))
-    step_fn(*next(batches)).numpy()
-    start = time.perf_counter()
-    for _ in range(steps):
-        step_fn(*next(batches)).numpy()
-    return (time.perf_counter() - start) / steps

@@ -6,13 +6,14 @@ page's content security policy runs no script but its own, known by its digest.
 
 import base64
 import hashlib
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jinja2
 from markupsafe import Markup
+
+from common.runs.files import write_text
 
 _FOLDER = Path(__file__).parent / "templates"
 _SCRIPTS = ("chart.js", "page.js")
@@ -72,8 +73,6 @@ def render(template: str, values: Mapping[str, Any], data: Mapping[str, Any]) ->
 
 
 def write(path: Path, text: str) -> None:
-    """Writes a page under a temporary name and renames it. Bytes of a file name that are no UTF-8 become \\udcNN."""
+    """Writes a page, whole or absent. Bytes of a file name that are no UTF-8 become \\udcNN."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
-    os.replace(temporary, path)
+    write_text(path, text.encode("utf-8", "backslashreplace").decode("utf-8"))

@@ -9,11 +9,15 @@ from common.errors import UserError
 
 
 def write_json(path: Path, value) -> None:
-    """Writes JSON under a temporary name, flushes it to the disk and renames it: whole or absent."""
+    """Writes JSON as `write_text` writes text."""
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes UTF-8 under a temporary name, flushes it to the disk and renames it: whole or absent."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with open(temporary, "w", encoding="utf-8") as file:
-        json.dump(value, file, indent=1, ensure_ascii=False)
-        file.write("\n")
+    with open(temporary, "w", encoding="utf-8", newline="\n") as file:
+        file.write(text)
         file.flush()
         os.fsync(file.fileno())
     os.replace(temporary, path)

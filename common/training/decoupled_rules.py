@@ -28,17 +28,6 @@ class _Decoupled(WeightRule):
     decay = 0.0
     assign: Callable  # of the optimizer
 
-    def _decay(self, variable) -> float:
-        """b as it holds for this variable."""
-        return self.decay if self._counts(self._get_variable_index(variable)) else 0.0
-
-    def _shrink(self, variable, learning_rate) -> None:
-        """x -= a b x."""
-        decay = self._decay(variable)
-        if decay:
-            rate = ops.cast(learning_rate, variable.dtype)
-            self.assign(variable, variable * (1.0 - rate * decay))
-
     def get_config(self):
         return super().get_config() | {"decay": self.decay, "biases_and_norms": self.biases_and_norms}
 
@@ -53,30 +42,28 @@ def _norm(tensor):
     return ops.sqrt(ops.sum(ops.square(tensor)))
 
 
-@keras.saving.register_keras_serializable("common")
-class AdamW(_Decoupled, keras.optimizers.Adam):
-    """See the module's docstring."""
+class _ShrinksFirst(_Decoupled):
+    """Mixed into Keras' optimizers: x -= a b x, then their own step."""
 
     def __init__(self, learning_rate=0.001, decay=0.0, biases_and_norms=False, **kwargs):
         super().__init__(learning_rate, **kwargs)
         self.decay, self.biases_and_norms = decay, biases_and_norms
 
     def update_step(self, gradient, variable, learning_rate):
-        self._shrink(variable, learning_rate)
+        if self._counts(self._get_variable_index(variable)) and self.decay:
+            rate = ops.cast(learning_rate, variable.dtype)
+            self.assign(variable, variable * (1.0 - rate * self.decay))
         super().update_step(gradient, variable, learning_rate)
 
 
 @keras.saving.register_keras_serializable("common")
-class Lion(_Decoupled, keras.optimizers.Lion):
+class AdamW(_ShrinksFirst, keras.optimizers.Adam):
     """See the module's docstring."""
 
-    def __init__(self, learning_rate=0.001, decay=0.0, biases_and_norms=False, **kwargs):
-        super().__init__(learning_rate, **kwargs)
-        self.decay, self.biases_and_norms = decay, biases_and_norms
 
-    def update_step(self, gradient, variable, learning_rate):
-        self._shrink(variable, learning_rate)
-        super().update_step(gradient, variable, learning_rate)
+@keras.saving.register_keras_serializable("common")
+class Lion(_ShrinksFirst, keras.optimizers.Lion):
+    """See the module's docstring."""
 
 
 @keras.saving.register_keras_serializable("common")
