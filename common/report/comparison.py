@@ -149,7 +149,7 @@ def pairs(names: Sequence[str], predictions: Sequence[Answers]) -> list[dict[str
 def disagreements(predictions: Sequence[Answers]) -> np.ndarray:
     """Places of the pictures on which runs disagree: those that some have right before those that none has.
 
-    Within both the surest come first, a picture being as sure as the least sure of its answers.
+    Within both the most confident come first: a picture counts by its least confident answer.
     """
     predicted = np.array([one.predicted for one in predictions])
     right = predicted == np.array(predictions[0].labels)

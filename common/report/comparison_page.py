@@ -110,7 +110,9 @@ def to_text(found: Comparison) -> str:
             f"only the second {pair['only_second']:,}, neither {pair['neither']:,}"
         )
     places = found.places
-    lines.append(f"  {len(places):,} pictures on which they disagree" + (", the surest:" if len(places) else ""))
+    lines.append(
+        f"  {len(places):,} pictures on which they disagree" + (", the most confident:" if len(places) else "")
+    )
     head = ["file", "true label", *found.names]
     rows = [
         [one["file"], one["label"], *(f"{says['class']} {100 * says['p']:.1f} %" for says in one["says"])]
