@@ -101,6 +101,8 @@ DEVICES = (
           ("train", "test", "predict", "features", "visualize"), choices="common.distribution:PRECISIONS"),
     _flag("strategy", str, "auto", "auto: several machines where TF_CONFIG names them, several GPUs where there are",
           ("train", "test"), choices="common.distribution:STRATEGIES"),
+    _flag("communication", str, "auto", "how several machines sum their gradients: TensorFlow's ring or NVIDIA's NCCL",
+          ("train", "test"), choices="common.distribution:COMMUNICATIONS"),
     _flag("virtual_devices", int, 0, "splits the CPU into this many devices, to try mirrored out", ("train", "test"),
           least=0, most=64),
     _flag("jit", bool, False, "compile the step with XLA; for one GPU, on a CPU it is slower", TRAIN),

@@ -46,7 +46,9 @@ class Plan:
 
 def make(options: flags.Options, family: str | None) -> Plan:
     """Resolves a training command. Raises UserError where its parts do not go together."""
-    devices = distribution.choose(options.strategy, options.virtual_devices, options.deterministic)
+    devices = distribution.choose(
+        options.strategy, options.virtual_devices, options.deterministic, options.communication
+    )
     start = trained_networks.start(options, family)
     architecture = setup.choose_architecture(options, family, start.config.arch if start else None)
     if start:
@@ -137,7 +139,9 @@ def _check(plan: Plan) -> None:
             raise UserError(
                 f"--dataset={options.dataset}: {plan.data.info.name} has no {name} split, only {', '.join(splits)}", 1
             )
-    distribution.check_batch(recipe.batch_size, plan.devices)
+    distribution.check_batch(recipe.batch_size, plan.devices, recipe.accumulate)
+    if recipe.accumulate > 1 and plan.devices.replicas > 1 and plan.config.options.get("batch_norm") == "global":
+        raise UserError("--accumulate: --batch_norm=global takes a whole batch's statistics; leave one of them out")
     if options.jit and plan.devices.replicas > 1:
         raise UserError(f"--jit compiles the step of one device, not of {plan.devices.replicas} replicas")
     if options.jit and plan.config.options.get("stochastic_depth", 1.0) < 1.0:

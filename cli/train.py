@@ -201,7 +201,7 @@ def heading(job: Job, run: Plan) -> str:
         f"{recipe.batch_size}, {length(job, config)}, weight decay "
         f"{recipe.weight_decay:g}, {initial}",
         "training": finetuning.rates(job.model, recipe),
-        "devices": f"{job.devices.text}, {config.precision}{', XLA' if config.jit else ''}",
+        "devices": f"{job.devices.text}, {precision(run)}{', XLA' if config.jit else ''}",
         "run": job.run,
         "watch": f"tensorboard --logdir {job.run}",
     }
@@ -210,6 +210,15 @@ def heading(job: Job, run: Plan) -> str:
         notes.append("note: no validation, so no best checkpoint is chosen; the last one is tested")
     notes += schedules.remarks(recipe, job.steps_per_epoch) if config.minutes is None else []
     return "\n".join([*(f"{name.ljust(8)} {value}" for name, value in lines.items() if value), *notes])
+
+
+def precision(run: Plan) -> str:
+    """The precision, and why it is that one where nobody named it."""
+    policy = run.config.precision
+    if run.options.precision != "auto" or policy != distribution.resolve_precision():
+        return policy
+    units = distribution.bfloat16_units()
+    return f"{policy} (auto: {f'{units} is faster in it' if units else 'nothing here is faster in bfloat16'})"
 
 
 def length(job: Job, config: "runs.RunConfig") -> str:

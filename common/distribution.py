@@ -22,8 +22,12 @@ else:  # --help lists the names below: TensorFlow waits until a device is chosen
     tf = lazy("tensorflow")
 
 STRATEGIES = ("auto", "one", "mirrored", "multiworker")
+COMMUNICATIONS = ("auto", "ring", "nccl")
 CPUINFO = Path("/proc/cpuinfo")
 DRIVER = (Path("/proc/driver"), Path("/dev"))  # where NVIDIA's driver shows nvidia, nvidia0 ...
+# Values of ONEDNN_MAX_CPU_ISA under which oneDNN has no instructions for bfloat16, or none of AMX.
+_WITHOUT_BFLOAT16 = {"SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI"}
+_WITHOUT_AMX = {"AVX512_CORE_BF16", "AVX512_CORE_FP16", "AVX10_1_512"}
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 
 
@@ -50,11 +54,14 @@ class Devices:
         return self.worker == 0
 
 
-def choose(name: str = "auto", virtual_devices: int = 0, deterministic: bool = False) -> Devices:
+def choose(
+    name: str = "auto", virtual_devices: int = 0, deterministic: bool = False, communication: str = "auto"
+) -> Devices:
     """The devices that `--strategy` and `--virtual_devices` ask for; with `deterministic` operations repeat their bits.
 
-    auto: several machines where TF_CONFIG names them, several GPUs (or virtual CPUs) where they are visible, else one
-    device. Call it before anything else touches TensorFlow's devices. Raises UserError where what is asked is not here.
+    `communication` is how several machines reduce. auto: several machines where TF_CONFIG names them, several GPUs (or
+    virtual CPUs) where they are visible, else one device. Call it before anything else touches TensorFlow's devices.
+    Raises UserError where what is asked is not here.
     """
     if name not in STRATEGIES:
         raise unknown("--strategy", name, STRATEGIES)
@@ -65,7 +72,9 @@ def choose(name: str = "auto", virtual_devices: int = 0, deterministic: bool = F
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * virtual_devices)
     workers = len(_addresses())
     if name == "multiworker" or (name == "auto" and workers > 1):
-        return _several_machines(workers)
+        return _several_machines(workers, communication)
+    if communication != "auto":
+        raise UserError(f"--communication={communication} is for several machines (--strategy multiworker)")
     gpus = tf.config.list_logical_devices("GPU")
     devices = gpus or tf.config.list_logical_devices("CPU")
     if name == "one" or (name == "auto" and len(devices) < 2):
@@ -88,11 +97,15 @@ def unseen_gpu() -> str | None:
     )
 
 
-def _several_machines(workers: int) -> Devices:
+def _several_machines(workers: int, communication: str) -> Devices:
     """Joins the cluster of TF_CONFIG; waits until every worker has. Nothing may have touched a device before it."""
     if not workers:
         raise UserError("--strategy=multiworker needs TF_CONFIG with the cluster's workers and this process' task")
-    strategy = tf.distribute.MultiWorkerMirroredStrategy()
+    of = tf.distribute.experimental
+    if communication == "nccl" and not tf.config.list_physical_devices("GPU"):
+        raise UserError("--communication=nccl needs GPUs, and TensorFlow sees none; use ring, or leave it out")
+    options = of.CommunicationOptions(implementation=of.CommunicationImplementation[communication.upper()])
+    strategy = tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
     replicas = strategy.num_replicas_in_sync
     task = strategy.cluster_resolver
     worker = task.task_id + (task.task_type == "worker" and "chief" in task.cluster_spec().jobs)
@@ -102,21 +115,29 @@ def _several_machines(workers: int) -> Devices:
 def resolve_precision(name: str = "auto") -> str:
     """The Keras dtype policy for `--precision`.
 
-    auto: mixed_bfloat16 where it is faster - GPUs with bfloat16 tensor cores (compute capability 8 and above) and
-    processors with AMX - else float32. Without AMX a CPU emulates bfloat16 and is slower for it.
+    auto: mixed_bfloat16 where the hardware computes in it faster - GPUs with bfloat16 tensor cores, processors with AMX
+    or AVX-512 BF16 - else float32, since it would be emulated.
     """
     if name not in PRECISIONS:
         raise unknown("--precision", name, PRECISIONS)
-    if name != "auto":
-        return name
+    return ("mixed_bfloat16" if bfloat16_units() else "float32") if name == "auto" else name
+
+
+def bfloat16_units() -> str | None:
+    """What computes in bfloat16 here faster than in float32, for people; None: nothing does.
+
+    GPUs do from compute capability 8 on. Of a processor's instructions oneDNN uses what ONEDNN_MAX_CPU_ISA allows.
+    """
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
-        capable = [
-            tf.config.experimental.get_device_details(gpu).get("compute_capability", (0,))[0] >= 8 for gpu in gpus
-        ]
-        return "mixed_bfloat16" if all(capable) else "float32"
-    amx = CPUINFO.exists() and "amx_bf16" in CPUINFO.read_text()
-    return "mixed_bfloat16" if amx else "float32"
+        details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
+        capable = all(one.get("compute_capability", (0,))[0] >= 8 for one in details)
+        return "tensor cores" if capable else None
+    limit = os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper()
+    flags = set(re.findall(r"\w+", CPUINFO.read_text())) if CPUINFO.exists() else set()
+    if "amx_bf16" in flags and limit not in _WITHOUT_BFLOAT16 | _WITHOUT_AMX:
+        return "AMX"
+    return "AVX-512 BF16" if "avx512_bf16" in flags and limit not in _WITHOUT_BFLOAT16 else None
 
 
 @contextmanager
@@ -223,7 +244,10 @@ def _addresses() -> list[str]:
     return [*cluster.get("chief", ()), *cluster.get("worker", ())]
 
 
-def check_batch(batch_size: int, devices: Devices) -> None:
-    """Raises UserError where the global batch cannot be shared out equally."""
+def check_batch(batch_size: int, devices: Devices, accumulate: int = 1) -> None:
+    """Raises UserError where the global batch cannot be shared out equally, each share in `accumulate` parts."""
     if batch_size % devices.replicas:
         raise UserError(f"--batch_size={batch_size} does not divide among {devices.replicas} replicas")
+    share = batch_size // devices.replicas
+    if share % accumulate:
+        raise UserError(f"--accumulate={accumulate} does not divide a replica's {share} images of --batch_size")

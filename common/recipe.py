@@ -37,6 +37,8 @@ class Recipe:
                            below=1)
     epsilon: float | None = _field(0, None, "term that keeps a division finite (default: the optimizer's own)", least=0)
     batch_size: int = _field(0, 128, "global batch, over all devices", least=1)
+    accumulate: int = _field(0, 1, "go through the batch in so many parts, one at a time, for less memory; batch norm "
+                                   "sees a part", least=1)
     epochs: int | None = _field(0, None, "passes over the training split (default: what the data set suggests, else "
                                          "the recipe's)", least=1)
     clip_norm: float = _field(0, 0.0, "clip gradients to this global norm, summed over replicas; 0: off", least=0)

@@ -24,6 +24,7 @@ from common.training import logger
 # No randomness that depends on the number of replicas: masks of dropout are drawn by each replica for itself.
 SETTINGS = (
     "--mode=train",
+    "--precision=float32",
     "--dropout=0",
     "--epochs=3",
     "--batch_size=64",

@@ -2,12 +2,15 @@ import dataclasses
 import json
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import tiny
+from cli import setup
+from common import distribution
 from common.training import logger, validation
 from training_runs import last_line, read_metrics, same_weights, weights
 
@@ -145,6 +148,24 @@ def test_a_loss_at_chance_is_said_once(monkeypatch, capsys):
     warnings = [line for line in capsys.readouterr().out.splitlines() if line.startswith("warning")]
     assert len(warnings) == 1
     assert "ln(10) = 2.303" in warnings[0]
+
+
+def test_the_start_says_why_auto_chose_the_precision(monkeypatch, capsys):
+    def devices_line(*more):
+        tiny.start("precise", "--dry_run", *more)
+        return next(line for line in capsys.readouterr().out.splitlines() if line.startswith("devices"))
+
+    monkeypatch.setattr(distribution, "bfloat16_units", lambda: None)
+    assert devices_line().endswith("one CPU, float32 (auto: nothing here is faster in bfloat16)")
+    assert devices_line("--precision", "float32").endswith("one CPU, float32")
+    monkeypatch.setattr(distribution, "bfloat16_units", lambda: "AVX-512 BF16")
+    assert devices_line("--precision", "float32").endswith("one CPU, float32")
+    monkeypatch.setattr(setup, "build_model", partial(in_float32, setup.build_model))  # it may not compute in bfloat16
+    assert devices_line().endswith("one CPU, mixed_bfloat16 (auto: AVX-512 BF16 is faster in it)")
+
+
+def in_float32(build, architecture, config):
+    return build(architecture, dataclasses.replace(config, precision="float32"))
 
 
 def test_a_dry_run_prints_everything_and_writes_nothing(capsys):

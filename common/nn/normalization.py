@@ -70,10 +70,11 @@ class BatchNorm(keras.layers.Layer):
     (the unbiased variance, as in the paper's algorithm 2). The first batch's statistics replace the initial 0 and 1
     outright: their trace would multiply from layer to layer and spoil the tests of a short run.
 
-    Under several replicas each normalises its own part of the batch and the moving statistics take the mean over
-    replicas. With `synchronised` the batch's statistics are those of the global batch, gradients included, at the price
-    of two all-reduces a layer and of the fused kernel; with one replica it makes no difference. With `trainable=False`
-    the moving statistics are used in training too, and stay.
+    Under several replicas each normalises its own part of the batch and moves statistics of its own. Their mean is
+    taken when they are saved (`training.replicas.make_synchronise`), and is what a mean in every step would be, since a
+    move is linear. With `synchronised` the batch's statistics are those of the global batch, gradients included, at the
+    price of two all-reduces a layer and of the fused kernel; with one replica it makes no difference. With
+    `trainable=False` the moving statistics are used in training too, and stay.
     """
 
     def __init__(self, momentum=0.9, epsilon=1e-5, synchronised=False, **kwargs):
@@ -84,9 +85,10 @@ class BatchNorm(keras.layers.Layer):
         full = {"shape": (input_shape[-1],), "dtype": "float32", "autocast": False}
         self.gamma = self.add_weight(initializer="ones", name="gamma", **full)
         self.beta = self.add_weight(initializer="zeros", name="beta", **full)
-        still = full | {"trainable": False, "aggregation": "mean"}
-        self.moving_mean = self.add_weight(initializer="zeros", name="moving_mean", **still)
-        self.moving_variance = self.add_weight(initializer="ones", name="moving_variance", **still)
+        # Every replica has its own, so that no step waits for the others (training/replicas.py); `add_weight` cannot.
+        still = full | {"trainable": False, "aggregation": "only_first_replica", "synchronization": "on_read"}
+        self.moving_mean = keras.Variable("zeros", name="moving_mean", **still)
+        self.moving_variance = keras.Variable("ones", name="moving_variance", **still)
 
     def compute_output_shape(self, input_shape):
         return input_shape

@@ -57,4 +57,5 @@ def _twin(variable: keras.Variable) -> keras.Variable:
     with ExitStack() as stack:
         for scope in scopes:
             stack.enter_context(keras.name_scope(scope))
-        return keras.Variable(variable.value.numpy(), trainable=False, dtype=variable.dtype, name=name)
+        shared = {"aggregation": variable.aggregation, "synchronization": variable.synchronization}
+        return keras.Variable(variable.value.numpy(), trainable=False, dtype=variable.dtype, name=name, **shared)

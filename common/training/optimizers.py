@@ -116,7 +116,11 @@ def make_optimizer(recipe: Recipe) -> keras.optimizers.Optimizer:
     if recipe.decoupled_weight_decay and not OPTIMIZERS[recipe.optimizer].decouples:
         having = ", ".join(name for name, entry in OPTIMIZERS.items() if entry.decouples)
         raise UserError(f"--decoupled_weight_decay: {recipe.optimizer} has none, only {having}; use --weight_decay")
-    return OPTIMIZERS[recipe.optimizer].make(recipe, learning_rate=recipe.learning_rate, name=recipe.optimizer)
+    made = OPTIMIZERS[recipe.optimizer].make(recipe, learning_rate=recipe.learning_rate, name=recipe.optimizer)
+    # Keras sums the gradients over replicas within the step, one by one and after its clipping, and has no switch
+    # against it. Here they come summed, in one piece (replicas.py).
+    made._all_reduce_sum_gradients = list
+    return made
 
 
 def l1_in_loss(recipe: Recipe) -> float:
@@ -148,50 +152,18 @@ def clip_by_global_norm(gradients: Sequence[tf.Tensor | None], norm: float | tf.
     return tf.clip_by_global_norm(list(gradients), norm)[0]
 
 
-def sum_over_replicas(gradients: Sequence[tf.Tensor | None]) -> list[tf.Tensor | None]:
-    """The sum of each gradient over all replicas, on all of them. None stays None. Call it in replica context."""
-    replica = tf.distribute.get_replica_context()
-    if replica.num_replicas_in_sync == 1:
-        return list(gradients)
-    present = [gradient for gradient in gradients if gradient is not None]
-    summed = iter(replica.all_reduce(tf.distribute.ReduceOp.SUM, present))
-    return [None if gradient is None else next(summed) for gradient in gradients]
-
-
 def apply_gradients(
     optimizer: keras.optimizers.Optimizer,
     gradients: Sequence[tf.Tensor | None],
     variables: Sequence[keras.Variable],
     clip_norm: float = 0.0,
 ) -> None:
-    """Sums the gradients over replicas, clips the sum, takes one step. Call it in replica context.
-
-    `optimizer.apply` sums over replicas itself, after its own clipping, so clipping costs a second all-reduce.
+    """Clips the gradients and takes one step. Call it in replica context.
 
     Args:
-        optimizer: already built.
-        gradients: of this replica's share of the loss; None where there is none.
+        optimizer: of `make_optimizer`, already built.
+        gradients: summed over replicas already (`replicas.summed`); None where there is none.
         variables: one for each gradient.
         clip_norm: greatest global norm; 0 does not clip.
     """
-    if clip_norm:
-        apply_summed(optimizer, sum_over_replicas(gradients), variables, clip_norm)
-    else:
-        optimizer.apply(gradients, variables)
-
-
-def apply_summed(
-    optimizer: keras.optimizers.Optimizer,
-    gradients: Sequence[tf.Tensor | None],
-    variables: Sequence[keras.Variable],
-    clip_norm: float = 0.0,
-) -> None:
-    """The same for gradients that are summed over replicas already (`sum_over_replicas`).
-
-    Keras 3 has no switch against the sum in `optimizer.apply`, so each replica hands on its share, 1 / replicas.
-    """
-    if clip_norm:
-        gradients = clip_by_global_norm(gradients, clip_norm)
-    replicas = tf.distribute.get_replica_context().num_replicas_in_sync
-    shares = [None if gradient is None else gradient / replicas for gradient in gradients]
-    optimizer.apply(shares, variables)
+    optimizer.apply(clip_by_global_norm(gradients, clip_norm) if clip_norm else gradients, variables)

@@ -5,7 +5,7 @@ from functools import partial
 import tensorflow as tf
 
 from common.nn import losses, metrics
-from common.training import loss_scaling, optimizers
+from common.training import loss_scaling, optimizers, replicas
 from common.training.run_state import Job
 
 
@@ -14,11 +14,13 @@ def make_train_step(job: Job):
 
     Labels are integers, or of mixed pictures the classes' shares (N, K); top-1 and top-5 are then against the class of
     the largest share. The data loss is the mean over the global batch, auxiliary classifiers included with their
-    weight; L2 is counted once over all replicas. With the job's `jit` XLA compiles it, for one device.
+    weight; L2 is counted once over all replicas. They share one all-reduce, of gradients and results together. With the
+    job's `jit` XLA compiles it, for one device.
     """
     model, optimizer, recipe, strategy = job.model, job.optimizer, job.recipe, job.devices.strategy
     variables, scale = model.trainable_variables, job.loss_scale
     decayed = losses.decayed_variables(model, recipe.decay_biases_and_norms)
+    parts = job.devices.replicas * recipe.accumulate  # of the batch, each with its part of the L2 term
     l1 = optimizers.l1_in_loss(recipe)
     of_data = partial(losses.data_loss, loss=recipe.loss, gamma=recipe.focal_gamma, class_weights=job.class_weights)
 
@@ -27,7 +29,7 @@ def make_train_step(job: Job):
             outputs = model(images, training=True)
             each = of_data(labels, outputs, recipe.label_smoothing, job.auxiliary_weight)
             data_loss = tf.reduce_sum(each) / recipe.batch_size
-            l2_loss = losses.regularisation(decayed, recipe.weight_decay, l1) / job.devices.replicas
+            l2_loss = losses.regularisation(decayed, recipe.weight_decay, l1) / parts
             loss = data_loss + l2_loss
             scaled = loss if scale is None else scale.scaled(loss)
         logits, label = metrics.main_logits(outputs), metrics.largest_share(labels)
@@ -35,23 +37,44 @@ def make_train_step(job: Job):
         results = tf.stack([data_loss, l2_loss, loss, hits[0] / recipe.batch_size, hits[1] / recipe.batch_size])
         return results, tape.gradient(scaled, variables)
 
+    def own_gradients(images, labels):
+        """Those of this replica's share of the batch, which is gone through in `accumulate` parts, one at a time."""
+        if recipe.accumulate == 1:
+            return forward_backward(images, labels)
+        images, labels = (tf.reshape(one, [recipe.accumulate, -1, *one.shape[1:]]) for one in (images, labels))
+        results, gradients = forward_backward(images[0], labels[0])  # tells which variables have a gradient
+        there = [index for index, gradient in enumerate(gradients) if gradient is not None]
+
+        def add(part, *sums):
+            more, gradients = forward_backward(images[part], labels[part])
+            return part + 1, *(a + b for a, b in zip(sums, [more, *(gradients[i] for i in there)], strict=True))
+
+        begun = [1, results, *(gradients[i] for i in there)]
+        _, results, *sums = tf.while_loop(lambda part, *_: part < recipe.accumulate, add, begun, parallel_iterations=1)
+        for index, total in zip(there, sums, strict=True):
+            gradients[index] = total
+        return results, gradients
+
     def replica_step(images, labels):
-        results, gradients = forward_backward(images, labels)
+        results, gradients = own_gradients(images, labels)
+        results, *gradients = replicas.summed([results, *gradients])
         optimizers.apply_gradients(optimizer, gradients, variables, recipe.clip_norm)
         return results
 
     def scaled_gradients(images, labels):
-        results, gradients = forward_backward(images, labels)
-        return results, scale.unscaled(optimizers.sum_over_replicas(gradients))
+        results, gradients = own_gradients(images, labels)
+        results, *gradients = replicas.summed([results, *gradients])
+        return results, scale.unscaled(gradients)
 
     def scaled_step(images, labels):
         """The same in two parts: a choice that all replicas share cannot be made within one of them."""
         results, gradients = strategy.run(scaled_gradients, args=(images, labels))
-        finite = loss_scaling.all_finite([strategy.experimental_local_results(one)[0] for one in gradients])
+        finite = loss_scaling.all_finite([replicas.first(job.devices, one) for one in gradients])
 
         def take():
             strategy.run(
-                lambda *summed: optimizers.apply_summed(optimizer, summed, variables, recipe.clip_norm), args=gradients
+                lambda *summed: optimizers.apply_gradients(optimizer, summed, variables, recipe.clip_norm),
+                args=gradients,
             )
 
         tf.cond(finite, take, lambda: None)
@@ -61,9 +84,8 @@ def make_train_step(job: Job):
     @tf.function(jit_compile=job.jit or None)
     def step(images, labels):
         results = strategy.run(replica_step, args=(images, labels)) if scale is None else scaled_step(images, labels)
-        sums = strategy.reduce("SUM", results, axis=None)
         if job.average is not None:
             job.average.update(optimizer.iterations.value)
-        return sums
+        return replicas.first(job.devices, results)
 
     return step

@@ -16,7 +16,7 @@ from common.errors import UserError
 from common.input import read_errors
 from common.nn import losses, metrics
 from common.runs import checkpoints
-from common.training import dead_units, log_writers, optimizers, stop_signals, validation
+from common.training import dead_units, log_writers, optimizers, replicas, stop_signals, validation
 from common.training.logger import Interval, make_logger
 from common.training.run_state import Job, State
 from common.training.train_step import make_train_step
@@ -95,6 +95,8 @@ class Trainer:
         self.decayed = losses.decayed_variables(job.model, job.recipe.decay_biases_and_norms)
         self.settling_steps = validation.settling_steps(job.model)
         self.any_worker = distribution.make_any(job.devices)
+        averages = [] if job.average is None else job.average.variables
+        self.synchronise = replicas.make_synchronise([*job.model.variables, *averages], job.devices)
         self.begun, self.saved, self.rate, self.stop = state.step, state.step, math.nan, False
         self.signals: list[signal.Signals] = []
 
@@ -186,6 +188,7 @@ class Trainer:
         """Writes a checkpoint; no worker goes on before it is whole."""
         self._collect()
         self.log.flush()
+        self.synchronise()
         save(self.job, self.state)
         self.saved = self.state.step
         self.any_worker(False)

@@ -13,6 +13,7 @@ import images as made
 import tiny
 from cli import flags, plan, setup
 from cli import trained as trained_networks
+from common import distribution
 from common.errors import UserError
 from common.runs import checkpoints
 from common.runs import config as runs
@@ -167,6 +168,16 @@ def test_a_dry_run_counts_an_ensembles_runs_and_names_the_data_set_it_prepared(m
     assert lines[0].endswith("nothing was written but the data set, datasets/digits")
     assert lines[1].endswith("nothing was written")
     assert not Path("all").exists()
+
+
+def test_a_batch_in_parts_must_divide_and_has_no_global_statistics(monkeypatch, capsys):
+    with pytest.raises(UserError, match="--accumulate=5 does not divide a replica's 64 images of --batch_size"):
+        planned("--arch=tiny", "--accumulate=5")
+    assert planned("--arch=tiny", "--accumulate=4", "--batch_norm=global").config.recipe.accumulate == 4
+    two = distribution.Devices(None, 0, 1, 2, "")
+    monkeypatch.setattr(distribution, "choose", lambda *_: two)
+    with pytest.raises(UserError, match="--accumulate: --batch_norm=global takes a whole batch's statistics"):
+        planned("--arch=tiny", "--accumulate=4", "--batch_norm=global")
 
 
 def test_op_determinism_is_asked_for_and_recorded(monkeypatch, capsys):

@@ -117,15 +117,23 @@ def test_a_batch_that_does_not_divide_is_refused():
     distribution.check_batch(8, devices)
     with pytest.raises(UserError, match="--batch_size=6 does not divide among 4 replicas"):
         distribution.check_batch(6, devices)
+    distribution.check_batch(24, devices, accumulate=3)
+    with pytest.raises(UserError, match="--accumulate=4 does not divide a replica's 6 images of --batch_size"):
+        distribution.check_batch(24, devices, accumulate=4)
 
 
-def test_mirrored_needs_two_devices_and_multiworker_its_cluster(monkeypatch):
+def test_devices_that_are_not_there_are_refused(monkeypatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
     with pytest.raises(UserError, match="two devices or more"):
         distribution.choose("mirrored")
     with pytest.raises(UserError, match="TF_CONFIG"):
         distribution.choose("multiworker")
     assert distribution.choose("one").replicas == 1
+    with pytest.raises(UserError, match="--communication=ring is for several machines"):
+        distribution.choose("one", communication="ring")
+    monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": {"worker": ["a:1", "b:1"]}, "task": {"index": 0}}))
+    with pytest.raises(UserError, match="--communication=nccl needs GPUs"):
+        distribution.choose(communication="nccl")
 
 
 def test_endless_batches_stay_known_as_endless_when_they_are_dealt_out():
@@ -150,13 +158,37 @@ def test_precision_holds_inside_only():
     assert keras.config.dtype_policy().name == before
 
 
-def test_auto_precision_wants_amx_on_a_cpu(monkeypatch, tmp_path):
+@pytest.mark.parametrize(
+    ("flags", "limit", "units"),
+    [
+        ("fma avx2", "", None),
+        ("fma avx2 avx512f avx512_vnni", "", None),
+        ("avx2 avx512f avx512_bf16", "", "AVX-512 BF16"),
+        ("avx2 avx512f avx512_bf16 amx_bf16 amx_tile", "", "AMX"),
+        ("avx2 avx512f avx512_bf16 amx_bf16 amx_tile", "avx512_core_bf16", "AVX-512 BF16"),
+        ("avx2 avx512f avx512_bf16 amx_bf16 amx_tile", "AVX512_CORE_AMX", "AMX"),
+        ("avx2 avx512f avx512_bf16 amx_bf16 amx_tile", "AVX512_CORE", None),
+        ("avx2 avx512f avx512_bf16", "AVX2", None),
+        ("avx2 amx_bf16_of_another_name", "", None),
+    ],
+)
+def test_auto_precision_wants_a_processor_that_computes_in_bfloat16(monkeypatch, tmp_path, flags, limit, units):
     monkeypatch.setattr(distribution.tf.config, "list_physical_devices", lambda kind: [])
-    for flags, wanted in (("fma avx2 amx_bf16 amx_tile", "mixed_bfloat16"), ("fma avx2", "float32")):
-        (tmp_path / "cpuinfo").write_text(f"flags : {flags}\n")
-        monkeypatch.setattr(distribution, "CPUINFO", tmp_path / "cpuinfo")
-        assert distribution.resolve_precision("auto") == wanted
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", limit)
+    (tmp_path / "cpuinfo").write_text(f"flags\t: {flags}\n")
+    monkeypatch.setattr(distribution, "CPUINFO", tmp_path / "cpuinfo")
+    assert distribution.bfloat16_units() == units
+    assert distribution.resolve_precision("auto") == ("mixed_bfloat16" if units else "float32")
     assert distribution.resolve_precision("mixed_float16") == "mixed_float16"
+    assert distribution.resolve_precision("float32") == "float32"
+
+
+@pytest.mark.parametrize(("capability", "units"), [((7, 5), None), ((8, 0), "tensor cores"), ((9, 0), "tensor cores")])
+def test_auto_precision_of_gpus(monkeypatch, capability, units):
+    monkeypatch.setattr(distribution.tf.config, "list_physical_devices", lambda kind: ["GPU:0"])
+    details = {"compute_capability": capability}
+    monkeypatch.setattr(distribution.tf.config.experimental, "get_device_details", lambda gpu: details)
+    assert distribution.bfloat16_units() == units
 
 
 def test_a_gpu_that_tensorflow_does_not_see_is_said_with_the_command_that_helps(monkeypatch, tmp_path):

@@ -9,7 +9,7 @@ import pytest
 
 MIRRORED = """
     import numpy as np, keras, tensorflow as tf
-    from common.training import ema, optimizers
+    from common.training import ema, optimizers, replicas
     from common.recipe import Recipe
     from common.training.optimizers import OPTIMIZERS
 
@@ -19,7 +19,7 @@ MIRRORED = """
     shares = np.random.default_rng(5).normal(size=(4, 2, 3)).astype(np.float32)  # step, replica, weight
 
     def run(name, strategy, gradients, clip_norm):
-        replicas = gradients.shape[1]
+        count = gradients.shape[1]
         with strategy.scope():
             with keras.name_scope("fc"):
                 weight = keras.Variable(np.array([0.5, -1.0, 2.0], np.float32), name="kernel")
@@ -30,7 +30,7 @@ MIRRORED = """
 
         def replica_step(rows):
             place = tf.distribute.get_replica_context().replica_id_in_sync_group
-            optimizers.apply_gradients(optimizer, [rows[place]], [weight], clip_norm)
+            optimizers.apply_gradients(optimizer, replicas.summed([rows[place]]), [weight], clip_norm)
 
         @tf.function
         def step(rows):
@@ -42,7 +42,7 @@ MIRRORED = """
         copies = [[local.numpy() for local in strategy.experimental_local_results(v.value)]
                   for v in (weight, *average.variables)]
         for locals_ in copies:
-            assert len(locals_) == replicas and all((local == locals_[0]).all() for local in locals_), name
+            assert len(locals_) == count and all((local == locals_[0]).all() for local in locals_), name
         with average.swapped():
             assert all((c.numpy() == copies[1][0]).all() for c in strategy.experimental_local_results(weight.value))
         assert all((c.numpy() == copies[0][0]).all() for c in strategy.experimental_local_results(weight.value))
