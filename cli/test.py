@@ -129,7 +129,7 @@ def test_run(
 
 def _devices(options: flags.Options, protocol: Protocol) -> "distribution.Devices":
     if protocol.crops != "dense":
-        return distribution.choose(options.strategy, options.virtual_devices, communication=options.communication)
+        return distribution.choose(options.strategy, options.virtual_devices, False, options.communication)
     if options.strategy not in ("auto", "one"):
         raise UserError("--crops=dense runs on one device: pictures differ in shape; leave --strategy out")
     return distribution.choose("one", options.virtual_devices)

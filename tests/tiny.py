@@ -6,6 +6,7 @@ from pathlib import Path
 import train
 from cli import registry, setup
 from cli import test as testing
+from common import distribution
 from common.architecture import Architecture
 from common.nn import layers
 from common.recipe import Recipe
@@ -30,10 +31,12 @@ def build(classes=10, image_size=16, dropout=0.25):
 def register(monkeypatch, folder: Path, error_analysis: bool = False) -> None:
     """Adds `tiny`, and `tiny_plain` without batch norm, to the registry and moves into `folder`.
 
+    `--precision auto` is float32 there, whatever the processor.
     Tests end without the error analysis, whose pictures take longer than the training, unless it is wanted.
     """
     if not error_analysis:
         monkeypatch.setattr(testing, "_analyse_errors", lambda *_: None)
+    monkeypatch.setattr(distribution, "bfloat16_units", lambda: None)
     plain = partial(build, norm="none")
     made = (
         Architecture("tiny", "alexnet", build, 16, RECIPE, "made for the tests"),

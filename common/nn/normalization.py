@@ -71,7 +71,7 @@ class BatchNorm(keras.layers.Layer):
     outright: their trace would multiply from layer to layer and spoil the tests of a short run.
 
     Under several replicas each normalises its own part of the batch and moves statistics of its own. Their mean is
-    taken when they are saved (`training.replicas.make_synchronise`), and is what a mean in every step would be, since a
+    taken when they are saved (`replicas.make_synchronise`), and is what a mean in every step would be, since a
     move is linear. With `synchronised` the batch's statistics are those of the global batch, gradients included, at the
     price of two all-reduces a layer and of the fused kernel; with one replica it makes no difference. With
     `trainable=False` the moving statistics are used in training too, and stay.
@@ -85,7 +85,7 @@ class BatchNorm(keras.layers.Layer):
         full = {"shape": (input_shape[-1],), "dtype": "float32", "autocast": False}
         self.gamma = self.add_weight(initializer="ones", name="gamma", **full)
         self.beta = self.add_weight(initializer="zeros", name="beta", **full)
-        # Every replica has its own, so that no step waits for the others (training/replicas.py); `add_weight` cannot.
+        # Every replica has its own, so that no step waits for the others; `add_weight` cannot say so.
         still = full | {"trainable": False, "aggregation": "only_first_replica", "synchronization": "on_read"}
         self.moving_mean = keras.Variable("zeros", name="moving_mean", **still)
         self.moving_variance = keras.Variable("ones", name="moving_variance", **still)

@@ -1,5 +1,6 @@
 """One step of training: forward, backward and the optimizer, traced once for all devices."""
 
+from collections.abc import Callable
 from functools import partial
 
 import tensorflow as tf
@@ -17,43 +18,8 @@ def make_train_step(job: Job):
     weight; L2 is counted once over all replicas. They share one all-reduce, of gradients and results together. With the
     job's `jit` XLA compiles it, for one device.
     """
-    model, optimizer, recipe, strategy = job.model, job.optimizer, job.recipe, job.devices.strategy
-    variables, scale = model.trainable_variables, job.loss_scale
-    decayed = losses.decayed_variables(model, recipe.decay_biases_and_norms)
-    parts = job.devices.replicas * recipe.accumulate  # of the batch, each with its part of the L2 term
-    l1 = optimizers.l1_in_loss(recipe)
-    of_data = partial(losses.data_loss, loss=recipe.loss, gamma=recipe.focal_gamma, class_weights=job.class_weights)
-
-    def forward_backward(images, labels):
-        with tf.GradientTape() as tape:
-            outputs = model(images, training=True)
-            each = of_data(labels, outputs, recipe.label_smoothing, job.auxiliary_weight)
-            data_loss = tf.reduce_sum(each) / recipe.batch_size
-            l2_loss = losses.regularisation(decayed, recipe.weight_decay, l1) / parts
-            loss = data_loss + l2_loss
-            scaled = loss if scale is None else scale.scaled(loss)
-        logits, label = metrics.main_logits(outputs), metrics.largest_share(labels)
-        hits = [tf.reduce_sum(tf.cast(metrics.correct(label, logits, k), tf.float32)) for k in (1, 5)]
-        results = tf.stack([data_loss, l2_loss, loss, hits[0] / recipe.batch_size, hits[1] / recipe.batch_size])
-        return results, tape.gradient(scaled, variables)
-
-    def own_gradients(images, labels):
-        """Those of this replica's share of the batch, which is gone through in `accumulate` parts, one at a time."""
-        if recipe.accumulate == 1:
-            return forward_backward(images, labels)
-        images, labels = (tf.reshape(one, [recipe.accumulate, -1, *one.shape[1:]]) for one in (images, labels))
-        results, gradients = forward_backward(images[0], labels[0])  # tells which variables have a gradient
-        there = [index for index, gradient in enumerate(gradients) if gradient is not None]
-
-        def add(part, *sums):
-            more, gradients = forward_backward(images[part], labels[part])
-            return part + 1, *(a + b for a, b in zip(sums, [more, *(gradients[i] for i in there)], strict=True))
-
-        begun = [1, results, *(gradients[i] for i in there)]
-        _, results, *sums = tf.while_loop(lambda part, *_: part < recipe.accumulate, add, begun, parallel_iterations=1)
-        for index, total in zip(there, sums, strict=True):
-            gradients[index] = total
-        return results, gradients
+    optimizer, recipe, strategy, scale = job.optimizer, job.recipe, job.devices.strategy, job.loss_scale
+    variables, own_gradients = job.model.trainable_variables, _in_parts(_forward_backward(job), recipe.accumulate)
 
     def replica_step(images, labels):
         results, gradients = own_gradients(images, labels)
@@ -89,3 +55,50 @@ def make_train_step(job: Job):
         return replicas.first(job.devices, results)
 
     return step
+
+
+def _forward_backward(job: Job) -> Callable:
+    """A function of images and labels, a part of the global batch -> its share of a step's results, and gradients."""
+    model, recipe, scale = job.model, job.recipe, job.loss_scale
+    decayed = losses.decayed_variables(model, recipe.decay_biases_and_norms)
+    l1 = optimizers.l1_in_loss(recipe)
+    of_data = partial(losses.data_loss, loss=recipe.loss, gamma=recipe.focal_gamma, class_weights=job.class_weights)
+
+    def forward_backward(images, labels):
+        with tf.GradientTape() as tape:
+            outputs = model(images, training=True)
+            each = of_data(labels, outputs, recipe.label_smoothing, job.auxiliary_weight)
+            data_loss = tf.reduce_sum(each) / recipe.batch_size
+            l2_loss = losses.regularisation(decayed, recipe.weight_decay, l1)
+            l2_loss /= job.devices.replicas * recipe.accumulate  # so many parts make the batch
+            loss = data_loss + l2_loss
+            scaled = loss if scale is None else scale.scaled(loss)
+        logits, label = metrics.main_logits(outputs), metrics.largest_share(labels)
+        hits = [tf.reduce_sum(tf.cast(metrics.correct(label, logits, k), tf.float32)) for k in (1, 5)]
+        results = tf.stack([data_loss, l2_loss, loss, hits[0] / recipe.batch_size, hits[1] / recipe.batch_size])
+        return results, tape.gradient(scaled, model.trainable_variables)
+
+    return forward_backward
+
+
+def _in_parts(forward_backward: Callable, parts: int) -> Callable:
+    """The same for the whole of what a replica is given, gone through in equal parts, one at a time."""
+    if parts == 1:
+        return forward_backward
+
+    def summed(images, labels):
+        images, labels = (tf.reshape(one, [parts, -1, *one.shape[1:]]) for one in (images, labels))
+        results, gradients = forward_backward(images[0], labels[0])  # tells which variables have a gradient
+        there = [index for index, gradient in enumerate(gradients) if gradient is not None]
+
+        def add(part, *sums):
+            more, gradients = forward_backward(images[part], labels[part])
+            return part + 1, *(a + b for a, b in zip(sums, [more, *(gradients[i] for i in there)], strict=True))
+
+        begun = [1, results, *(gradients[i] for i in there)]
+        _, results, *sums = tf.while_loop(lambda part, *_: part < parts, add, begun, parallel_iterations=1)
+        for index, total in zip(there, sums, strict=True):
+            gradients[index] = total
+        return results, gradients
+
+    return summed

@@ -74,7 +74,8 @@ def test_the_rate_of_a_run_is_given_for_the_batch_it_was_meant_for():
 
 def test_what_a_dry_run_prints_is_the_same_command(monkeypatch, tmp_path, capsys, write):
     tiny.register(monkeypatch, tmp_path)
-    tiny.start("run", "--dry_run", "--optimizer", "adam", "--norm", "none", "--seed", "5", "--nodecay_biases_and_norms")
+    given = ["--optimizer", "adam", "--norm", "none", "--seed", "5", "--nodecay_biases_and_norms"]
+    tiny.start("run", "--dry_run", *given, "--precision", "float32")
     first = capsys.readouterr().out
     body = first[first.index("# for --config:") : first.index("expecting ")]
     assert yaml.safe_load(body)["optimizer"] == "adam"

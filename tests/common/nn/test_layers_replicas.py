@@ -15,11 +15,14 @@ REPLICAS = textwrap.dedent(
     import json, keras, numpy as np, tensorflow as tf
     from common.nn import layers
     from common.nn.dropout import Dropout
+    from common import distribution
     from common.nn.normalization import BatchNorm
+    from common.training import replicas as shared
 
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
     strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    devices = distribution.Devices(strategy, 0, 1, 2, "")
     rng = np.random.default_rng(3)
     x = rng.normal([1, 2, 3], [1, 2, 3], size=(2, 4, 5, 5, 3)).astype("float32")
     x[1] += 4.0
@@ -51,6 +54,7 @@ REPLICAS = textwrap.dedent(
             layer.build((None, 5, 5, 3))
         for _ in range(2):
             y, dx, dgamma, dbeta = run(layer, x, target, True)
+        shared.make_synchronise([layer.moving_mean, layer.moving_variance], devices)()
         result[name] = {
             "y": y.tolist(), "dx": dx.tolist(), "dgamma": dgamma[0].tolist(), "dbeta": dbeta[0].tolist(),
             "mean": gather(layer.moving_mean.value).tolist(),
@@ -95,7 +99,7 @@ def replicas():
     }
 
 
-def test_moving_statistics_are_the_mean_over_replicas_and_equal_on_each(replicas):
+def test_moving_statistics_brought_together_are_the_mean_over_replicas_and_equal_on_each(replicas):
     found, x = replicas["replica"], replicas["x"]
 
     np.testing.assert_array_equal(found["mean"][0], found["mean"][1])
