@@ -77,8 +77,7 @@ class Sheet:
             best = [
                 f"{sheets.short(one['class'], 17)} {one['probability']:.0%}" for one in answer["predictions"][:CLASSES]
             ]
-            name = sheets.short(Path(printable(file)).name.replace(",", " "), 24)  # a comma would end it
-            cells.append(sheets.Cell(shrink(encoded), "\n".join([name, *best])))
+            cells.append(sheets.Cell(shrink(encoded), "\n".join([_end(file), *best])))
         self._waiting.clear()
         if cells:
             self._pages += 1
@@ -91,6 +90,12 @@ class Sheet:
 
     def _unwritten(self, error: OSError) -> UserError:
         return UserError(f"--sheet={printable(str(self._path))}: cannot be written ({error.strerror})", 1)
+
+
+def _end(file: str, most: int = 20) -> str:
+    """A file's name without its folder, its end where it is long, for a title."""
+    name = Path(printable(file)).name
+    return (name if len(name) <= most else "…" + name[1 - most :]).replace("$", r"\$")
 
 
 def draw(path: Path, cells: Sequence[sheets.Cell], heading: str) -> None:
