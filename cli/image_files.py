@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from common import machine
 from common.errors import UserError, printable
 from common.input import folder_tree, splits
 
@@ -124,7 +125,11 @@ def as_split(names: Names, failed: dict[str, str]) -> "splits.Split":
 
     def serialized(_: Any) -> "tf.data.Dataset":
         read: Callable[[], Iterator[bytes]] = lambda: (usable(file, failed) or black for file in names)  # noqa: E731
-        return tf.data.Dataset.from_generator(read, output_signature=tf.TensorSpec([], tf.string))
+        options = tf.data.Options()
+        if not names.complete:  # a thread that waits for a name must not keep the others, and the network, waiting
+            options.threading.private_threadpool_size = machine.cores() + 1
+        found = tf.data.Dataset.from_generator(read, output_signature=tf.TensorSpec([], tf.string))
+        return found.with_options(options)
 
     def parse(encoded):
         return encoded, tf.constant(0), tf.constant("")
