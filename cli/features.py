@@ -30,7 +30,7 @@ def run(options: flags.Options, family: str | None) -> None:
     preprocessing = pipeline.Preprocessing(**config.preprocessing)
     batch_size = options.batch_size if "batch_size" in options.given else min(config.recipe.batch_size, split.examples)
     bad = setup.bad_images_of(options, data)
-    images, width = _write(out, model, layer, split, preprocessing, batch_size, config.classes, bad)
+    images, width = _write(out, model, layer, split, preprocessing, batch_size, config.names, bad)
     setup.tell(bad)
     print(f"{out / FILE}: {images:,} images, {width:,} values of {layer.name} each")
     print(f"tensorboard --logdir {out}")
