@@ -7,7 +7,18 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 NETWORKS = {"alexnet", "vgg16", "googlenet", "resnet34", "zoo"}
-TOP = {"architecture", "errors", "machine", "distribution", "recipe", "settings", "style", "lazy", "progress"}
+TOP = {
+    "architecture",
+    "class_names",
+    "errors",
+    "machine",
+    "distribution",
+    "recipe",
+    "settings",
+    "style",
+    "lazy",
+    "progress",
+}
 BOTTOM = {"nn", "input", "runs"}
 BELOW = {  # what each package of common/ may import beside its own modules and those at the top
     "training": BOTTOM,
