@@ -54,8 +54,8 @@ def _write(
     import tensorflow as tf
 
     cut = layers.network(model.inputs[0], layer.output, "features")
-    places = np.arange(split.examples) if bad is None else _decodable(split, batch_size, bad)
-    drawn = projector.chosen(len(places))
+    drawn = projector.chosen(split.examples)
+    places: list[np.ndarray] = []
     labels: list[np.ndarray] = []
     points: list[np.ndarray] = []
     names: list[str] = []
@@ -71,41 +71,30 @@ def _write(
             for pictures, label, valid, index in batches:
                 kept = valid.numpy()
                 values = compute(pictures).numpy()[kept]
+                places.append(index.numpy()[kept])
                 labels.append(label.numpy()[kept])
-                points.append(values[np.isin(index.numpy()[kept], places[drawn])])
+                points.append(values[np.isin(places[-1], drawn)])
                 yield values
 
     def others() -> dict[str, np.ndarray]:
+        if not sum(map(len, places)):
+            raise UserError(f"none of the {split.examples:,} images can be decoded, so there are no features", 1)
         with read_errors.named(split):
             listed = list(_names(split) if split.records else map(os.fsencode, split.files))
-            names.extend(listed[place].decode("utf-8", "backslashreplace") for place in places)
+            names.extend(listed[place].decode("utf-8", "backslashreplace") for place in np.concatenate(places))
         return {"labels": np.concatenate(labels), "files": np.array(names), "classes": np.array(classes)}
 
     width = int(layer.output.shape[-1])
     try:
         out.mkdir(parents=True, exist_ok=True)
-        feature_file.write(out / FILE, (len(places), width), parts(), others)
+        feature_file.write(out / FILE, (split.examples, width), parts(), others, fewer=bad is not None)
     except OSError as error:
         raise UserError(f"--out={out}: cannot be written ({error.strerror})", 1) from error
     numbers = np.concatenate(labels)
+    shown = np.flatnonzero(np.isin(np.concatenate(places), drawn))
     with read_errors.writing(out):
-        projector.write(out, np.concatenate(points), [(classes[numbers[place]], names[place]) for place in drawn])
-    return len(places), width
-
-
-def _decodable(split: "datasets.Split", batch_size: int, bad: "bad_images.BadImages") -> np.ndarray:
-    """The places of the images of a split that can be decoded, ascending; the others are taken down."""
-    import tensorflow as tf
-
-    from common.input import images
-
-    def show(encoded):
-        with tf.control_dependencies([images.decode(encoded)]):
-            return (tf.zeros([]),)
-
-    index = [batch[-1].numpy() for batch in pipeline.one_pass(split, show, batch_size=batch_size, skip_bad_images=bad)]
-    places = np.concatenate(index)
-    return places[places >= 0]
+        projector.write(out, np.concatenate(points), [(classes[numbers[row]], names[row]) for row in shown])
+    return len(names), width
 
 
 def _names(split: "datasets.Split") -> Iterator[bytes]:

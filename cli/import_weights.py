@@ -151,6 +151,7 @@ def _configuration(found: Foreign, architecture: Architecture, source: dict) -> 
     preprocessing = {"image_size": size, "resize": resize} | found.preprocessing
     return runs.RunConfig(
         arch=architecture.name,
+        module=registry.module(architecture),
         options=architecture.defaults | found.options,
         classes=classes,
         image_size=size,

@@ -5,7 +5,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from cli import flags, setup
+from cli import flags, registry, setup
 from cli import trained as trained_networks
 from cli.trained import Trained
 from common import distribution
@@ -100,6 +100,7 @@ def configure(
         options=setup.build_options(options, architecture, before),
         classes=data.info.classes,
         words=data.info.words,
+        module=registry.module(architecture),
         image_size=image_size,
         preprocessing=dataclasses.asdict(preprocessing),
         recipe=recipe,

@@ -40,6 +40,11 @@ def find(name: str) -> Architecture:
     return ARCHITECTURES[name]
 
 
+def module(architecture: Architecture) -> str:
+    """Where a network stands, as it is imported."""
+    return next(name for name in MODULES if name.rpartition(".")[2] == architecture.family)
+
+
 def script(architecture: Architecture) -> str:
     """What runs a network: its family's own script, or train.py for those of zoo/."""
     return f"{architecture.family}.py" if architecture.family in MODULES else "train.py"

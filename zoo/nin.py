@@ -44,7 +44,8 @@ IMAGENET = (
 # Deviations
 #   1. The sources differ on nin_cifar's second pool: maxima in the author's cuda-convnet file, averages in his Caffe
 #      model and its ports. Maxima here; `--pool2 average` is the other.
-#   2. The last average is over the whole map, 8x8 at 32 pixels and 6x6 at 224, so that other image sizes work.
+#   2. `--activation` changes the hidden layers' alone: behind the last maps, whose means are the logits, ReLU stays.
+#   3. The last average is over the whole map, 8x8 at 32 pixels and 6x6 at 224, so that other image sizes work.
 POOL2 = Setting("nin_cifar: the second pool takes maxima or averages", choices=("max", "average"))
 
 
@@ -133,8 +134,8 @@ CIFAR_RECIPE = Recipe(
     flip=True,
 )
 # Deviations
-#   3. Biases learn at the rate of the weights, the author's at twice that.
-#   4. CIFAR-10 with its mean subtracted, 4 pixels of padding and mirrored; the paper normalises the contrast of each
+#   4. Biases learn at the rate of the weights, the author's at twice that.
+#   5. CIFAR-10 with its mean subtracted, 4 pixels of padding and mirrored; the paper normalises the contrast of each
 #      image and whitens them. Those inputs are some 60 times smaller: his conv1 starts from Gaussian(0, 0.05) and his
 #      learning rate is 0.1, of the last layer 0.01. Here they are a fifth and a tenth of that; else the first steps
 #      leave no map of a class above 0, and its ReLU then has no gradient.

@@ -15,10 +15,11 @@ def grey(x, name=None):
 def table_conv(x, table, size, name=None):
     """Convolution in which map i sees only the maps `table[i]` of x, then the style's normalisation and activation.
 
-    (N, H, W, C) -> (N, H - size + 1, W - size + 1, len(table)); each pair of maps has a size x size window.
+    (N, H, W, C) -> (N, H - size + 1, W - size + 1, len(table)); each pair of maps has a size x size window. The windows
+    of a map are standardised together where the style says so.
     """
     initial = initializers.make_initializer(current().initializer)
-    x = early_layers.TableConv(table, size, initial, name=name)(x)
+    x = early_layers.TableConv(table, size, initial, current().weight_standardization, name=name)(x)
     return layers.relu(layers.norm(x, name), name=name and f"{name}_relu")
 
 

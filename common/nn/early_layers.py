@@ -6,6 +6,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from common.nn.weight_standardization import standardized
+
 
 @keras.saving.register_keras_serializable("common")
 class FanInUniform(keras.initializers.VarianceScaling):
@@ -41,18 +43,20 @@ class TableConv(keras.layers.Layer):
 
     (N, H, W, C) -> (N, H - size + 1, W - size + 1, len(table)), compute dtype. Variables: `kernel` (size, size, pairs),
     a window for each pair of maps in the order of the table, and `bias` (len(table),), which starts at zero. A map's
-    windows start as those of a convolution that sees so many maps.
+    windows start as those of a convolution that sees so many maps. With `standardize` the windows of each map are
+    standardised together, in float32 whatever the precision, before they convolve (weight_standardization.py).
 
     Args:
         table: for each map the channels of the input that it sees.
         size: width of the window.
+        standardize: see above.
     """
 
     stride = 1
 
-    def __init__(self, table, size, kernel_initializer="glorot_uniform", **kwargs):
+    def __init__(self, table, size, kernel_initializer="glorot_uniform", standardize=False, **kwargs):
         super().__init__(**kwargs)
-        self.table, self.size = [list(row) for row in table], size
+        self.table, self.size, self.standardize = [list(row) for row in table], size, standardize
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
 
     @property
@@ -66,7 +70,9 @@ class TableConv(keras.layers.Layer):
         for place, (source, number) in enumerate((source, n) for n, row in enumerate(self.table) for source in row):
             self._places[source, number] = place
         shape = (self.size, self.size, self.pairs)
-        self.kernel = self.add_weight(shape=shape, initializer=self._initial, name="kernel")
+        self.kernel = self.add_weight(
+            shape=shape, initializer=self._initial, name="kernel", autocast=not self.standardize
+        )
         self.bias = self.add_weight(shape=(len(self.table),), initializer="zeros", name="bias")
 
     def _initial(self, shape, dtype=None):
@@ -80,14 +86,19 @@ class TableConv(keras.layers.Layer):
         return (n, *(side and side - self.size + 1 for side in (height, width)), len(self.table))
 
     def call(self, x):
-        windows = tf.pad(tf.convert_to_tensor(self.kernel), [[0, 0], [0, 0], [0, 1]])
+        windows = tf.convert_to_tensor(self.kernel)
+        if self.standardize:
+            of_maps = tf.split(windows, [len(row) for row in self.table], -1)
+            windows = tf.concat([standardized(some[..., None])[..., 0] for some in of_maps], -1)
+        windows = tf.pad(tf.cast(windows, x.dtype), [[0, 0], [0, 0], [0, 1]])
         kernel = tf.gather(windows, self._places, axis=-1)
         return tf.nn.bias_add(tf.nn.conv2d(x, kernel, 1, "VALID"), tf.convert_to_tensor(self.bias))
 
     def get_config(self):
         initial = keras.initializers.serialize(self.kernel_initializer)
         table = [list(row) for row in self.table]
-        return super().get_config() | {"table": table, "size": self.size, "kernel_initializer": initial}
+        own = {"table": table, "size": self.size, "kernel_initializer": initial, "standardize": self.standardize}
+        return super().get_config() | own
 
 
 @keras.saving.register_keras_serializable("common")

@@ -143,7 +143,8 @@ def logits(x, classes, name=None):
 def map_logits(x, classes, name=None):
     """The classifier without fully connected layers (Lin et al. 2014): a map for each class, ReLU, the maps' means.
 
-    (N, H, W, C) -> (N, classes), the means in float32 whatever the precision. The 1x1 convolution has the name.
+    (N, H, W, C) -> (N, classes), the means in float32 whatever the precision. The 1x1 convolution has the name. ReLU
+    stays whatever `--activation` says: it belongs to the classifier, whose evidence for a class is never negative.
     """
     initial = initializers.make_initializer(current().classifier_initializer or current().initializer)
     x = convolution.Conv(classes, 1, kernel_initializer=initial, name=name)(x)

@@ -47,6 +47,7 @@ class RunConfig:
         minutes: the time that the run was fitted into, or None.
         steps: its length then; None where it is that of the recipe's epochs.
         words: what the data set says that its classes mean, by label; () where it says nothing.
+        module: where the network stands, as it is imported; "" where an older version did not write it.
     """
 
     arch: str
@@ -67,6 +68,7 @@ class RunConfig:
     minutes: float | None = None
     steps: int | None = None
     words: tuple[str, ...] = ()
+    module: str = ""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -161,7 +163,7 @@ def resumed(
         return [name for name in names if name not in found and name not in given]
 
     kept = lacked((one.name for one in dataclasses.fields(RunConfig)), values)
-    kept += ["preprocessing", "steps", "words", *(["precision"] if "precision" not in given else [])]
+    kept += ["preprocessing", "steps", "words", "module", *(["precision"] if "precision" not in given else [])]
     options = lacked(defaults, values["options"])
     fields = lacked((one.name for one in dataclasses.fields(Recipe)), values["recipe"])
     fields += ["epochs"] if "epochs" not in given else []

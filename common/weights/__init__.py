@@ -10,10 +10,10 @@ if TYPE_CHECKING:
     from common.weights.run_model import LoadedRun
 
 
-def load_run(path: str | Path, find: Callable[[str], Architecture]) -> "LoadedRun":
+def load_run(path: str | Path, find: Callable[[str], Architecture] | None = None) -> "LoadedRun":
     """A trained network as a Keras model from pictures to probabilities, and its class names (docs/library.md).
 
-        network, classes = load_run("ckpt/resnet20", registry.find)
+        network, classes = load_run("ckpt/resnet20")
         probabilities = network(pictures)
 
     It is what `--mode predict --precision float32` runs: the weights of the best checkpoint, or of the one named, their
@@ -21,15 +21,15 @@ def load_run(path: str | Path, find: Callable[[str], Architecture]) -> "LoadedRu
 
     Args:
         path: a run directory, or one checkpoint's folder in it.
-        find: a network's name -> its `Architecture`. `cli.registry.find` knows all of the project; nothing in common/
-            knows one, and a network of one's own needs no entry there.
+        find: a network's name -> its `Architecture`, for a network of one's own. None: the module that config.json
+            names is imported, and has the network in its `ARCHITECTURES`.
 
     Returns:
         (model, classes): pictures (N, H, W, 3) RGB, 0..255, uint8 or float, of any one size -> probabilities
-        (N, classes) float32; class names by label.
+        (N, classes) float32; class names by label, in words where they are known, as `--mode predict` prints them.
 
     Raises:
-        UserError: no run or checkpoint is there, it is damaged, or `find` does not know the network.
+        UserError: no run or checkpoint is there, it is damaged, or the network is not found.
     """
     from common.weights import run_model  # TensorFlow waits until a run is loaded
 

@@ -1,6 +1,7 @@
 """A trained network as one Keras model, from pictures to probabilities: what `common.weights.load_run` gives."""
 
 import dataclasses
+import importlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -64,7 +65,7 @@ class Preprocess(keras.layers.Layer):
         return {name: value for name, value in super().get_config().items() if name != "dtype"} | own
 
 
-def load(path: str | Path, find: Callable[[str], Architecture]) -> LoadedRun:
+def load(path: str | Path, find: Callable[[str], Architecture] | None = None) -> LoadedRun:
     """See `common.weights.load_run`."""
     folder = Path(path)
     checkpoint: checkpoints.Checkpoint | None
@@ -73,13 +74,29 @@ def load(path: str | Path, find: Callable[[str], Architecture]) -> LoadedRun:
     elif (folder / checkpoints.CONFIG_FILE).exists():
         run, checkpoint = folder, checkpoints.best(folder)
     else:
-        raise UserError(f"{path}: neither a run directory nor a checkpoint")
+        there = "neither a run directory nor a checkpoint" if folder.exists() else "no such directory"
+        raise UserError(f"{path}: {there}; name a folder with a {checkpoints.CONFIG_FILE} in it, e.g. ckpt/resnet20")
     if checkpoint is None:
         raise UserError(f"{path}: holds no checkpoint yet; let it train for an epoch first")
     config = dataclasses.replace(runs.read(run), precision="float32")
-    trained = network.build(find(config.arch), config)
+    trained = network.build(find(config.arch) if find else _named(run, config), config)
     checkpoints.restore_weights(checkpoint, trained)
     return LoadedRun(_from_pictures(graph_rewrite.main_path(trained), config), config.names)
+
+
+def _named(run: Path, config: runs.RunConfig) -> Architecture:
+    """The network of a configuration, from the module it names. Raises UserError where it is not there."""
+    advice = "pass `find`, a function of its name that returns its Architecture, e.g. cli.registry.find"
+    if not config.module:
+        raise UserError(f"{run}: its {checkpoints.CONFIG_FILE} does not say where {config.arch} stands; {advice}")
+    try:
+        found = getattr(importlib.import_module(config.module), "ARCHITECTURES", ())
+    except ImportError as error:
+        raise UserError(f"{run}: {config.module}.py, which has {config.arch}, cannot be imported ({error})") from error
+    for architecture in found:
+        if architecture.name == config.arch:
+            return architecture
+    raise UserError(f"{run}: {config.module}.py has no {config.arch}; {advice}")
 
 
 def _from_pictures(trained: keras.Model, config: runs.RunConfig) -> keras.Model:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import tiny
-from common.input import datasets
+from common.input import datasets, pipeline
 from common.runs import checkpoints
 from images import tree
 
@@ -91,8 +91,13 @@ def test_every_protocol_leaves_them_out(run, crops, capsys):
     assert any(line.startswith("left out 2 image files") for line in lines)
 
 
-def test_features_of_the_others(run, capsys):
+def test_features_of_the_others(run, monkeypatch, capsys):
+    """In one pass, though the file's header has the number of images."""
+    passes, whole = [], pipeline.one_pass
+    monkeypatch.setattr(pipeline, "one_pass", lambda *given, **more: passes.append(1) or whole(*given, **more))
     tiny.run("--mode", "features", "--restore", "run", "--out", "features", "--skip_bad_images")
+    assert len(passes) == 1
+    assert len(Path("features/projector.tsv").read_text().splitlines()) == 1 + 8
     assert "features/features.npz: 8 images" in capsys.readouterr().out
     with np.load("features/features.npz") as found:
         assert found["features"].shape[0] == 8

@@ -34,6 +34,16 @@ def test_features_are_never_in_memory_as_a_whole(tmp_path):
         np.testing.assert_array_equal(found["features"][:, -1], np.arange(count))
 
 
+def test_there_may_be_fewer_rows_than_were_expected(tmp_path):
+    path, wanted = tmp_path / "features.npz", np.random.default_rng(0).normal(size=(6, 5)).astype("float32")
+    feature_file.write(path, (10**9, 5), iter([wanted[:4], wanted[4:]]), others, fewer=True)
+    with np.load(path, allow_pickle=False) as found:
+        assert found.files == ["features", "labels", "classes"]
+        np.testing.assert_array_equal(found["features"], wanted)
+        np.testing.assert_array_equal(found["labels"], np.arange(6))
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_what_is_broken_off_leaves_nothing_and_spares_the_file_before(tmp_path):
     path = tmp_path / "features.npz"
     path.write_bytes(b"before")

@@ -35,6 +35,26 @@ def test_a_table_of_connections_is_the_sum_over_the_maps_it_names(rng):
     assert layer.compute_output_shape((None, 7, 6, 3)) == (None, 5, 4, 4)
 
 
+def test_the_windows_of_a_map_are_standardised_together(rng):
+    x = rng.normal(size=(2, 7, 6, 3)).astype("float32")
+    plain, standard = TableConv(TABLE, 3), TableConv(TABLE, 3, standardize=True)
+    windows, bias = rng.normal(3.0, 2.0, (3, 3, 8)), rng.normal(size=4)
+    of_maps = np.split(windows, [2, 3, 6], -1)
+    by_hand = np.concatenate([(some - some.mean()) / some.std() for some in of_maps], -1)
+    for layer, weights in ((standard, windows), (plain, by_hand)):
+        layer.build(x.shape)
+        layer.set_weights([weights, bias])
+
+    np.testing.assert_allclose(standard(x), plain(x), rtol=0, atol=1e-4)
+    assert TableConv.from_config(standard.get_config()).standardize
+
+
+def test_weight_standardisation_reaches_the_table_of_1998():
+    model = lenet.build_1998(norm="batch", weight_standardization=True)
+    assert model.get_layer("c3").standardize
+    assert not lenet.build_1998(norm="batch").get_layer("c3").standardize
+
+
 def test_maps_of_a_table_start_differently_and_as_wide_as_their_inputs_ask():
     keras.utils.set_random_seed(0)
     layer = TableConv(((0, 1), (0, 1), (0, 1, 2, 3)), 20, FanInUniform())
