@@ -45,6 +45,7 @@ def run(options: flags.Options, family: str | None) -> None:
             devices,
             batch_size,
             lambda places, predicted: show(answers.of_batch(places, predicted)),
+            as_bytes=distribution.normalises(options.device_normalise),
         )
     if failed:
         named = "; ".join(f"{printable(file)}: {reason}" for file, reason in failed.items())
