@@ -117,7 +117,7 @@ def configure(
 
 
 def device_normalise(options: flags.Options, recipe: Recipe, preprocessing: "pipeline.Preprocessing") -> str:
-    """ "on" or "off": what `--device_normalise` comes to. Raises UserError where on is asked for and is not possible."""
+    """What `--device_normalise` comes to, on or off. Raises UserError where on is asked for and is not possible."""
     obstacle = device_part.obstacle(recipe, preprocessing)
     if options.device_normalise == "on" and obstacle:
         raise UserError(f"--device_normalise=on: {obstacle}; leave it out")

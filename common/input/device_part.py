@@ -1,8 +1,8 @@
 """What of preprocessing may be left to the device: `--device_normalise on`.
 
 The pipeline then hands over pictures as bytes, a quarter of what float32 takes, and the step normalises them, in
-float32, where the network computes. A picture that was resized or recoloured is rounded to whole grey levels for it; one
-that was not is the same as ever. The recipe's random changes keep their order and their numbers:
+float32, where the network computes. A picture that was resized or recoloured is rounded to whole grey levels before
+that; one that was not is the same as ever. The recipe's random changes keep their order and their numbers:
 
 crops, flips, turns, changes of colour that clip, CutMix     in the pipeline, of bytes or before the rounding
 padding, erasing     in the pipeline; the mean colour that they fill in is rounded

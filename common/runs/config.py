@@ -35,8 +35,8 @@ class RunConfig:
         seed: the one seed.
         precision: dtype policy it was trained in.
         jit: XLA compiled the steps; it rounds differently, so a resumed run must do the same.
-        device_normalise: "on" where the pipeline handed over bytes, rounded where pictures were resized, to train on and
-            to validate with; else "off".
+        device_normalise: "on" where training and validation took pictures as bytes, rounded where they were resized;
+            else "off".
         split_seed: draws the splits that the data set leaves open, where that is not `seed`: all members of an ensemble
             share their splits, or one would have learnt what another is tested on.
         imported: of imported weights: the file, and how it was read; their data set is unknown ("") and their
@@ -130,8 +130,8 @@ def resumed(
     """The configuration with which a run goes on: that of its config.json, with the epochs where more are `given`.
 
     What was measured or found out when the run began holds: the preprocessing, and the precision, the place where
-    pictures are normalised and the epochs unless they are `given`. What an older version did not write into config.json means what that version did, unless it is
-    `given`.
+    pictures are normalised and the epochs unless they are `given`. What an older version did not write into
+    config.json means what that version did, unless it is `given`.
 
     Args:
         run: the run directory.
