@@ -5,6 +5,7 @@ import io
 import json
 import math
 from dataclasses import asdict
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -192,7 +193,7 @@ def test_peers_that_fail_are_left_out_and_ours_may_not(monkeypatch):
 class Sized(turns.Worker):
     """A peer that takes 1 ms an image and 4 ms a step, needs 100 MB an image and fails at a batch of 32."""
 
-    ended: list[int] = []
+    ended: ClassVar[list[int]] = []
 
     def __init__(self, contender):
         if contender.task.batch_size == 32:
