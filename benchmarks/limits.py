@@ -31,7 +31,7 @@ def decode(dataset: str, batch_size: int) -> Run:
     from common.input import datasets
 
     split = datasets.open_dataset(dataset).splits["train"]
-    batches = inputs.decoding(inputs.jpegs(split, dataset), batch_size)
+    batches = inputs.decoding(inputs.encoded(split, dataset), batch_size)
 
     def run(steps: int) -> None:
         for _ in range(steps):
