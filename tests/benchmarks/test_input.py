@@ -89,7 +89,7 @@ def test_pngs_are_measured_where_there_are_no_jpegs(tmp_path):
         for number in range(4):
             Image.new("RGB", (9, 9)).save(tmp_path / name / f"{number}.png")
     split = datasets.open_dataset(str(tmp_path)).splits["train"]
-    with pytest.raises(UserError, match="is a JPEG$"):
+    with pytest.raises(UserError, match=r"is a JPEG$"):
         benchmark.encoded(split, str(tmp_path))
     contents = benchmark.encoded(split, str(tmp_path), (benchmark.JPEG, benchmark.PNG))
     assert len(contents) == split.examples
