@@ -23,6 +23,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -193,6 +194,11 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--batch_size", type=int, default=64, help="default 64")
     parser.add_argument("--rounds", type=int, default=7, help="turns of each contender (default 7)")
     parser.add_argument("--seconds", type=float, default=3, help="length of a turn, at least a batch (default 3)")
+    parser.add_argument(
+        "--processor_time",
+        action="store_true",
+        help="images by second of processor time, of all threads, which other programs disturb less; without the loader",
+    )
     parser.add_argument("--no_loader", action="store_true", help="without PyTorch's DataLoader")
     parser.add_argument("--csv", type=Path, help="write the results there")
     return parser.parse_args(arguments)
@@ -233,10 +239,11 @@ def measure(options: argparse.Namespace, folder: Path, say=print) -> list[Result
         "bytes, then mean": (finish(images) for images, _ in training(as_bytes=True)),
         "test": iter(pipeline.evaluation(split, prepared, batch_size=batch).repeat()),
     }
-    contenders = {name: lambda seconds, made=made: turn(made, batch, seconds) for name, made in iterators.items()}
+    clock = time.process_time if options.processor_time else time.perf_counter
+    contenders = {name: lambda seconds, made=m: turn(made, batch, seconds, clock) for name, m in iterators.items()}
     loader = None
     try:
-        if not options.no_loader:
+        if not (options.no_loader or options.processor_time):
             task = {"short_side": prepared.resize, "size": options.image_size, "mean": list(prepared.mean)}
             task |= {"batch_size": batch, "workers": os.cpu_count()}
             loader = Loader(contents if split.records else list(split.files), task, folder)

@@ -57,6 +57,8 @@ def test_a_turn_counts_what_it_fetched():
     made = iter(lambda: fetched.append(next(clock)) or 0, 1)
     assert loader_torch.turn(made, 8, 0.0) > 0
     assert len(fetched) == loader_torch.USED_UP + 1
+    ticks = iter([5.0, 5.1, 5.2, 5.5])  # at the start, after two batches, at the end
+    assert loader_torch.turn(made, 8, 0.2, lambda: next(ticks)) == pytest.approx(2 * 8 / 0.5)
 
 
 def test_every_pipeline_is_measured_and_the_memory_watched(tmp_path):
