@@ -197,7 +197,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--processor_time",
         action="store_true",
-        help="images by second of processor time, of all threads, which other programs disturb less; without the loader",
+        help="images a second of processor time, which other programs disturb less; without the loader",
     )
     parser.add_argument("--no_loader", action="store_true", help="without PyTorch's DataLoader")
     parser.add_argument("--csv", type=Path, help="write the results there")
