@@ -88,7 +88,9 @@ def _in_parts(forward_backward: Callable, parts: int) -> Callable:
 
     def summed(images, labels):
         def cut_out(part):
-            return tf.nest.map_structure(lambda one: tf.reshape(one, [parts, -1, *one.shape[1:]])[part], (images, labels))
+            return tf.nest.map_structure(
+                lambda one: tf.reshape(one, [parts, -1, *one.shape[1:]])[part], (images, labels)
+            )
 
         results, gradients = forward_backward(*cut_out(0))  # tells which variables have a gradient
         there = [index for index, gradient in enumerate(gradients) if gradient is not None]
