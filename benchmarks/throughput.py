@@ -9,9 +9,9 @@ Each contender is a process of its own (benchmarks/contenders.py) on all cores, 
 memory is kept in all of them, as the program does. They take turns, a few seconds each, in an order that rotates from
 round to round, and only one computes at a time: what slows the machine down meanwhile strikes all of them. A ratio is
 the median over the rounds of our images/s divided by the peer's in the same round. PyTorch runs eagerly and compiled,
-with the batch among --torch_batches, multiples of ours, at which it is fastest; a network in bfloat16 is held against
-the fastest variant of both precisions. Utilisation is 6 (testing: 2) x multiply-adds x images/s over the rate of a
-matrix product in the same precision, which takes its turn as well.
+with the batch among --torch_batches, multiples of ours, at which it is fastest (ours among --our_batches); a network in
+bfloat16 is held against the fastest variant of both precisions. Utilisation is 6 (testing: 2) x multiply-adds x
+images/s over the rate of a matrix product in the same precision, which takes its turn as well.
 
 With --dataset our training also takes batches of the data set's JPEGs from the program's own input, in place of the
 synthetic one, and the bare decoder takes turns too: training at t images/s and decoding at d allow 1 / (1/t + 1/d)
@@ -108,8 +108,8 @@ def contenders(arch: str, mode: str, options: argparse.Namespace) -> list[Conten
             needed = graph if kind in ("keras", "torch") else None
             dataset = options.dataset if kind in ("jpegs", "decode") else None
             task = Task(kind, arch, mode, precision, batch, size, classes, compiled, needed, dataset)
-            multiples = tuple(map(int, options.torch_batches)) if kind == "torch" else (1,)
-            found.append(Contender(name, kind, task, multiples))
+            allowed = {"torch": options.torch_batches, "ours": options.our_batches}.get(kind, ["1"])
+            found.append(Contender(name, kind, task, tuple(map(int, allowed))))
     return found
 
 
@@ -230,8 +230,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--peers", default=list(PEERS), help=f"any of {', '.join(PEERS)}, or none", **listed)
     parser.add_argument("--mode", default=["train", "test"], help="train, test; default both", **listed)
     parser.add_argument("--batch_size", type=int, help="default 64 AlexNet, 16 VGG, 128 at 32 pixels, else 32")
-    batches = "multiples of the batch that PyTorch may choose from, as far as memory goes (default 1,2,4)"
-    parser.add_argument("--torch_batches", default=["1", "2", "4"], help=batches, **listed)
+    batches = "multiples of the batch that {} may choose from, as far as memory goes (default {})"
+    parser.add_argument("--torch_batches", default=["1", "2", "4"], help=batches.format("PyTorch", "1,2,4"), **listed)
+    parser.add_argument("--our_batches", default=["1"], help=batches.format("ours", "1"), **listed)
     parser.add_argument("--image_size", type=int, help="in pixels (default: the paper's)")
     parser.add_argument("--rounds", type=int, default=7, help="turns of each contender (default 7)")
     parser.add_argument("--seconds", type=float, default=4, help="length of a turn, at least a step (default 4)")
@@ -245,8 +246,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         wrong = set(getattr(options, name)) - set(allowed)
         if wrong:
             parser.error(f"--{name}: {', '.join(sorted(wrong))} is not one of {', '.join(allowed)}")
-    if not all(multiple.isdecimal() and int(multiple) for multiple in options.torch_batches):
-        parser.error(f"--torch_batches={','.join(options.torch_batches)}: give whole numbers from 1, e.g. 1,2,4")
+    for name in ("torch_batches", "our_batches"):
+        multiples = getattr(options, name)
+        if not all(multiple.isdecimal() and int(multiple) for multiple in multiples):
+            parser.error(f"--{name}={','.join(multiples)}: give whole numbers from 1, e.g. 1,2,4")
     if "mixed_bfloat16" in options.precision and processor.aborts_in_bfloat16():
         parser.error(f"--precision: under {processor.LIMIT} as it is set bfloat16 ends the process; leave it out")
     return options

@@ -244,12 +244,14 @@ def test_the_batch_of_the_best_variant_is_named(workers):
     assert "resnet20 train float32: 0.50 x PyTorch (float32, batch 16)" in lines
 
 
-def test_only_pytorch_chooses_its_batch():
-    options = throughput.parse(["--arch=resnet20", "--precision=float32", "--peers=keras,torch"])
+@pytest.mark.parametrize("ours", [(1,), (1, 4)])
+def test_pytorch_chooses_its_batch_and_ours_where_asked(ours):
+    asked = f"--our_batches={','.join(map(str, ours))}"
+    options = throughput.parse(["--arch=resnet20", "--precision=float32", "--peers=keras,torch", asked])
     found = throughput.contenders("resnet20", "train", options.__class__(**vars(options), classes=0))
     assert {one.owner: one.multiples for one in found} == {
         "peak": (1,),
-        "ours": (1,),
+        "ours": ours,
         "keras": (1,),
         "torch": (1, 2, 4),
     }
@@ -286,5 +288,5 @@ def test_unknown_choices_are_refused(arguments, capsys):
 
 def test_multiples_of_a_batch_are_whole_numbers(capsys):
     with pytest.raises(SystemExit):
-        throughput.parse(["--torch_batches=1,0"])
-    assert "--torch_batches=1,0: give whole numbers from 1" in capsys.readouterr().err
+        throughput.parse(["--our_batches=1,0"])
+    assert "--our_batches=1,0: give whole numbers from 1" in capsys.readouterr().err
