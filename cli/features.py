@@ -72,7 +72,7 @@ def _write(
 
     def parts() -> Iterator[np.ndarray]:
         with read_errors.named(split):
-            settings = {"batch_size": batch_size, "skip_bad_images": bad, "as_bytes": as_bytes}
+            settings: dict[str, Any] = {"batch_size": batch_size, "skip_bad_images": bad, "as_bytes": as_bytes}
             for pictures, label, valid, index in pipeline.evaluation(split, preprocessing, **settings):
                 kept = valid.numpy()
                 values = compute(pictures).numpy()[kept]

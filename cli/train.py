@@ -100,7 +100,6 @@ def make_job(run: Plan, bad: "bad_images.BadImages | None" = None) -> Job:
     """
     config, options, devices, data = run.config, run.options, run.devices, run.data
     recipe, preprocessing = config.recipe, pipeline.Preprocessing(**config.preprocessing)
-    as_bytes = config.device_normalise == "on"
     with devices.strategy.scope():
         model = setup.build_model(run.architecture, config)
         optimizer = optimizers.make_optimizer(recipe)
@@ -113,7 +112,7 @@ def make_job(run: Plan, bad: "bad_images.BadImages | None" = None) -> Job:
     steps = steps_per_epoch * recipe.epochs if config.steps is None else config.steps
     timed = recipe if config.steps is None else schedules.fitted(recipe, steps / (steps_per_epoch * recipe.epochs))
     shares: dict[str, Any] = {"batch_size": recipe.batch_size, "worker": devices.worker, "workers": devices.workers}
-    shares |= {"skip_bad_images": bad, "as_bytes": as_bytes}
+    shares |= {"skip_bad_images": bad, "as_bytes": config.device_normalise == "on"}
 
     weights = None
     if recipe.class_weight == "balanced":
@@ -149,7 +148,7 @@ def make_job(run: Plan, bad: "bad_images.BadImages | None" = None) -> Job:
         keep=options.keep,
         snapshots=bool(options.snapshots),
         histograms=options.histograms,
-        finish=device_part.finisher(preprocessing) if as_bytes else as_they_are,
+        finish=device_part.finisher(preprocessing) if shares["as_bytes"] else as_they_are,
         jit=config.jit,
         profile=options.profile,
         resume_command="python " + shlex.join(sys.argv),
