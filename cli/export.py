@@ -39,7 +39,8 @@ def run(options: flags.Options, family: str | None) -> None:
     model = batch_norm_folding.fold(whole)
     with read_errors.writing(out):
         out.mkdir(parents=True, exist_ok=True)
-        info = {"arch": config.arch, "classes": config.classes}
+        info = {"arch": config.arch, "classes": config.names}
+        info |= {"synsets": config.synsets} if config.synsets else {}
         write_json(out / verify_export.INFO, info | export_formats.write_preprocessing(out, preprocessing))
         for name in formats:
             print(f"writing {_write(name, out, model, config, preprocessing, data)}", flush=True)
@@ -51,7 +52,7 @@ def run(options: flags.Options, family: str | None) -> None:
 def _write(name: str, out: Path, model: Any, config: Any, preprocessing: Any, data: Any) -> Path:
     """Writes one format; returns its path."""
     if name == "saved_model":
-        export_formats.write_saved_model(out / verify_export.SAVED_MODEL, model, preprocessing, config.classes)
+        export_formats.write_saved_model(out / verify_export.SAVED_MODEL, model, preprocessing, config.names)
         return out / verify_export.SAVED_MODEL
     if name == "keras":
         with layers.deep():

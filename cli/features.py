@@ -32,7 +32,7 @@ def run(options: flags.Options, family: str | None) -> None:
     batch_size = options.batch_size if "batch_size" in options.given else min(config.recipe.batch_size, split.examples)
     bad = setup.bad_images_of(options, data)
     as_bytes = distribution.normalises(options.device_normalise)
-    images, width = _write(out, model, layer, split, preprocessing, batch_size, config.classes, bad, as_bytes)
+    images, width = _write(out, model, layer, split, preprocessing, batch_size, config.names, bad, as_bytes)
     setup.tell(bad)
     print(f"{out / FILE}: {images:,} images, {width:,} values of {layer.name} each")
     print(f"tensorboard --logdir {out}")

@@ -57,8 +57,11 @@ RUN = (
           choices="common.evaluation.protocol:PROTOCOLS"),
     _flag("scales", tuple, None, "short sides in pixels, comma-separated (default: the network's one)",
           ("test", "predict"), least=1, most=8192),
-    _flag("images", str, None, "image files, folders or patterns", ("predict", "visualize")),
-    _flag("predict_format", str, "table", "how to print the classes", ("predict",), choices=("table", "json")),
+    _flag("images", str, None, "image files, folders or patterns; -: names from standard input, one a line",
+          ("predict", "visualize")),
+    _flag("predict_format", str, "table", "how to print the classes", ("predict",), choices=("table", "json", "csv")),
+    _flag("sheet", str, None, "a PNG file to draw the pictures in, with their most likely classes: at most ten pages "
+          "of 48, FILE.png, FILE-2.png ...", ("predict",)),
     _flag("layer", str, None, "the layer to read, after its activation; pool: the last pool (default: fc7, else the "
           "classifier's input)", ("features",)),
     _flag("methods", list, None, "which pictures to make, comma-separated (default: all)", VISUALIZE,

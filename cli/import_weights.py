@@ -15,7 +15,7 @@ from pathlib import Path
 
 from cli import registry, weight_names, zoo_weight_names
 from cli.foreign import Foreign
-from common import distribution
+from common import class_names, distribution
 from common.architecture import Architecture
 from common.errors import UserError
 from common.input import pipeline, read_errors
@@ -145,12 +145,14 @@ def _is_seed(layer) -> bool:
 
 def _configuration(found: Foreign, architecture: Architecture, source: dict) -> "runs.RunConfig":
     size = found.image_size or architecture.image_size
+    imagenet = tuple(class_names.imagenet())  # their order is that of the labels, in all these frameworks
+    classes = imagenet if found.classes == len(imagenet) else tuple(map(str, range(found.classes)))
     resize = size if architecture.recipe.crop in ("pad", "none") else round(size * 256 / 224)
     preprocessing = {"image_size": size, "resize": resize} | found.preprocessing
     return runs.RunConfig(
         arch=architecture.name,
         options=architecture.defaults | found.options,
-        classes=tuple(map(str, range(found.classes))),
+        classes=classes,
         image_size=size,
         preprocessing=dataclasses.asdict(pipeline.Preprocessing(**preprocessing)),
         recipe=architecture.recipe,

@@ -118,9 +118,9 @@ class Look:
         asked = predicted if self.target is None else np.full(len(inputs), self.target)
         titles = []
         for place, name in enumerate(self.source.names(numbers)):
-            title = f"{sheets.short(self.config.classes[asked[place]], 16)} {probability[place, asked[place]]:.0%}"
+            title = f"{sheets.short(self.config.names[asked[place]], 16)} {probability[place, asked[place]]:.0%}"
             if self.source.labelled:
-                title += f"\nis {sheets.short(self.config.classes[labels[place]], 18)}"
+                title += f"\nis {sheets.short(self.config.names[labels[place]], 18)}"
             else:
                 title += f"\n{sheets.short(name, 20)}"
             titles.append(title)

@@ -159,7 +159,7 @@ def draw_maximization(look: Look) -> list[str]:
     """Pictures for the classes, of more than `CLASSES` those of the shown pictures, and for units of each layer."""
     count = len(look.config.classes)
     asked = np.arange(count) if look.target is None and count <= CLASSES else np.unique(look.shown.classes)[:CLASSES]
-    names = [sheets.short(look.config.classes[label], 18) for label in asked]
+    names = [sheets.short(look.config.names[label], 18) for label in asked]
     written = [_maximised(look, None, asked.tolist(), names, "maximization-classes.png")]
     for layer in look.layers:
         values = activations.activations(look.model, layer, look.shown.inputs, look.at_once)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cli import flags, predict, setup
+from cli import flags, image_files, setup
 from common.errors import UserError, printable
 from common.input import datasets, pipeline, read_errors, splits
 
@@ -68,9 +68,9 @@ def of_files(named: list[str]) -> Source:
     Raises UserError (exit code 1) where none is left.
     """
     failed: dict[str, str] = {}
-    files = predict.list_images(named)
-    for _ in predict.image_files(files, failed).serialized(None):
-        pass
+    files = list(image_files.named(named))
+    for file in files:
+        image_files.usable(file, failed)
     for file, reason in failed.items():
         print(f"{printable(file)}: left out ({reason})", file=sys.stderr)
     usable = [file for file in files if file not in failed]
@@ -78,7 +78,7 @@ def of_files(named: list[str]) -> Source:
         raise UserError("--images: none of these files can be read", 1)
 
     def part(numbers):
-        return predict.image_files([usable[number] for number in numbers], {})
+        return image_files.as_split(image_files.Names([usable[number] for number in numbers]), {})
 
     def names(numbers):
         return [os.path.basename(printable(usable[number])) for number in numbers]

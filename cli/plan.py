@@ -100,6 +100,7 @@ def configure(
         arch=architecture.name,
         options=setup.build_options(options, architecture, before),
         classes=data.info.classes,
+        words=data.info.words,
         image_size=image_size,
         preprocessing=dataclasses.asdict(preprocessing),
         recipe=recipe,

@@ -159,12 +159,12 @@ def dataset_of(options: flags.Options, config: "runs.RunConfig") -> str:
 
 
 def named(config: "runs.RunConfig", data: "datasets.Dataset") -> "runs.RunConfig":
-    """The configuration with the data set's class names, where imported weights came with their number only.
+    """The configuration with the data set's classes where weights were imported, and its words for them.
 
     Raises UserError where the classes are others.
     """
     if config.imported and len(config.classes) == len(data.info.classes):
-        return dataclasses.replace(config, classes=data.info.classes)
+        return dataclasses.replace(config, classes=data.info.classes, words=data.info.words)
     if config.imported:
         raise UserError(
             f"--dataset={data.path}: {len(data.info.classes):,} classes, but the weights of "
@@ -172,7 +172,7 @@ def named(config: "runs.RunConfig", data: "datasets.Dataset") -> "runs.RunConfig
         )
     if data.info.classes != config.classes:
         raise UserError(f"--dataset={data.path}: its classes are not those that the run was trained on")
-    return config
+    return dataclasses.replace(config, words=data.info.words or config.words)
 
 
 def test_split(options: flags.Options, data: "datasets.Dataset") -> str:

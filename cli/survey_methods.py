@@ -29,7 +29,7 @@ def draw_exciting(look: Look) -> list[str]:
             for number in best[layer.name, unit].tolist():
                 where = survey.peaks[layer.name].places[number, unit]
                 part = exciting_pictures.seen(pictures[place_of[number]], layer, where)
-                cells.append(Cell(part, sheets.short(look.config.classes[survey.labels[number]], 14)))
+                cells.append(Cell(part, sheets.short(look.config.names[survey.labels[number]], 14)))
         file = f"exciting-{layer.name}.png"
         heading = f"{look.config.arch}: what excites units of {layer.name} most, of {len(survey.numbers):,} pictures"
         rows = [f"unit {unit}" for unit in chosen[layer.name]]
@@ -52,10 +52,10 @@ def draw_neighbours(look: Look) -> list[str]:
     cells = []
     for row, query in enumerate(queries):
         label = survey.labels[query]
-        cells.append(Cell(pictures[row, 0], sheets.short(look.config.classes[label], 16)))
+        cells.append(Cell(pictures[row, 0], sheets.short(look.config.names[label], 16)))
         for column, other in enumerate(found[row]):
             same = survey.labels[other] == label
-            name = sheets.short(look.config.classes[survey.labels[other]], 14)
+            name = sheets.short(look.config.names[survey.labels[other]], 14)
             title = f"{name}\n{distances[row, column]:.3g}"
             cells.append(Cell(pictures[row, column + 1], title, RIGHT if same else WRONG))
     heading = f"{look.config.arch}: nearest neighbours by {look.features.name}, of {len(survey.numbers):,} pictures"
@@ -75,7 +75,7 @@ def draw_map(name: str, project: Callable[[np.ndarray], np.ndarray]) -> Callable
         places = maps.cells(points, across)
         sheet = maps.thumbnails(places, survey.thumbnails, classes[survey.labels], across)
         present = np.unique(survey.labels)
-        legend = [(look.config.classes[label], classes[label]) for label in present] if len(present) <= 20 else []
+        legend = [(look.config.names[label], classes[label]) for label in present] if len(present) <= 20 else []
         what = METHODS[name].title.rpartition(", ")[2]
         heading = f"{look.config.arch}: {len(points):,} pictures by {look.features.name}, {what}"
         sheets.whole(look.out / f"{name}.png", sheet, heading, legend)

@@ -58,8 +58,8 @@ class Test:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names by label."""
-        return self.trained[0].config.classes
+        """Names by label, for people."""
+        return self.trained[0].config.names
 
     @property
     def results(self) -> Path:
@@ -269,7 +269,8 @@ def _analyse_errors(result: "prediction.Pass", metrics: Metrics, test: Test) -> 
     if test.page:
         wanted = np.union1d(wanted, analysis.places(predictions, len(test.classes)))
     files, pictures = thumbnails.look_up(test.data.splits[test.split], result.places, wanted)
-    drawn = error_analysis.write(test.folder, predictions, test.classes, files, pictures)
+    synsets = test.trained[0].config.synsets
+    drawn = error_analysis.write(test.folder, predictions, test.classes, files, pictures, synsets)
     board, step = log_writers.TensorBoard(test.out, test.folder.name), test.trained[0].checkpoint.step
     figures = metrics.figures(len(test.classes))
     board.scalars(step, figures | {"calibration_error": error_analysis.calibration(predictions).error})

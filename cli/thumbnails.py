@@ -1,4 +1,7 @@
-"""Small pictures of some images of a split, and the file names of all that were tested."""
+"""Small pictures of images, and the file names of all that were tested."""
+
+from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 
@@ -8,6 +11,20 @@ from common.evaluation.protocol import Protocol
 from common.input import datasets, read_errors
 
 SIDE = 128  # width and height of a picture
+
+
+@cache
+def maker() -> Callable[[bytes], np.ndarray]:
+    """A function: a file's bytes -> the central square of its picture, (SIDE, SIDE, 3) uint8."""
+    import tensorflow as tf
+
+    from common.input import images
+
+    @tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
+    def show(encoded):
+        return crops.views(images.decode(encoded), Protocol(), SIDE, (SIDE,))[0]
+
+    return lambda encoded: np.rint(show(tf.constant(encoded)).numpy()).astype(np.uint8)
 
 
 def look_up(split: "datasets.Split", places: np.ndarray, wanted: np.ndarray) -> tuple[list[str], dict[int, np.ndarray]]:
@@ -20,8 +37,6 @@ def look_up(split: "datasets.Split", places: np.ndarray, wanted: np.ndarray) -> 
     """
     import tensorflow as tf
 
-    from common.input import images
-
     row_of = {int(places[row]): int(row) for row in wanted}
     shown = tf.constant(sorted(row_of), tf.int64)
 
@@ -30,10 +45,7 @@ def look_up(split: "datasets.Split", places: np.ndarray, wanted: np.ndarray) -> 
         encoded, _, name = split.parse(element)
         return place, name, tf.where(tf.reduce_any(shown == place), encoded, b"")
 
-    @tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
-    def show(encoded):
-        return crops.views(images.decode(encoded), Protocol(), SIDE, (SIDE,))[0]
-
+    shrink = maker()
     names, found = dict(enumerate(() if split.records else split.files)), {}
     elements = split.serialized(None).enumerate()
     if not split.records:  # their names are known, and the elements are their places
@@ -42,5 +54,5 @@ def look_up(split: "datasets.Split", places: np.ndarray, wanted: np.ndarray) -> 
         for place, name, encoded in machine.parallel_map(elements, read).prefetch(64).as_numpy_iterator():
             names[int(place)] = name.decode("utf-8", "surrogateescape")
             if encoded:
-                found[row_of[int(place)]] = np.rint(show(tf.constant(encoded)).numpy()).astype(np.uint8)
+                found[row_of[int(place)]] = shrink(encoded)
     return [names[int(place)] for place in places], found

@@ -9,6 +9,7 @@ from cli import trained as trained_networks
 from cli.look import Look, NotFittingError
 from common.errors import UserError, unknown
 from common.progress import duration
+from common.runs.config import RunConfig
 from common.visualization.methods import METHODS
 
 MOST_LAYERS = 5
@@ -25,7 +26,7 @@ def run(options: flags.Options, family: str | None) -> None:
         data, trained = trained_networks.with_data(options, trained)
         of_files = bool(options.images)
         source = picture_source.of_files(options.images) if of_files else picture_source.of_split(data, options)
-    target = _target(options.target, trained.config.classes)
+    target = _target(options.target, trained.config)
     model = trained_networks.build(trained)
     if options.layers:
         layers = [features.find_layer(model, name, "layers") for name in options.layers]
@@ -53,13 +54,17 @@ def run(options: flags.Options, family: str | None) -> None:
     print(f"all of them on one page: {out / 'index.html'}")
 
 
-def _target(name: str | None, classes: tuple[str, ...]) -> int | None:
-    """The number of the class that `--target` names. Raises UserError where there is none of this name."""
+def _target(name: str | None, config: RunConfig) -> int | None:
+    """The number of the class that `--target` names, in words or as the data set does.
+
+    Raises UserError where there is none of this name.
+    """
     if name is None:
         return None
-    if name not in classes:
-        raise unknown("--target", name, classes)
-    return classes.index(name)
+    for names in (config.classes, config.names):
+        if name in names:
+            return names.index(name)
+    raise unknown("--target", name, config.names)
 
 
 def _check_units(units: tuple[int, ...], layers: list) -> None:

@@ -4,6 +4,8 @@ import difflib
 import os
 from collections.abc import Iterable
 
+LISTED = 200  # names in an error, e.g. not all of a thousand classes
+
 
 class UserError(Exception):
     """An error in the user's input or in a file, not in the program.
@@ -18,11 +20,12 @@ class UserError(Exception):
 
 
 def unknown(what: str, given: str, allowed: Iterable[str]) -> UserError:
-    """The error for a name outside a fixed list: says the nearest name where one is near, else all of them."""
+    """The error for a name outside a fixed list: says the nearest name where one is near, and what there is."""
     allowed = sorted(allowed)
     near = difflib.get_close_matches(given, allowed, n=1)
     hint = f"did you mean {near[0]}? " if near else ""
-    return UserError(f"{what}: {given!r} is not known; {hint}choose one of: {', '.join(allowed)}")
+    more = f" and {len(allowed) - LISTED:,} more" if len(allowed) > LISTED else ""
+    return UserError(f"{what}: {given!r} is not known; {hint}choose one of: {', '.join(allowed[:LISTED])}{more}")
 
 
 def printable(name: str | bytes) -> str:

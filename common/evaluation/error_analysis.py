@@ -1,7 +1,7 @@
 """Error analysis of a test: which classes are confused, how confidently, and whether the confidence can be trusted.
 
 predictions.csv     every image: index, file, label, the five most probable classes with their probabilities
-per_class.csv       every class: images, how often it was predicted, precision, recall
+per_class.csv       every class: images, how often it was predicted, precision, recall; its synset where words name it
 confusion.csv/.png  row: true label, column: predicted class
 confused.csv        the pairs of classes confused most often
 errors.png          the most confident errors, with their pictures
@@ -84,15 +84,17 @@ def write(
     classes: Sequence[str],
     files: Sequence[str],
     pictures: Mapping[int, np.ndarray],
+    synsets: Sequence[str] = (),
 ) -> dict[str, np.ndarray]:
     """Writes the error analysis into a folder, which is made.
 
     Args:
         folder: as in RUN/test.
         predictions: of a whole split.
-        classes: names by label.
+        classes: names by label, no two alike.
         files: name of each image, or an empty text; in the order of the predictions.
         pictures: (S, S, 3) uint8 by place, of the images in `most_confident_errors`.
+        synsets: by label, what the data set calls the classes where `classes` are words for them; else ().
 
     Returns:
         The PNG files' contents, (H, W, 3) uint8, by name: confusion, calibration, and errors where there are any.
@@ -100,9 +102,11 @@ def write(
     folder.mkdir(parents=True, exist_ok=True)
     matrix, curve = confusion(predictions, len(classes)), calibration(predictions)
     _table(folder / "predictions.csv", *_predictions(predictions, classes, files))
-    _table(folder / "per_class.csv", *per_class(predictions, classes))
-    rows = ([name, *counts] for name, counts in zip(classes, matrix.tolist(), strict=True))
-    _table(folder / "confusion.csv", ["label", *classes], rows)
+    header, rows = per_class(predictions, classes)
+    named = ([*row, name] for row, name in zip(rows, synsets, strict=True)) if synsets else rows
+    _table(folder / "per_class.csv", [*header, "synset"] if synsets else header, named)
+    counted = ([name, *counts] for name, counts in zip(classes, matrix.tolist(), strict=True))
+    _table(folder / "confusion.csv", ["label", *classes], counted)
     of_label = matrix.sum(1)
     pairs = ((classes[i], classes[j], count, count / of_label[i]) for i, j, count in confused(matrix)[:PAIRS_LISTED])
     _table(folder / "confused.csv", ["label", "predicted", "images", "share_of_label"], pairs)

@@ -20,7 +20,7 @@ from common.evaluation.protocol import Protocol
 from common.input import bad_images, images, pipeline, read_errors
 from common.input.bad_images import BadImages
 from common.input.pipeline import Preprocessing
-from common.input.splits import Split
+from common.input.splits import UNKNOWN, Split
 from common.progress import ProgressLine, duration
 
 TOP = 5
@@ -172,8 +172,10 @@ def _cropped(
 ) -> tuple[Callable, Iterator]:
     """A step over batches of crops, shared out over the devices, and the batches of this worker."""
     replicas = devices.replicas
-    most = -(-split.examples // replicas) * views[0].count  # a batch that is larger would be filled up
-    pictures, at_once = fit(min(batch_size // replicas, most), views[0].count)
+    most = batch_size // replicas
+    if split.examples != UNKNOWN:
+        most = min(most, -(-split.examples // replicas) * views[0].count)  # a larger batch would be filled up
+    pictures, at_once = fit(most, views[0].count)
     before, in_step = _normalisers(views, as_bytes)
 
     def show(encoded):

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from common import machine
 from common.errors import UserError
-from common.input import augmentation, bad_images, class_balance, images, mixing, random_changes, resampling
+from common.input import augmentation, bad_images, class_balance, images, mixing, random_changes, resampling, splits
 from common.input.bad_images import BadImages
 from common.input.datasets import Split
 from common.input.order import balanced_order, order, share_of
@@ -261,7 +261,7 @@ def one_pass(
         numbered = tf.data.Dataset.zip(own, split.fetch(own))
     batches, rest = divmod(split.examples, batch_size)
     own = batches * share + min(max(rest - worker * share, 0), share)
-    missing = (batches + bool(rest)) * share - own
+    missing = (batches + bool(rest)) * share - own if split.examples != splits.UNKNOWN else share - 1
     loaded = machine.parallel_map(numbered, load, parallel)
     shown = [tf.zeros(spec.shape, spec.dtype) for spec in loaded.element_spec[:-3]]
     nothing = (*shown, tf.constant(0), tf.constant(False), tf.constant(-1, tf.int64))

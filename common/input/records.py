@@ -72,6 +72,7 @@ class DatasetInfo:
         suggested: fields of a `Recipe` that fit this data set better than a network's own, where it is unlike ImageNet
             in size; the command line overrides them.
         mean_image: file name of the mean image, or None.
+        extra: what else the source tells; `words`, by label, of ImageNet.
     """
 
     name: str
@@ -85,6 +86,11 @@ class DatasetInfo:
     suggested: dict = field(default_factory=dict)
     mean_image: str | None = None
     extra: dict = field(default_factory=dict)
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What the classes mean, by label; () where the source does not tell."""
+        return tuple(map(str, self.extra.get("words", ())))
 
 
 def write_info(folder: Path, info: DatasetInfo) -> None:

@@ -15,6 +15,7 @@ from common.input.records import DatasetInfo
 
 SHUFFLE_BYTES = 256 * 2**20
 OPEN_SHARDS = 16
+UNKNOWN = 0  # examples of a split that is known at its end only
 MEASURED = 2000  # training images that stand for all, where the colours of a data set are not known
 
 Parse = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor, tf.Tensor]]
@@ -25,7 +26,8 @@ class Split:
     """One split of a data set.
 
     Attributes:
-        examples: how many.
+        examples: how many; `UNKNOWN` where that is known at the end only: then it can be passed over once, by one
+            worker, in the stored order.
         serialized: `serialized(seed)` -> data set of scalars to be handed to `parse`. `seed` is an int64 scalar tensor:
             an order that is a function of it alone, in bounded memory. None: the stored order.
         parse: element -> (encoded bytes, label int32, file name), scalar tensors.

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from common import class_names
 from common import recipe as recipes
 from common.errors import UserError
 from common.recipe import Recipe
@@ -47,6 +48,7 @@ class RunConfig:
         validation_share: of `datasets.open_dataset`.
         minutes: the time that the run was fitted into, or None.
         steps: its length then; None where it is that of the recipe's epochs.
+        words: what the data set says that its classes mean, by label; () where it says nothing.
     """
 
     arch: str
@@ -67,6 +69,17 @@ class RunConfig:
     minutes: float | None = None
     steps: int | None = None
     device_normalise: str = "off"
+    words: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The classes for people, by label, no two alike (`class_names.shown`)."""
+        return class_names.shown(self.classes, self.words)
+
+    @property
+    def synsets(self) -> tuple[str, ...]:
+        """The classes as the data set names them, where people read words in their place; else ()."""
+        return self.classes if self.names != self.classes else ()
 
     @property
     def data_seed(self) -> int:
@@ -110,7 +123,7 @@ def _from_json(run: Path, values: dict) -> RunConfig:
         known["preprocessing"] = _tuples(known["preprocessing"])
         if known["preprocessing"].get("mean_image") == MEAN_IMAGE:
             known["preprocessing"]["mean_image"] = str(run / MEAN_IMAGE)
-        return RunConfig(**known | {"classes": tuple(known["classes"])})
+        return RunConfig(**known | {name: tuple(known.get(name, ())) for name in ("classes", "words")})
     except (KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{run / checkpoints.CONFIG_FILE}: damaged, {error} is missing or wrong", 1) from error
 
@@ -151,7 +164,8 @@ def resumed(
         return [name for name in names if name not in found and name not in given]
 
     kept = lacked((one.name for one in dataclasses.fields(RunConfig)), values)
-    kept += ["preprocessing", "steps", *(name for name in ("precision", "device_normalise") if name not in given)]
+    kept += ["preprocessing", "steps", "words"]
+    kept += [name for name in ("precision", "device_normalise") if name not in given]
     options = lacked(defaults, values["options"])
     fields = lacked((one.name for one in dataclasses.fields(Recipe)), values["recipe"])
     fields += ["epochs"] if "epochs" not in given else []

@@ -26,7 +26,7 @@ class LoadedRun(NamedTuple):
     Attributes:
         model: pictures (N, H, W, 3) RGB, 0..255, uint8 or float, of any one size -> probabilities (N, classes) float32.
             Its layers are `picture` (the input), `preprocess`, the network under its own name, and `probabilities`.
-        classes: names by label.
+        classes: names by label, as `--mode predict` prints them.
     """
 
     model: keras.Model
@@ -79,7 +79,7 @@ def load(path: str | Path, find: Callable[[str], Architecture]) -> LoadedRun:
     config = dataclasses.replace(runs.read(run), precision="float32")
     trained = network.build(find(config.arch), config)
     checkpoints.restore_weights(checkpoint, trained)
-    return LoadedRun(_from_pictures(graph_rewrite.main_path(trained), config), config.classes)
+    return LoadedRun(_from_pictures(graph_rewrite.main_path(trained), config), config.names)
 
 
 def _from_pictures(trained: keras.Model, config: runs.RunConfig) -> keras.Model:
