@@ -4,9 +4,11 @@
     python benchmarks/input.py --dataset PATH --crop scale --csv input.csv
 
 PATH is whatever --dataset of the program takes. The limit is `decode`: JPEG bytes that lie in memory, decoded whole
-(`tf.io.decode_jpeg`, the exact DCT), nothing else. Ours read the files as well, and crop, resize, flip, subtract the
-mean and make batches. The loader does the same work as our training on as many processes as there are cores, if PyTorch
-is there (pip install -r requirements-optional.txt); it is given the bytes in memory where ours reads records.
+(`tf.io.decode_jpeg`, the exact DCT), nothing else; of a data set without JPEGs its PNGs. Ours read the files as well,
+and crop, resize, flip, subtract the mean and make batches. `bytes` is our training input under --device_normalise on,
+as the device gets it; `bytes, then mean` subtracts the mean here, from whole batches. The loader does the same work as
+our training on as many processes as there are cores, if PyTorch is there (pip install -r requirements-optional.txt); it
+is given the bytes in memory where ours reads records.
 
 All take turns, a few seconds each, in an order that rotates from round to round: what slows the machine down meanwhile
 strikes all of them. A ratio is the median over the rounds of the ratio within a round. At the end an epoch of training
@@ -21,6 +23,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +35,8 @@ from benchmarks.loader_torch import turn
 from benchmarks.turns import ratio, write_csv
 
 ROOT = Path(__file__).resolve().parents[1]
-CROPS = ("random", "scale", "inception")
+CROPS = ("random", "scale", "inception", "pad")
+JPEG, PNG = b"\xff\xd8", b"\x89PNG"  # how their bytes begin
 DECODED = 2000  # images that the decoder and the loader are given, as far as there are
 
 Turn = Callable[[float], float]  # seconds -> images/s
@@ -89,25 +93,32 @@ class Loader:
         self._errors.close()
 
 
-def jpegs(split, dataset: str) -> list[bytes]:
-    """Those of a split's first files that are JPEGs, as bytes. Raises UserError, naming `dataset`, if none is."""
+def encoded(split, dataset: str, kinds: tuple[bytes, ...] = (JPEG,)) -> list[bytes]:
+    """Those of a split's first files that are of the first of these kinds that there are, as bytes.
+
+    Raises UserError, naming `dataset`, if there is none.
+    """
     from common.errors import UserError
 
-    listed = split.serialized(None).take(DECODED).map(lambda element: split.parse(element)[0])
-    found = [content for content in listed.as_numpy_iterator() if content.startswith(b"\xff\xd8")]
-    if not found:
-        raise UserError(f"--dataset={dataset}: none of the first {DECODED} training images is a JPEG", 1)
-    return found
+    listed = list(split.serialized(None).take(DECODED).map(lambda element: split.parse(element)[0]).as_numpy_iterator())
+    for kind in kinds:
+        found = [content for content in listed if content.startswith(kind)]
+        if found:
+            return found
+    named = " or a ".join({JPEG: "JPEG", PNG: "PNG"}[kind] for kind in kinds)
+    raise UserError(f"--dataset={dataset}: none of the first {DECODED} training images is a {named}", 1)
 
 
 def decoding(contents: list[bytes], batch_size: int) -> Iterator:
-    """The limit, endlessly: every element stands for `batch_size` JPEGs that were decoded."""
+    """The limit, endlessly: every element stands for `batch_size` JPEGs, or PNGs, that were decoded."""
     import tensorflow as tf
 
     from common import machine
     from common.input import images
 
     def decode(content):
+        if contents[0].startswith(PNG):
+            return tf.shape(tf.io.decode_png(content, channels=3))
         return tf.shape(tf.io.decode_jpeg(content, channels=3, dct_method=images.DCT))
 
     listed = tf.data.Dataset.from_tensor_slices(contents).repeat()
@@ -183,6 +194,11 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--batch_size", type=int, default=64, help="default 64")
     parser.add_argument("--rounds", type=int, default=7, help="turns of each contender (default 7)")
     parser.add_argument("--seconds", type=float, default=3, help="length of a turn, at least a batch (default 3)")
+    parser.add_argument(
+        "--processor_time",
+        action="store_true",
+        help="images a second of processor time, which other programs disturb less; without the loader",
+    )
     parser.add_argument("--no_loader", action="store_true", help="without PyTorch's DataLoader")
     parser.add_argument("--csv", type=Path, help="write the results there")
     return parser.parse_args(arguments)
@@ -191,9 +207,11 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def measure(options: argparse.Namespace, folder: Path, say=print) -> list[Result]:
     """Opens the data set, lets all take turns, and watches the memory. `folder`: for what the loader reads.
 
-    Raises UserError for a data set that cannot be opened or holds no JPEG.
+    Raises UserError for a data set that cannot be opened or holds neither JPEGs nor PNGs.
     """
-    from common.input import datasets, pipeline
+    import tensorflow as tf
+
+    from common.input import datasets, device_part, pipeline
     from common.machine import keep_freed_memory
     from common.recipe import Recipe
 
@@ -202,25 +220,30 @@ def measure(options: argparse.Namespace, folder: Path, say=print) -> list[Result
     split = data.splits["train"]
     recipe = Recipe(crop=options.crop, flip=True)
     prepared = pipeline.preprocessing(recipe, data.info, options.image_size, data.path)
-    contents = jpegs(split, options.dataset)
+    contents = encoded(split, options.dataset, (JPEG, PNG))
     size = statistics.mean(map(len, contents)) / 1024
     say(
         f"{data.info.name}: {split.examples:,} training images, {size:.1f} KB each, "
         f"{options.image_size} pixels, batch {batch}, {os.cpu_count()} cores"
     )
 
-    def training() -> Iterator:
-        return iter(pipeline.training(split, prepared, recipe, data.info, batch_size=batch, seed=0))
+    def training(as_bytes: bool = False) -> Iterator:
+        settings = {"batch_size": batch, "seed": 0, "as_bytes": as_bytes}
+        return iter(pipeline.training(split, prepared, recipe, data.info, **settings))
 
+    finish = tf.function(device_part.finisher(prepared))
     iterators = {
         "decode": decoding(contents, batch),
         f"train, {options.crop} crop": training(),
+        "bytes": training(as_bytes=True),
+        "bytes, then mean": (finish(images) for images, _ in training(as_bytes=True)),
         "test": iter(pipeline.evaluation(split, prepared, batch_size=batch).repeat()),
     }
-    contenders = {name: lambda seconds, made=made: turn(made, batch, seconds) for name, made in iterators.items()}
+    clock = time.process_time if options.processor_time else time.perf_counter
+    contenders = {name: lambda seconds, made=m: turn(made, batch, seconds, clock) for name, m in iterators.items()}
     loader = None
     try:
-        if not options.no_loader:
+        if not (options.no_loader or options.processor_time):
             task = {"short_side": prepared.resize, "size": options.image_size, "mean": list(prepared.mean)}
             task |= {"batch_size": batch, "workers": os.cpu_count()}
             loader = Loader(contents if split.records else list(split.files), task, folder)

@@ -28,12 +28,10 @@ def matrix_product(precision: str) -> Run:
 def decode(dataset: str, batch_size: int) -> Run:
     """A step decodes `batch_size` JPEGs of a data set, whole, from memory. Raises UserError where there is none."""
     from benchmarks import input as inputs
-    from common import machine
     from common.input import datasets
 
-    machine.keep_freed_memory()  # as ours
     split = datasets.open_dataset(dataset).splits["train"]
-    batches = inputs.decoding(inputs.jpegs(split, dataset), batch_size)
+    batches = inputs.decoding(inputs.encoded(split, dataset), batch_size)
 
     def run(steps: int) -> None:
         for _ in range(steps):

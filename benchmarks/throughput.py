@@ -5,12 +5,13 @@
     python benchmarks/throughput.py --peers torch --mode train --csv throughput.csv --png throughput.png
     python benchmarks/throughput.py --arch alexnet --mode train --peers none --dataset PATH    from JPEGs too
 
-Each contender is a process of its own (benchmarks/contenders.py) on all cores, fed with one synthetic batch. They take
-turns, a few seconds each, in an order that rotates from round to round, and only one computes at a time: what slows the
-machine down meanwhile strikes all of them. A ratio is the median over the rounds of our images/s divided by the peer's
-in the same round. PyTorch runs eagerly and compiled; a network in bfloat16 is held against the fastest variant of both
-precisions. Utilisation is 6 (testing: 2) x multiply-adds x images/s over the rate of a matrix product in the same
-precision, which takes its turn as well.
+Each contender is a process of its own (benchmarks/contenders.py) on all cores, fed with one synthetic batch; freed
+memory is kept in all of them, as the program does. They take turns, a few seconds each, in an order that rotates from
+round to round, and only one computes at a time: what slows the machine down meanwhile strikes all of them. A ratio is
+the median over the rounds of our images/s divided by the peer's in the same round. PyTorch runs eagerly and compiled,
+with the batch among --torch_batches, multiples of ours, at which it is fastest (ours among --our_batches); a network in
+bfloat16 is held against the fastest variant of both precisions. Utilisation is 6 (testing: 2) x multiply-adds x
+images/s over the rate of a matrix product in the same precision, which takes its turn as well.
 
 With --dataset our training also takes batches of the data set's JPEGs from the program's own input, in place of the
 synthetic one, and the bare decoder takes turns too: training at t images/s and decoding at d allow 1 / (1/t + 1/d)
@@ -30,6 +31,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import graph as graphs
+from benchmarks import processor
 from benchmarks.contenders import APPLICATIONS, Task, build_ours
 from benchmarks.limits import MATRIX
 from benchmarks.turns import Contender, Worker, ratio, run, write_csv
@@ -47,6 +49,7 @@ class Result:
     """One contender's line.
 
     Attributes:
+        processor, instruction_sets, onednn_limit: of `processor.Processor`, where it was measured.
         arch, mode, precision, batch_size, image_size, contender: what was measured.
         images_per_second: median over the rounds; `lowest` and `highest` beside it.
         ours_is: our images/s over this contender's, the median of the rounds' ratios.
@@ -57,6 +60,9 @@ class Result:
         rounds: how many.
     """
 
+    processor: str
+    instruction_sets: str
+    onednn_limit: str
     arch: str
     mode: str
     precision: str
@@ -102,13 +108,14 @@ def contenders(arch: str, mode: str, options: argparse.Namespace) -> list[Conten
             needed = graph if kind in ("keras", "torch") else None
             dataset = options.dataset if kind in ("jpegs", "decode") else None
             task = Task(kind, arch, mode, precision, batch, size, classes, compiled, needed, dataset)
-            found.append(Contender(name, kind, task))
+            allowed = {"torch": options.torch_batches, "ours": options.our_batches}.get(kind, ["1"])
+            found.append(Contender(name, kind, task, tuple(map(int, allowed))))
     return found
 
 
 def results(workers: list[Worker], multiply_adds: int) -> list[Result]:
     """A line for every contender that computes the network."""
-    lines = []
+    lines, machine = [], processor.describe()
     for worker in workers:
         task, rates = worker.contender.task, worker.images_per_second
         if worker.contender.owner in ("peak", "decode"):
@@ -119,6 +126,9 @@ def results(workers: list[Worker], multiply_adds: int) -> list[Result]:
         operations = (6 if task.mode == "train" else 2) * multiply_adds
         lines.append(
             Result(
+                processor=machine.model,
+                instruction_sets=machine.instruction_sets,
+                onednn_limit=machine.onednn_limit,
                 arch=task.arch,
                 mode=task.mode,
                 precision=task.precision,
@@ -160,9 +170,10 @@ def verdicts(workers: list[Worker]) -> list[str]:
                 best = max(rivals, key=lambda worker: statistics.median(worker.images_per_second))
                 times = ratio(ours.images_per_second, best.images_per_second)
                 task = ours.contender.task
+                batch = f", batch {best.batch}" if best.batch != task.batch_size else ""
                 lines.append(
                     f"{task.arch} {task.mode} {precision}: {times:.2f} x {best.contender.name} "
-                    f"({best.contender.task.precision})"
+                    f"({best.contender.task.precision}{batch})"
                 )
     return lines
 
@@ -182,13 +193,14 @@ def _from_jpegs(ours: Worker, jpegs: Worker, decoder: Worker) -> str:
 def table(lines: list[Result]) -> str:
     """The results for people."""
     first = lines[0]
-    head = f"{first.arch}, {first.mode}, {first.image_size}x{first.image_size}, batch {first.batch_size}"
-    rows = ["contender           precision        images/s    lowest   highest   ours is   used      MB  first step"]
+    head = f"{first.arch}, {first.mode}, {first.image_size}x{first.image_size}"
+    columns = "images/s    lowest   highest   ours is   used      MB  first step"
+    rows = [f"contender           precision       batch   {columns}"]
     for line in lines:
         rows.append(
-            f"{line.contender:19s} {line.precision:14s} {line.images_per_second:10.1f} {line.lowest:9.1f} "
-            f"{line.highest:9.1f} {line.ours_is:8.2f}x {line.utilisation:6.1%} {line.megabytes:7.0f} "
-            f"{line.first_step_seconds:9.1f}s"
+            f"{line.contender:19s} {line.precision:14s} {line.batch_size:6d} {line.images_per_second:10.1f} "
+            f"{line.lowest:9.1f} {line.highest:9.1f} {line.ours_is:8.2f}x {line.utilisation:6.1%} "
+            f"{line.megabytes:7.0f} {line.first_step_seconds:9.1f}s"
         )
     peaks = {line.precision: line.peak_gflops for line in lines}
     peak = ", ".join(f"{precision} {rate:.0f} GFLOP/s" for precision, rate in peaks.items())
@@ -218,6 +230,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--peers", default=list(PEERS), help=f"any of {', '.join(PEERS)}, or none", **listed)
     parser.add_argument("--mode", default=["train", "test"], help="train, test; default both", **listed)
     parser.add_argument("--batch_size", type=int, help="default 64 AlexNet, 16 VGG, 128 at 32 pixels, else 32")
+    batches = "multiples of the batch that {} may choose from, as far as memory goes (default {})"
+    parser.add_argument("--torch_batches", default=["1", "2", "4"], help=batches.format("PyTorch", "1,2,4"), **listed)
+    parser.add_argument("--our_batches", default=["1"], help=batches.format("ours", "1"), **listed)
     parser.add_argument("--image_size", type=int, help="in pixels (default: the paper's)")
     parser.add_argument("--rounds", type=int, default=7, help="turns of each contender (default 7)")
     parser.add_argument("--seconds", type=float, default=4, help="length of a turn, at least a step (default 4)")
@@ -231,6 +246,12 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         wrong = set(getattr(options, name)) - set(allowed)
         if wrong:
             parser.error(f"--{name}: {', '.join(sorted(wrong))} is not one of {', '.join(allowed)}")
+    for name in ("torch_batches", "our_batches"):
+        multiples = getattr(options, name)
+        if not all(multiple.isdecimal() and int(multiple) for multiple in multiples):
+            parser.error(f"--{name}={','.join(multiples)}: give whole numbers from 1, e.g. 1,2,4")
+    if "mixed_bfloat16" in options.precision and processor.aborts_in_bfloat16():
+        parser.error(f"--precision: under {processor.LIMIT} as it is set bfloat16 ends the process; leave it out")
     return options
 
 
@@ -254,6 +275,7 @@ def main(arguments: list[str] | None = None) -> None:
         from common import distribution
 
         options.precision = list(dict.fromkeys(["float32", distribution.resolve_precision("auto")]))
+    print(processor.describe().text, flush=True)
     every, verdict, begun = [], [], time.monotonic()
     for arch in options.arch:
         for mode in options.mode:

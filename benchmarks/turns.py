@@ -6,24 +6,29 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from benchmarks import processor
 from benchmarks.contenders import Task
 
 ROOT = Path(__file__).resolve().parents[1]
 OWN = ("ours", "jpegs", "decode", "peak")  # not peers: without these there is nothing to compare
 
 
+TRIALS, TRIAL_SECONDS = 3, 1.0  # turns, and the length of each, in which batches of several sizes are compared
+
+
 @dataclass(frozen=True)
 class Contender:
-    """A name for people, whose it is (ours, or a peer), and its task."""
+    """A name for people, whose it is (ours, or a peer), its task, and the multiples of its batch that it may choose."""
 
     name: str
     owner: str
     task: Task
+    multiples: tuple[int, ...] = (1,)
 
 
 class Worker:
@@ -35,11 +40,12 @@ class Worker:
         command = [sys.executable, str(ROOT / "benchmarks/contenders.py")]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": self._errors}
         self._process = subprocess.Popen(command, cwd=ROOT, text=True, bufsize=1, **pipes)
-        self.first = self._ask(json.dumps(asdict(contender.task)))["seconds"]
         self.steps, self.seconds, self.megabytes = 1, [], 0.0
+        self.first = self._ask(json.dumps(asdict(contender.task)))["seconds"]
 
     def settle(self, seconds: float) -> None:
-        """Warms up and decides how many steps a round has, to last about that many seconds."""
+        """Warms up, forgets earlier rounds and decides how many steps a round has, to last about so many seconds."""
+        self.seconds = []
         self._ask("1")
         once = self._ask("1")["seconds"]
         if once < seconds / 10:
@@ -48,19 +54,24 @@ class Worker:
 
     def round(self) -> None:
         """Computes for a round."""
-        answer = self._ask(str(self.steps))
-        self.seconds.append(answer["seconds"])
-        self.megabytes = answer["megabytes"]
+        self.seconds.append(self._ask(str(self.steps))["seconds"])
+
+    @property
+    def batch(self) -> int:
+        """Images in a step."""
+        return self.contender.task.batch_size
 
     @property
     def images_per_second(self) -> list[float]:
         """Of each round."""
-        return [self.steps * self.contender.task.batch_size / seconds for seconds in self.seconds]
+        return [self.steps * self.batch / seconds for seconds in self.seconds]
 
     def _ask(self, line: str) -> dict:
         try:
             print(line, file=self._process.stdin)
-            return json.loads(self._process.stdout.readline())
+            answer = json.loads(self._process.stdout.readline())
+            self.megabytes = answer["megabytes"]
+            return answer
         except (OSError, ValueError):
             self._process.wait()
             self._errors.seek(0)
@@ -75,6 +86,62 @@ class Worker:
         self._errors.close()
 
 
+def start(contender: Contender, seconds: float, say: Callable[[str], None] = print) -> Worker:
+    """The contender's process, ready for rounds of so many seconds, at the best of the batches that it may choose.
+
+    Raises RuntimeError where it fails at the first of them.
+    """
+    if len(contender.multiples) == 1:
+        return _ready(contender, seconds)
+    tried = _of_all_batches(contender, say)
+    try:
+        for _ in range(TRIALS):
+            for worker in tried:
+                worker.round()
+        rates = {worker: statistics.median(worker.images_per_second) for worker in tried}
+        best = max(tried, key=rates.__getitem__)
+        listed = ", ".join(f"{worker.batch}: {rate:.1f}" for worker, rate in rates.items())
+        name = f"{contender.name}, {contender.task.precision}"
+        say(f"{name}: batch {best.batch} is the best (images/s by batch {listed})")
+        best.settle(seconds)
+        tried.remove(best)
+        return best
+    finally:
+        for worker in tried:
+            worker.close()
+
+
+def _ready(contender: Contender, seconds: float) -> Worker:
+    worker = Worker(contender)
+    try:
+        worker.settle(seconds)
+    except RuntimeError:
+        worker.close()
+        raise
+    return worker
+
+
+def _of_all_batches(contender: Contender, say: Callable[[str], None]) -> list[Worker]:
+    """A process for every batch that the contender may choose, up to the first that fails or may not fit.
+
+    What one takes is estimated from the batch before it. The first may not fail: RuntimeError.
+    """
+    made: list[Worker] = []
+    for multiple in contender.multiples:
+        batch = multiple * contender.task.batch_size
+        needed = made[-1].megabytes * batch / made[-1].batch if made else 0.0
+        try:
+            if needed > processor.available_megabytes():
+                raise RuntimeError(f"it may take {needed:,.0f} MB")
+            made.append(_ready(replace(contender, task=replace(contender.task, batch_size=batch)), TRIAL_SECONDS))
+        except RuntimeError as error:
+            if not made:
+                raise
+            say(f"{contender.name}, {contender.task.precision}, batch {batch}: left out, {error}")
+            break
+    return made
+
+
 def run(found: list[Contender], rounds: int, seconds: float, say=print) -> list[Worker]:
     """Starts all, one after the other, and lets them take turns of so many seconds, in an order that rotates.
 
@@ -84,18 +151,14 @@ def run(found: list[Contender], rounds: int, seconds: float, say=print) -> list[
     try:
         for contender in found:
             try:
-                worker = Worker(contender)
-                workers.append(worker)
-                worker.settle(seconds)
+                workers.append(start(contender, seconds, say))
             except RuntimeError as error:
                 if contender.owner in OWN:
                     raise
-                if workers and workers[-1].contender is contender:
-                    workers.pop().close()
                 say(f"{contender.name}, {contender.task.precision}: left out, {error}")
         for number in range(rounds):
-            start = number % len(workers)
-            for worker in workers[start:] + workers[:start]:
+            first = number % len(workers)
+            for worker in workers[first:] + workers[:first]:
                 worker.round()
     finally:
         for worker in workers:

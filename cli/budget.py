@@ -41,7 +41,7 @@ def measure(job: Job) -> tuple[float, float, float]:
     each, tracing = seconds_per_step(job, STEPS, SECONDS)
     if job.validation is None:
         return each, each / job.recipe.batch_size / 3, tracing
-    evaluate = dead_units.WatchedStep(job.model, job.devices, job.jit)
+    evaluate = dead_units.WatchedStep(job.model, job.devices, job.jit, job.finish)
     begun = time.perf_counter()
     clock = []
     for batch in islice(distribution.distribute(job.validation(), job.devices), BATCHES):

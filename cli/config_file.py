@@ -44,7 +44,8 @@ def of_run(values: dict) -> dict[str, Any]:
     batch = recipe.get("learning_rate_batch")
     if batch:  # the rate there is that of the run's own batch
         recipe["learning_rate"] *= batch / recipe["batch_size"]
-    same = ("arch", "dataset", "image_size", "seed", "precision", "jit", "deterministic", "validation_share")
+    same = ["arch", "dataset", "image_size", "seed", "precision", "device_normalise", "jit", "deterministic"]
+    same += ["validation_share"]
     flags = {name: values[name] for name in same if name in values}
     start = values.get("started_from") or {}
     return flags | dict(values.get("options", {})) | recipe | {"restore": start.get("path")}

@@ -9,9 +9,10 @@ import numpy as np
 
 from cli import flags, setup
 from cli import trained as trained_networks
+from common import distribution
 from common.errors import UserError, unknown
 from common.evaluation import feature_file, projector
-from common.input import bad_images, datasets, pipeline, read_errors
+from common.input import bad_images, datasets, device_part, pipeline, read_errors
 from common.nn import layers
 
 FILE = "features.npz"
@@ -30,7 +31,8 @@ def run(options: flags.Options, family: str | None) -> None:
     preprocessing = pipeline.Preprocessing(**config.preprocessing)
     batch_size = options.batch_size if "batch_size" in options.given else min(config.recipe.batch_size, split.examples)
     bad = setup.bad_images_of(options, data)
-    images, width = _write(out, model, layer, split, preprocessing, batch_size, config.names, bad)
+    as_bytes = distribution.normalises(options.device_normalise)
+    images, width = _write(out, model, layer, split, preprocessing, batch_size, config.names, bad, as_bytes)
     setup.tell(bad)
     print(f"{out / FILE}: {images:,} images, {width:,} values of {layer.name} each")
     print(f"tensorboard --logdir {out}")
@@ -45,11 +47,12 @@ def _write(
     batch_size: int,
     classes: tuple[str, ...],
     bad: "bad_images.BadImages | None",
+    as_bytes: bool,
 ) -> tuple[int, int]:
     """Writes the features of a split as they are computed, and what the projector shows.
 
     Returns the numbers of images and of their values. `bad` takes down the images that cannot be decoded; without it
-    they are an error.
+    they are an error. With `as_bytes` the device normalises the images.
     """
     import tensorflow as tf
 
@@ -60,15 +63,17 @@ def _write(
     points: list[np.ndarray] = []
     names: list[str] = []
 
+    finish = device_part.finisher(preprocessing) if as_bytes else tf.identity
+
     @tf.function
     def compute(pictures):
-        values = cut(pictures, training=False)
+        values = cut(finish(pictures), training=False)
         return tf.cast(tf.reduce_mean(values, [1, 2]) if len(values.shape) == 4 else values, tf.float32)
 
     def parts() -> Iterator[np.ndarray]:
         with read_errors.named(split):
-            batches = pipeline.evaluation(split, preprocessing, batch_size=batch_size, skip_bad_images=bad)
-            for pictures, label, valid, index in batches:
+            settings: dict[str, Any] = {"batch_size": batch_size, "skip_bad_images": bad, "as_bytes": as_bytes}
+            for pictures, label, valid, index in pipeline.evaluation(split, preprocessing, **settings):
                 kept = valid.numpy()
                 values = compute(pictures).numpy()[kept]
                 places.append(index.numpy()[kept])

@@ -102,6 +102,9 @@ RUN = (
 DEVICES = (
     _flag("precision", str, "auto", "auto: mixed_bfloat16 where the hardware computes in it faster, else float32",
           ("train", "test", "predict", "features", "visualize"), choices="common.distribution:PRECISIONS"),
+    _flag("device_normalise", str, "auto", "hand pictures over as bytes and normalise them on the device; auto: on a "
+          "GPU, where the recipe allows it", ("train", "test", "predict", "features"),
+          choices="common.distribution:NORMALISE"),
     _flag("strategy", str, "auto", "auto: several machines where TF_CONFIG names them, several GPUs where there are",
           ("train", "test"), choices="common.distribution:STRATEGIES"),
     _flag("communication", str, "auto", "how several machines sum their gradients: TensorFlow's ring or NVIDIA's NCCL",

@@ -11,7 +11,8 @@ from cli.trained import Trained
 from common import distribution
 from common.architecture import Architecture
 from common.errors import UserError
-from common.input import datasets, pipeline
+from common.input import datasets, device_part, pipeline
+from common.recipe import Recipe
 from common.runs import config as runs
 
 
@@ -108,12 +109,21 @@ def configure(
         seed=options.seed,
         split_seed=None if options.seed == data_seed else data_seed,
         precision=distribution.resolve_precision(options.precision),
+        device_normalise=device_normalise(options, recipe, preprocessing),
         jit=options.jit,
         started_from=_source(start) if start else None,
         deterministic=options.deterministic,
         validation_share=options.validation_share,
         minutes=options.minutes,
     )
+
+
+def device_normalise(options: flags.Options, recipe: Recipe, preprocessing: "pipeline.Preprocessing") -> str:
+    """What `--device_normalise` comes to, on or off. Raises UserError where on is asked for and is not possible."""
+    obstacle = device_part.obstacle(recipe, preprocessing)
+    if options.device_normalise == "on" and obstacle:
+        raise UserError(f"--device_normalise=on: {obstacle}; leave it out")
+    return "on" if distribution.normalises(options.device_normalise) and not obstacle else "off"
 
 
 def _source(start: Trained) -> dict:

@@ -40,7 +40,9 @@ def run(options: flags.Options, family: str | None) -> None:
             if sheet:
                 sheet.add(due)
 
-        prediction.predict(members, image_files.as_split(names, failed), devices, batch_size, answered)
+        as_bytes = distribution.normalises(options.device_normalise)
+        pictures = image_files.as_split(names, failed)
+        prediction.predict(members, pictures, devices, batch_size, answered, as_bytes=as_bytes)
     for line in sheet.close() if sheet else ():
         print(line, file=sys.stderr, flush=True)
     if failed:

@@ -98,7 +98,7 @@ def run(options: flags.Options, family: str | None) -> None:
     distribution.check_batch(batch_size, devices)
     members = [trained_networks.load(one, protocol, devices) for one in trained]
     bad = setup.bad_images_of(options, data)
-    result = prediction.predict(members, data.splits[test.split], devices, batch_size, skip_bad_images=bad)
+    result = prediction.predict(members, data.splits[test.split], devices, batch_size, **shown_as(options, bad))
     setup.tell(bad)
     if devices.chief:
         report(result, test)
@@ -121,10 +121,15 @@ def test_run(
     with devices.strategy.scope():
         member = prediction.Member(trained_networks.for_testing(model, test.view.protocol), test.view)
     batch_size = trained.config.recipe.batch_size
-    result = prediction.predict([member], data.splits[test.split], devices, batch_size, skip_bad_images=bad)
+    result = prediction.predict([member], data.splits[test.split], devices, batch_size, **shown_as(options, bad))
     setup.tell(bad)
     if devices.chief:
         report(result, test)
+
+
+def shown_as(options: flags.Options, bad: "bad_images.BadImages | None") -> dict[str, Any]:
+    """What the command line says of the pictures' way to the device, and of those that cannot be decoded."""
+    return {"skip_bad_images": bad, "as_bytes": distribution.normalises(options.device_normalise)}
 
 
 def _devices(options: flags.Options, protocol: Protocol) -> "distribution.Devices":

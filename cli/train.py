@@ -12,13 +12,13 @@ from cli import trained as trained_networks
 from cli.plan import Plan
 from cli.trained import Trained
 from common import distribution
-from common.input import bad_images, class_balance, pipeline
+from common.input import bad_images, class_balance, device_part, pipeline
 from common.progress import duration
 from common.runs import checkpoints
 from common.runs import config as runs
 from common.training import ema, finetuning, loss_scaling, optimizers, schedules
 from common.training import trainer as training
-from common.training.run_state import Job, State
+from common.training.run_state import Job, State, as_they_are
 
 
 def run(options: flags.Options, family: str | None) -> None:
@@ -112,7 +112,7 @@ def make_job(run: Plan, bad: "bad_images.BadImages | None" = None) -> Job:
     steps = steps_per_epoch * recipe.epochs if config.steps is None else config.steps
     timed = recipe if config.steps is None else schedules.fitted(recipe, steps / (steps_per_epoch * recipe.epochs))
     shares: dict[str, Any] = {"batch_size": recipe.batch_size, "worker": devices.worker, "workers": devices.workers}
-    shares["skip_bad_images"] = bad
+    shares |= {"skip_bad_images": bad, "as_bytes": config.device_normalise == "on"}
 
     weights = None
     if recipe.class_weight == "balanced":
@@ -148,6 +148,7 @@ def make_job(run: Plan, bad: "bad_images.BadImages | None" = None) -> Job:
         keep=options.keep,
         snapshots=bool(options.snapshots),
         histograms=options.histograms,
+        finish=device_part.finisher(preprocessing) if shares["as_bytes"] else as_they_are,
         jit=config.jit,
         profile=options.profile,
         resume_command="python " + shlex.join(sys.argv),
@@ -201,13 +202,17 @@ def heading(job: Job, run: Plan) -> str:
         f"{recipe.batch_size}, {length(job, config)}, weight decay "
         f"{recipe.weight_decay:g}, {initial}",
         "training": finetuning.rates(job.model, recipe),
-        "devices": f"{job.devices.text}, {precision(run)}{', XLA' if config.jit else ''}",
+        "devices": f"{job.devices.text}, {precision(run)}{', XLA' if config.jit else ''}"
+        + (", normalising bytes" if config.device_normalise == "on" else ""),
         "run": job.run,
         "watch": f"tensorboard --logdir {job.run}",
     }
     notes = [*data.notes, *filter(None, [optimizers.caution(recipe)])]
     if job.validation is None:
         notes.append("note: no validation, so no best checkpoint is chosen; the last one is tested")
+    obstacle = device_part.obstacle(recipe, pipeline.Preprocessing(**config.preprocessing))
+    if obstacle and distribution.normalises(run.options.device_normalise):
+        notes.append(f"note: pictures are normalised before they go to the device: {obstacle}")
     notes += schedules.remarks(recipe, job.steps_per_epoch) if config.minutes is None else []
     return "\n".join([*(f"{name.ljust(8)} {value}" for name, value in lines.items() if value), *notes])
 

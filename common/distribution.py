@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from common import machine
 from common.errors import UserError, unknown
 from common.lazy import lazy
 
@@ -29,6 +30,7 @@ DRIVER = (Path("/proc/driver"), Path("/dev"))  # where NVIDIA's driver shows nvi
 _WITHOUT_BFLOAT16 = {"SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI"}
 _WITHOUT_AMX = {"AVX512_CORE_BF16", "AVX512_CORE_FP16", "AVX10_1_512"}
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
+NORMALISE = ("auto", "on", "off")
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,13 @@ def bfloat16_units() -> str | None:
     return "AVX-512 BF16" if "avx512_bf16" in flags and limit not in _WITHOUT_BFLOAT16 else None
 
 
+def normalises(name: str = "auto") -> bool:
+    """Whether the device normalises what it is shown, for `--device_normalise`. auto: where that is a GPU."""
+    if name not in NORMALISE:
+        raise unknown("--device_normalise", name, NORMALISE)
+    return name == "on" or (name == "auto" and machine.gpu_visible())
+
+
 @contextmanager
 def precision(policy: str) -> Iterator[None]:
     """Layers built inside compute in `policy`; variables stay float32."""
@@ -152,25 +161,38 @@ def precision(policy: str) -> Iterator[None]:
 
 
 def distribute(dataset: tf.data.Dataset, devices: Devices) -> tf.data.Dataset:
-    """Deals this worker's batches out to its replicas: each takes an equal, contiguous part of every batch."""
+    """Deals this worker's batches out to its replicas: each takes an equal, contiguous part of every batch.
+
+    GPUs get the next batch while they compute.
+    """
     if devices.replicas == 1:
-        return dataset
+        gpus = tf.config.list_logical_devices("GPU")
+        return prefetched(dataset, gpus[0].name) if gpus else dataset
     local = devices.replicas // devices.workers
 
     def split(*batch):
-        return tuple(
-            tf.reshape(part, tf.concat([[local, tf.shape(part)[0] // local], tf.shape(part)[1:]], 0)) for part in batch
-        )
+        def parts(whole):
+            return tf.reshape(whole, tf.concat([[local, tf.shape(whole)[0] // local], tf.shape(whole)[1:]], 0))
+
+        return tf.nest.map_structure(parts, batch)
 
     def restore_shapes(*batch):
-        return tuple(tf.ensure_shape(part, shape) for part, shape in zip(batch, shapes, strict=True))
+        def restore(part, spec):
+            return tf.ensure_shape(part, [spec.shape[0] and spec.shape[0] // local, *spec.shape[1:]])
 
-    shapes = [[spec.shape[0] and spec.shape[0] // local, *spec.shape[1:]] for spec in dataset.element_spec]
+        return tf.nest.map_structure(restore, batch, dataset.element_spec)
+
     dealt = dataset.map(split).unbatch().map(restore_shapes).prefetch(2 * local)
     if dataset.cardinality() == tf.data.INFINITE_CARDINALITY:  # unbatch forgets it
         # Where there may be an end TensorFlow asks all workers at every step whether one of them has reached it.
         dealt = dealt.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
+    # A strategy copies one batch ahead to each of its devices by itself (tf.distribute.InputOptions' defaults).
     return devices.strategy.distribute_datasets_from_function(lambda _: dealt)
+
+
+def prefetched(dataset: tf.data.Dataset, device: str) -> tf.data.Dataset:
+    """The same batches, the next one copied to a device, by its name, while the last is used. Nothing may follow it."""
+    return dataset.apply(tf.data.experimental.prefetch_to_device(device, 1))
 
 
 def make_any(devices: Devices) -> Callable[[object], bool]:

@@ -100,6 +100,7 @@ def predict(
     batch_size: int,
     answered: Callable[[np.ndarray, Predictions], None] | None = None,
     skip_bad_images: BadImages | None = None,
+    as_bytes: bool = False,
 ) -> Pass:
     """One pass over a split by all members: each picture is decoded once, each network sees its own view of it.
 
@@ -111,6 +112,7 @@ def predict(
         answered: takes each batch's places in the split, (B,) int64, and what all members together say of its pictures,
             when that is known; no progress is shown then.
         skip_bad_images: image files that cannot be decoded are taken down there and left out; None: an error.
+        as_bytes: views are rounded to whole grey levels and normalised on the device.
 
     Raises:
         UserError: a scale too small for a network, a file that cannot be read, which it names, or none that can.
@@ -118,7 +120,7 @@ def predict(
     views = list(dict.fromkeys(member.view for member in members))
     dense = views[0].protocol.crops == "dense"
     source = _dense if dense else _cropped
-    step, batches = source(members, views, split, devices, batch_size, skip_bad_images)
+    step, batches = source(members, views, split, devices, batch_size, skip_bad_images, as_bytes)
     start = time.perf_counter()
     begun, counted, told = start, 0, start
     found: list[tuple[np.ndarray, ...]] = []
@@ -153,8 +155,20 @@ def predict(
     return Pass(tuple(each[: len(members)]), each[-1], end - start, speed, index[order])
 
 
+def _normalisers(views: list[View], as_bytes: bool, any_size: bool = False) -> tuple[list[Callable], list[Callable]]:
+    """What is done to the pictures of each view before they go to the device, and there."""
+    normalise = [pipeline.normaliser(view.preprocessing, any_size) for view in views]
+    return ([images.to_bytes] * len(views), normalise) if as_bytes else (normalise, [tf.identity] * len(views))
+
+
 def _cropped(
-    members, views: list[View], split: Split, devices: Devices, batch_size: int, skip_bad_images: BadImages | None
+    members,
+    views: list[View],
+    split: Split,
+    devices: Devices,
+    batch_size: int,
+    skip_bad_images: BadImages | None,
+    as_bytes: bool,
 ) -> tuple[Callable, Iterator]:
     """A step over batches of crops, shared out over the devices, and the batches of this worker."""
     replicas = devices.replicas
@@ -162,15 +176,16 @@ def _cropped(
     if split.examples != UNKNOWN:
         most = min(most, -(-split.examples // replicas) * views[0].count)  # a larger batch would be filled up
     pictures, at_once = fit(most, views[0].count)
-    finish = [pipeline.normaliser(view.preprocessing) for view in views]
+    before, in_step = _normalisers(views, as_bytes)
 
     def show(encoded):
         image = images.decode(encoded)
         cut = [view.crops(image) for view in views]
-        return tuple(normalise(part) for normalise, part in zip(finish, cut, strict=True))
+        return tuple(finish(part) for finish, part in zip(before, cut, strict=True))
 
     def replica_step(*batch):
-        *shown, labels, _, index = batch
+        *handed_over, labels, _, index = batch
+        shown = [finish(part) for finish, part in zip(in_step, handed_over, strict=True)]
         each = [scores.of_crops(member.model, shown[views.index(member.view)], at_once) for member in members]
         return _summed_up(each, labels), labels, index
 
@@ -194,12 +209,18 @@ def _cropped(
 
 
 def _dense(
-    members, views: list[View], split: Split, devices: Devices, batch_size: int, skip_bad_images: BadImages | None
+    members,
+    views: list[View],
+    split: Split,
+    devices: Devices,
+    batch_size: int,
+    skip_bad_images: BadImages | None,
+    as_bytes: bool,
 ) -> tuple[Callable, Iterator]:
     """A step over whole pictures of one shape, at every scale, and batches of such pictures."""
     if devices.replicas > 1:
         raise ValueError("dense testing runs on one device")
-    finish = [pipeline.normaliser(view.preprocessing, any_size=True) for view in views]
+    before, in_step = _normalisers(views, as_bytes, any_size=True)
     sides = views[0].short_sides
     starts = np.cumsum([0] + [len(view.short_sides) for view in views])
     # A third: long sides are longer than short ones, and maps of a whole picture overlap less than its crops.
@@ -211,13 +232,14 @@ def _dense(
         encoded, label, _ = split.parse(element)
         image = images.decode(encoded)
         shown = [
-            normalise(picture)
-            for view, normalise in zip(views, finish, strict=True)
+            finish(picture)
+            for view, finish in zip(views, before, strict=True)
             for picture in crops.pictures(image, view.short_sides, view.preprocessing.interpolation)
         ]
         return (*shown, label, index)
 
-    signature = [tf.TensorSpec((None, None, None, 3))] * int(starts[-1])
+    pixel = tf.uint8 if as_bytes else tf.float32
+    signature = [tf.TensorSpec((None, None, None, 3), pixel)] * int(starts[-1])
     signature += [tf.TensorSpec((None,), tf.int32), tf.TensorSpec((None,), tf.int64)]
 
     @tf.function(input_signature=signature, autograph=False)
@@ -226,13 +248,14 @@ def _dense(
         each = []
         for member in members:
             number = views.index(member.view)
-            each.append(scores.of_pictures(member.model, shown[starts[number] : starts[number + 1]]))
+            scales = [in_step[number](part) for part in shown[starts[number] : starts[number + 1]]]
+            each.append(scores.of_pictures(member.model, scales))
         return _summed_up(each, labels), labels, index
 
     numbered = split.serialized(None).enumerate()
     loaded = machine.parallel_map(numbered, load)
     if skip_bad_images is not None and not split.records:
-        nothing = (*(tf.zeros([1, 1, 3]) for _ in range(starts[-1])), tf.constant(0), tf.constant(-1, tf.int64))
+        nothing = (*(tf.zeros([1, 1, 3], pixel) for _ in range(starts[-1])), tf.constant(0), tf.constant(-1, tf.int64))
         loaded = bad_images.load_or_nothing(numbered, load, nothing, split, skip_bad_images)
         loaded = loaded.filter(lambda *one: one[-1] >= 0)
     batches = grouping.by_shape(loaded.prefetch(2 * len(sides)).as_numpy_iterator(), at_once, held=4 * at_once)

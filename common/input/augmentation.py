@@ -93,7 +93,7 @@ def inception_crop(
 def pad_crop(image: tf.Tensor, seed: tf.Tensor, pad: int = 4) -> tf.Tensor:
     """Zeros around a picture, then a crop of its own size anywhere (He et al. 2015, section 4.2: pad 4, CIFAR-10).
 
-    For pictures whose mean is subtracted already: then the border is the mean.
+    For pictures, of any number type, whose mean is subtracted already: then the border is the mean.
     """
     height, width, _ = image.shape
     corner = tf.cast(_anywhere(2 * pad, seed), tf.int32)
@@ -116,8 +116,13 @@ def brightness(amount: float, seed: tf.Tensor) -> tf.Tensor:
 
 
 def contrast(image: tf.Tensor, amount: float, seed: tf.Tensor) -> tf.Tensor:
-    """Each channel's distance from its mean over the picture, times a factor uniform in 1 +- amount."""
-    return tf.image.adjust_contrast(image, _uniform([], seed, 1.0 - amount, 1.0 + amount))
+    """Each channel's distance from its mean over the picture, times `contrast_factor`."""
+    return tf.image.adjust_contrast(image, contrast_factor(amount, seed))
+
+
+def contrast_factor(amount: float, seed: tf.Tensor) -> tf.Tensor:
+    """Scalar float32, uniform in 1 +- amount."""
+    return _uniform([], seed, 1.0 - amount, 1.0 + amount)
 
 
 def pca_lighting(
@@ -146,8 +151,8 @@ def random_erasing(
     """Zeros in a rectangle anywhere in a picture, with a probability (Zhong et al. 2020; ranges of torchvision's).
 
     Area uniform, 2 % to 33 % of the picture's; height to width uniform in its logarithm; the first of ten tries that is
-    smaller than the picture in both directions, and nothing where none is. For pictures whose mean is subtracted
-    already: then the rectangle has the mean colour.
+    smaller than the picture in both directions, and nothing where none is. For pictures, of any number type, whose
+    mean is subtracted already: then the rectangle has the mean colour.
     """
     height, width = map(float, image.shape[:2])
     sides = tf.constant([height, width])
@@ -163,7 +168,7 @@ def random_erasing(
         (tf.range(side) >= first[axis]) & (tf.range(side) < first[axis] + erased[axis])
         for axis, side in enumerate((height, width))
     )
-    return tf.where((rows[:, None] & columns[None, :])[..., None], 0.0, image)
+    return tf.where((rows[:, None] & columns[None, :])[..., None], tf.zeros([], image.dtype), image)
 
 
 def quarters(seed: tf.Tensor) -> tf.Tensor:

@@ -7,6 +7,7 @@ the stored picture, only cheaper: what lies outside is neither decoded nor resiz
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
 
@@ -62,37 +63,54 @@ def _decode_special(encoded: tf.Tensor) -> tf.Tensor:
     return tf.ensure_shape(image, (None, None, 3))
 
 
-def resize(image: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:
-    """Picture (H, W, 3), any number type, to `shape` (2,) int32 -> float32.
+def to_bytes(image: tf.Tensor) -> tf.Tensor:
+    """Values 0..255, float32, to the nearest whole number, halves upwards: uint8. Bytes stay as they are."""
+    return image if image.dtype == tf.uint8 else tf.cast(image + 0.5, tf.uint8)
+
+
+def resize(image: tf.Tensor, shape: tf.Tensor, as_bytes: bool = False) -> tf.Tensor:
+    """Picture (H, W, 3), any number type, to `shape` (2,) int32 -> float32; with `as_bytes` uint8 -> uint8, rounded.
 
     Bilinear, pixel centres at halves, no antialiasing: `tf.image.resize`'s default. A picture at least twice as large
     as wanted is averaged over areas instead, because bilinear resizing would skip most of its pixels. Nothing is
     computed where the shape is right already.
     """
-    values = tf.cast(image, tf.float32)  # first: resizing uint8 takes twice as long
+
+    def values():
+        return tf.cast(image, tf.float32)  # first: resizing uint8 takes twice as long
+
+    finish = to_bytes if as_bytes else tf.identity
     now = tf.shape(image)[:2]
     same, large = tf.reduce_all(tf.equal(now, shape)), tf.reduce_all(now >= 2 * shape)
     return tf.switch_case(
         tf.where(same, 0, tf.where(large, 2, 1)),
         [
-            lambda: values,
-            lambda: tf.raw_ops.ResizeBilinear(images=values[None], size=shape, half_pixel_centers=True)[0],
-            lambda: tf.raw_ops.ResizeArea(images=values[None], size=shape)[0],
+            lambda: tf.identity(image) if as_bytes else values(),
+            lambda: finish(tf.raw_ops.ResizeBilinear(images=values()[None], size=shape, half_pixel_centers=True)[0]),
+            lambda: finish(tf.raw_ops.ResizeArea(images=values()[None], size=shape)[0]),
         ],
     )
 
 
-def cut(image: tf.Tensor, window: tf.Tensor, size: int) -> tf.Tensor:
-    """A window of a picture (H, W, 3), any number type: resized whole, then cropped to (size, size, 3) float32."""
+def cut(image: tf.Tensor, window: tf.Tensor, size: int, as_bytes: bool = False) -> tf.Tensor:
+    """A window of a picture (H, W, 3), any number type: resized whole, then cropped to (size, size, 3).
+
+    float32, or with `as_bytes` uint8 (`resize`).
+    """
     scale = size / window[1]
     shape = tf.cast(tf.round(tf.cast(tf.shape(image)[:2], tf.float32) * scale), tf.int32)
     shape = tf.maximum(shape, size)
     corner = tf.clip_by_value(tf.cast(tf.round(window[0] * scale), tf.int32), 0, shape - size)
-    return tf.slice(resize(image, shape), tf.pad(corner, [[0, 1]]), [size, size, 3])
+    return tf.slice(resize(image, shape, as_bytes), tf.pad(corner, [[0, 1]]), [size, size, 3])
 
 
 def read_window(
-    encoded: tf.Tensor, choose: Chooser, size: int, exact: bool = False, mirror: tf.Tensor | None = None
+    encoded: tf.Tensor,
+    choose: Chooser,
+    size: int,
+    exact: bool = False,
+    mirror: tf.Tensor | None = None,
+    as_bytes: bool = False,
 ) -> tf.Tensor:
     """Decodes the part of a picture that a window needs and brings it to size x size.
 
@@ -109,9 +127,10 @@ def read_window(
         size: of the output, in pixels.
         exact: see above; for tests and predictions.
         mirror: scalar bool, left and right exchanged; done before resizing, where a picture is bytes.
+        as_bytes: round to whole numbers what was resized.
 
     Returns:
-        (size, size, 3) float32, 0..255.
+        (size, size, 3) float32, 0..255; with `as_bytes` uint8.
     """
     # Few operations, and little in the branches: at this speed each is felt, also those of the branches not taken.
     image, shape, tag = tf.cond(_is_special(encoded), lambda: _special(encoded), lambda: _plain(encoded))
@@ -123,14 +142,7 @@ def read_window(
         reduction = tf.bitwise.left_shift(1, halvings)
         window, shape = window / tf.cast(reduction, tf.float32), -(-shape // reduction)
     first, extent = tf.unstack(window)
-    last = first + extent
-    if exact:
-        crops = tf.reduce_any(tf.not_equal(extent, float(size)))
-        corners = tf.where(crops, [[0, 0], shape], tf.cast(tf.round([first, last]), tf.int32))
-    else:
-        crops = tf.reduce_min(extent) * MOST_ENLARGED < size
-        around = tf.stack([tf.floor(first + ROUNDING), tf.math.ceil(last - ROUNDING)])
-        corners = tf.cast(tf.where(crops, around, tf.round([first, last])), tf.int32)
+    corners, crops = _corners(first, extent, shape, size, exact)
     corner = corners[0]
     # One column more on either side: the colours of a column are interpolated with those of the next, and libjpeg
     # decodes blocks of columns as if nothing lay beside them.
@@ -143,12 +155,26 @@ def read_window(
         default=lambda: _part_of_special(encoded, image, part, shape, tag, halvings),
     )
     decoded = tf.slice(decoded, tf.pad(corner - origin, [[0, 1]]), tf.concat([corners[1] - corner, [3]], 0))
+    begin = tf.cast(corner, tf.float32)
     brought = tf.cond(
         crops,
-        lambda: _mirrored(cut(decoded, tf.stack([first - tf.cast(corner, tf.float32), extent]), size), mirror),
-        lambda: resize(_mirrored(decoded, mirror), tf.constant([size, size])),
+        lambda: _mirrored(cut(decoded, tf.stack([first - begin, extent]), size, as_bytes), mirror),
+        lambda: resize(_mirrored(decoded, mirror), tf.constant([size, size]), as_bytes),
     )
     return tf.ensure_shape(brought, (size, size, 3))
+
+
+def _corners(
+    first: tf.Tensor, extent: tf.Tensor, shape: tf.Tensor, size: int, exact: bool
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Of `read_window`: first and last corner of the pixels to decode, (2, 2) int32, and whether to crop them after."""
+    last = first + extent
+    if exact:
+        crops = tf.reduce_any(tf.not_equal(extent, float(size)))
+        return tf.where(crops, [[0, 0], shape], tf.cast(tf.round([first, last]), tf.int32)), crops
+    crops = tf.reduce_min(extent) * MOST_ENLARGED < size
+    around = tf.stack([tf.floor(first + ROUNDING), tf.math.ceil(last - ROUNDING)])
+    return tf.cast(tf.where(crops, around, tf.round([first, last])), tf.int32), crops
 
 
 def _mirrored(image: tf.Tensor, mirror: tf.Tensor | None) -> tf.Tensor:
@@ -227,16 +253,16 @@ def centre_crop(short_side: int, size: int) -> Chooser:
     return choose
 
 
-def normalise(image: tf.Tensor, mean: tf.Tensor, std: tf.Tensor | None = None, channels: str = "rgb") -> tf.Tensor:
+def normalise(image: tf.Tensor, mean: Any, std: Any = None, channels: str = "rgb") -> tf.Tensor:
     """(image - mean) / std, then the channels in the order asked for.
 
     Args:
-        image: (..., H, W, 3) float32 RGB, 0..255.
-        mean: broadcasts to the image; 0..255, RGB.
-        std: broadcasts to the image; None: 1.
+        image: (..., H, W, 3) RGB, 0..255, float32 or uint8.
+        mean: a tensor or array that broadcasts to the image; 0..255, RGB.
+        std: the same; None: 1.
         channels: "rgb", or "bgr" for weights that were trained on that order.
     """
-    image = image - mean
+    image = tf.cast(image, tf.float32) - mean
     if std is not None:
         image = image / std
     return tf.reverse(image, [-1]) if channels == "bgr" else image

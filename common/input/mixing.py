@@ -13,9 +13,10 @@ import tensorflow as tf
 
 from common.errors import UserError
 from common.input.augmentation import stream_key
+from common.input.images import to_bytes
 from common.recipe import Recipe
 
-Batch = tuple[tf.Tensor, tf.Tensor]  # images (N, S, S, 3), labels (N,) or targets (N, K)
+Batch = tuple[tf.Tensor, tf.Tensor]  # images (N, S, S, 3) float32 or uint8, labels (N,) or targets (N, K)
 SeedOf = Callable[[str], tf.Tensor]  # name of a stream -> seed (2,) of this batch
 
 
@@ -50,9 +51,10 @@ def share(alpha: float, seed_of: SeedOf, name: str) -> tf.Tensor:
 
 
 def mixup(images: tf.Tensor, targets: tf.Tensor, kept: tf.Tensor) -> Batch:
-    """kept x + (1 - kept) partner, of images and targets."""
-    mixed, shares = (kept * values + (1.0 - kept) * partners(values) for values in (images, targets))
-    return mixed, shares
+    """kept x + (1 - kept) partner, of images and targets. Images of bytes become bytes again, rounded."""
+    values = [tf.cast(part, tf.float32) for part in (images, targets)]
+    mixed, shares = (kept * part + (1.0 - kept) * partners(part) for part in values)
+    return (to_bytes(mixed) if images.dtype == tf.uint8 else mixed), shares
 
 
 def box(kept: tf.Tensor, size: int, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -91,18 +91,22 @@ def normaliser(preprocessing: Preprocessing, any_size: bool = False) -> Callable
 
     A mean image fits one size only: at any other its mean over all places is subtracted in its stead.
     """
-    mean = tf.constant(mean_picture(preprocessing))  # a whole picture: broadcasting 3 numbers takes five times as long
+    mean = mean_picture(preprocessing)  # a whole picture: broadcasting 3 numbers takes five times as long
     if any_size:
-        mean = tf.reduce_mean(mean, [0, 1]) if preprocessing.mean_image else tf.constant(preprocessing.mean)
+        mean = mean.mean((0, 1)) if preprocessing.mean_image else np.asarray(preprocessing.mean, np.float32)
     plain = preprocessing.std == (1.0, 1.0, 1.0)
-    std = None if plain else tf.broadcast_to(tf.constant(preprocessing.std), mean.shape)
+    std = None if plain else np.broadcast_to(np.asarray(preprocessing.std, np.float32), mean.shape)
     return lambda image: images.normalise(image, mean, std, preprocessing.channels)
 
 
-def _augment(preprocessing: Preprocessing, recipe: Recipe, info: DatasetInfo) -> Callable:
-    """(encoded bytes, name of a stream -> seed) -> (S, S, 3) float32: the recipe's training picture."""
+def _augment(preprocessing: Preprocessing, recipe: Recipe, info: DatasetInfo, as_bytes: bool) -> Callable:
+    """(encoded bytes, name of a stream -> seed) -> the recipe's training picture, (S, S, 3) float32.
+
+    With `as_bytes` uint8, and where the recipe relights pictures with its `random_changes.lights`: (uint8, (4,)).
+    """
     size, short_side = preprocessing.image_size, preprocessing.resize
     finish = normaliser(preprocessing)
+    mean = images.to_bytes(tf.constant(mean_picture(preprocessing)))
     scale_range = tuple(round(side * size / 224) for side in recipe.scale_range)
 
     def picture(encoded, seed_of):
@@ -115,23 +119,16 @@ def _augment(preprocessing: Preprocessing, recipe: Recipe, info: DatasetInfo) ->
         else:
             choose = images.centre_crop(short_side, size)
         mirror = augmentation.flip(seed_of("flip")) if recipe.flip and info.flip else None
-        image = images.read_window(encoded, choose, size, recipe.crop in ("pad", "none"), mirror)
+        exact, bytes_at_once = recipe.crop in ("pad", "none"), as_bytes and not random_changes.recolours(recipe)
+        image = images.read_window(encoded, choose, size, exact, mirror, bytes_at_once)
         image = random_changes.recolour(random_changes.turn(image, recipe, info, seed_of), recipe, info, seed_of)
-        if recipe.contrast:
-            image = augmentation.contrast(image, recipe.contrast, seed_of("contrast"))
-        if recipe.brightness:
-            image += augmentation.brightness(recipe.brightness, seed_of("brightness"))
-        if recipe.pca_lighting:
-            shift = augmentation.pca_lighting(
-                info.eigenvalues, info.eigenvectors, recipe.pca_lighting, seed_of("pca_lighting")
-            )
-            image += tf.reshape(tf.tile(shift, [size]), [1, size, 3])  # as in normaliser
-        image = finish(image)
-        if recipe.crop == "pad":
-            image = augmentation.pad_crop(image, seed_of("pad_crop"))
-        if recipe.random_erasing:
-            image = augmentation.random_erasing(image, recipe.random_erasing, seed_of("random_erasing"))
-        return image
+        if not as_bytes:
+            image = finish(random_changes.relight(image, recipe, info, seed_of))
+            return random_changes.cover(image, recipe, seed_of)
+        image = images.to_bytes(image)
+        if random_changes.covers(recipe):
+            image = random_changes.cover(image - mean, recipe, seed_of) + mean  # modulo 256, so nothing is lost
+        return (image, random_changes.lights(recipe, info, seed_of)) if random_changes.relights(recipe) else image
 
     return picture
 
@@ -156,9 +153,12 @@ def training(
     worker: int = 0,
     workers: int = 1,
     skip_bad_images: BadImages | None = None,
+    as_bytes: bool = False,
 ) -> tf.data.Dataset:
     """Endless batches: images (batch_size / workers, S, S, 3) float32, labels int32, mixed: targets (.., K) float32.
 
+    With `as_bytes` images are uint8, not normalised: `device_part.finisher` does in the step what is left to be done.
+    Where the recipe relights pictures, images is then a pair: uint8, and of each picture `random_changes.lights`.
     Worker w of W takes the w-th part of every global batch, so the global batches are the same for any W; it reads its
     own examples alone (`record_index`). With `skip_bad_images` files of class folders that
     cannot be decoded are replaced by others and taken down there (`bad_images`); without, they are an error.
@@ -167,7 +167,7 @@ def training(
     """
     share = share_of(batch_size, worker, workers)
     mixing.check(recipe, batch_size, workers)
-    augment = _augment(preprocessing, recipe, info)
+    augment = _augment(preprocessing, recipe, info, as_bytes)
 
     @tf.autograph.experimental.do_not_convert
     def load(number, element):
@@ -204,14 +204,18 @@ def evaluation(
     worker: int = 0,
     workers: int = 1,
     skip_bad_images: BadImages | None = None,
+    as_bytes: bool = False,
 ) -> tf.data.Dataset:
-    """One pass in the stored order: images (B, S, S, 3) float32 of the central crop, and what `one_pass` adds."""
-    size = preprocessing.image_size
-    finish, choose = normaliser(preprocessing), images.centre_crop(preprocessing.resize, size)
+    """One pass in the stored order: images (B, S, S, 3) float32 of the central crop, and what `one_pass` adds.
+
+    With `as_bytes` images are uint8, not normalised.
+    """
+    size, choose = preprocessing.image_size, images.centre_crop(preprocessing.resize, preprocessing.image_size)
+    finish = images.to_bytes if as_bytes else normaliser(preprocessing)
 
     def show(encoded):
         if preprocessing.interpolation == resampling.LAB:
-            return (finish(images.read_window(encoded, choose, size, exact=True)),)
+            return (finish(images.read_window(encoded, choose, size, exact=True, as_bytes=as_bytes)),)
         image = images.decode(encoded)
         return (finish(resampling.central_crop(image, preprocessing.resize, size, preprocessing.interpolation)),)
 

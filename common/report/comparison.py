@@ -30,6 +30,7 @@ _SINGLE = (
     "split_seed",
     "validation_share",
     "precision",
+    "device_normalise",
     "jit",
     "deterministic",
 )

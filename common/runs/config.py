@@ -36,6 +36,8 @@ class RunConfig:
         seed: the one seed.
         precision: dtype policy it was trained in.
         jit: XLA compiled the steps; it rounds differently, so a resumed run must do the same.
+        device_normalise: "on" where training and validation took pictures as bytes, rounded where they were resized;
+            else "off".
         split_seed: draws the splits that the data set leaves open, where that is not `seed`: all members of an ensemble
             share their splits, or one would have learnt what another is tested on.
         imported: of imported weights: the file, and how it was read; their data set is unknown ("") and their
@@ -67,6 +69,7 @@ class RunConfig:
     validation_share: float | None = None
     minutes: float | None = None
     steps: int | None = None
+    device_normalise: str = "off"
     words: tuple[str, ...] = ()
     module: str = ""
 
@@ -141,9 +144,9 @@ def resumed(
 ) -> RunConfig:
     """The configuration with which a run goes on: that of its config.json, with the epochs where more are `given`.
 
-    What was measured or found out when the run began holds: the preprocessing, and the precision and the epochs unless
-    they are `given`. What an older version did not write into config.json means what that version did, unless it is
-    `given`.
+    What was measured or found out when the run began holds: the preprocessing, and the precision, the place where
+    pictures are normalised and the epochs unless they are `given`. What an older version did not write into
+    config.json means what that version did, unless it is `given`.
 
     Args:
         run: the run directory.
@@ -163,7 +166,8 @@ def resumed(
         return [name for name in names if name not in found and name not in given]
 
     kept = lacked((one.name for one in dataclasses.fields(RunConfig)), values)
-    kept += ["preprocessing", "steps", "words", "module", *(["precision"] if "precision" not in given else [])]
+    kept += ["preprocessing", "steps", "words", "module"]
+    kept += [name for name in ("precision", "device_normalise") if name not in given]
     options = lacked(defaults, values["options"])
     fields = lacked((one.name for one in dataclasses.fields(Recipe)), values["recipe"])
     fields += ["epochs"] if "epochs" not in given else []

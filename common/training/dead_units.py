@@ -4,6 +4,7 @@ A rectifier passes no gradient where it gives zero, so a unit that gives zero fo
 first steps do that to many of them (He et al. 2015, "Delving Deep into Rectifiers").
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import keras
@@ -13,6 +14,7 @@ import tensorflow as tf
 from common.distribution import Devices
 from common.nn import graph_rewrite, layers
 from common.training import validation
+from common.training.run_state import as_they_are
 
 LIMIT = 0.1  # share of a layer's units that may be dead without a warning
 
@@ -33,7 +35,7 @@ class WatchedStep:
     last batch do not count.
     """
 
-    def __init__(self, model: keras.Model, devices: Devices, jit: bool = False):
+    def __init__(self, model: keras.Model, devices: Devices, jit: bool = False, finish: Callable = as_they_are):
         main = graph_rewrite.main_path(model)
         self._relus = [layer for layer in main.layers if isinstance(layer, keras.layers.ReLU)]
         with layers.deep():
@@ -41,7 +43,7 @@ class WatchedStep:
             watched = keras.Model(main.inputs, outputs)
 
         def replica_step(images, labels, valid, _):
-            found = watched(images, training=False)
+            found = watched(finish(images), training=False)
             active = [_active(rectified, valid) for rectified in found["maps"]]
             return validation.sums(labels, found["logits"], valid), tf.concat([tf.zeros(0), *active], 0)
 

@@ -120,7 +120,8 @@ class ChiefLogger(Logger):
             self.board.graph(self.job.model)
 
     def inputs(self, images):
-        first = self.job.devices.strategy.experimental_local_results(images)[0][:16].numpy()
+        local = self.job.devices.strategy.experimental_local_results(images)[0]
+        first = self.job.finish(tf.nest.map_structure(lambda part: part[:16], local)).numpy()
         first = (first[..., ::-1] if self.job.channels == "bgr" else first) * np.float32(self.job.std)
         with read_errors.writing(self.job.run):
             self.train.picture("augmented_inputs", log_writers.input_sheet(first, self.job.mean), 0)

@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 SUMS = ("data_loss", "l2_loss", "loss", "top1", "top5")  # what a step returns, in this order
 
 
+def as_they_are(images: Any) -> Any:
+    """Images that the pipeline has normalised."""
+    return images
+
+
 @dataclass(frozen=True)
 class Job:
     """Everything that stays the same through a run.
@@ -43,6 +48,8 @@ class Job:
         save_every: steps between checkpoints beside those at each epoch's end; 0: none.
         keep: how many of the newest checkpoints stay, beside the best.
         snapshots: keep a checkpoint at the end of each of the schedule's cycles.
+        finish: images as `training` and `validation` hand them over -> as the network takes them, in the step
+            (`device_part.finisher`).
         jit: compile the steps with XLA.
         profile: first and last step to profile, or None.
         histograms: write histograms of the weights for TensorBoard at every validation.
@@ -72,6 +79,7 @@ class Job:
     snapshots: bool = False
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
     channels: str = "rgb"
+    finish: Callable[[Any], "tf.Tensor"] = as_they_are
     jit: bool = False
     profile: tuple[int, int] | None = None
     histograms: bool = False

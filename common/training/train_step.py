@@ -13,10 +13,10 @@ from common.training.run_state import Job
 def make_train_step(job: Job):
     """A traced function (images, labels) -> (5,) float32 in SUMS' order, over the global batch.
 
-    Labels are integers, or of mixed pictures the classes' shares (N, K); top-1 and top-5 are then against the class of
-    the largest share. The data loss is the mean over the global batch, auxiliary classifiers included with their
-    weight; L2 is counted once over all replicas. They share one all-reduce, of gradients and results together. With the
-    job's `jit` XLA compiles it, for one device.
+    Images are what the job's `finish` takes. Labels are integers, or of mixed pictures the classes' shares (N, K);
+    top-1 and top-5 are then against the class of the largest share. The data loss is the mean over the global batch,
+    auxiliary classifiers included with their weight; L2 is counted once over all replicas. They share one all-reduce,
+    of gradients and results together. With the job's `jit` XLA compiles it, for one device.
     """
     optimizer, recipe, strategy, scale = job.optimizer, job.recipe, job.devices.strategy, job.loss_scale
     variables, own_gradients = job.model.trainable_variables, _in_parts(_forward_backward(job), recipe.accumulate)
@@ -66,7 +66,7 @@ def _forward_backward(job: Job) -> Callable:
 
     def forward_backward(images, labels):
         with tf.GradientTape() as tape:
-            outputs = model(images, training=True)
+            outputs = model(job.finish(images), training=True)
             each = of_data(labels, outputs, recipe.label_smoothing, job.auxiliary_weight)
             data_loss = tf.reduce_sum(each) / recipe.batch_size
             l2_loss = losses.regularisation(decayed, recipe.weight_decay, l1)
@@ -87,12 +87,16 @@ def _in_parts(forward_backward: Callable, parts: int) -> Callable:
         return forward_backward
 
     def summed(images, labels):
-        images, labels = (tf.reshape(one, [parts, -1, *one.shape[1:]]) for one in (images, labels))
-        results, gradients = forward_backward(images[0], labels[0])  # tells which variables have a gradient
+        def cut_out(part):
+            return tf.nest.map_structure(
+                lambda one: tf.reshape(one, [parts, -1, *one.shape[1:]])[part], (images, labels)
+            )
+
+        results, gradients = forward_backward(*cut_out(0))  # tells which variables have a gradient
         there = [index for index, gradient in enumerate(gradients) if gradient is not None]
 
         def add(part, *sums):
-            more, gradients = forward_backward(images[part], labels[part])
+            more, gradients = forward_backward(*cut_out(part))
             return part + 1, *(a + b for a, b in zip(sums, [more, *(gradients[i] for i in there)], strict=True))
 
         begun = [1, results, *(gradients[i] for i in there)]

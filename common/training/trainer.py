@@ -89,7 +89,8 @@ class Trainer:
 
     def __init__(self, job: Job, state: State):
         self.job, self.state = job, state
-        self.train_step, self.eval_step = make_train_step(job), dead_units.WatchedStep(job.model, job.devices, job.jit)
+        self.train_step = make_train_step(job)
+        self.eval_step = dead_units.WatchedStep(job.model, job.devices, job.jit, job.finish)
         self.interval, self.log = Interval(job, state), make_logger(job, state)
         self.profiler = log_writers.Profiler(job.run, job.profile if job.devices.chief else None)
         self.decayed = losses.decayed_variables(job.model, job.recipe.decay_biases_and_norms)

@@ -12,6 +12,7 @@ from common.input import read_errors
 from common.input.splits import Split
 from common.nn import losses, metrics
 from common.nn.normalization import BatchNorm
+from common.training.run_state import as_they_are
 
 
 def sums(labels: tf.Tensor, logits: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
@@ -29,14 +30,14 @@ def sums(labels: tf.Tensor, logits: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
     return tf.concat([tf.stack(totals), *each], 0)
 
 
-def make_eval_step(model, devices: Devices, jit: bool = False):
+def make_eval_step(model, devices: Devices, jit: bool = False, finish: Callable = as_they_are):
     """A traced function (images, labels, valid, index) -> `sums` over all replicas.
 
-    With `jit` XLA compiles it, for one device.
+    `finish` does to the images what the pipeline left to the device. With `jit` XLA compiles it, for one device.
     """
 
     def replica_step(images, labels, valid, _):
-        return sums(labels, metrics.main_logits(model(images, training=False)), valid)
+        return sums(labels, metrics.main_logits(model(finish(images), training=False)), valid)
 
     @tf.function(jit_compile=jit or None)
     def step(*batch):

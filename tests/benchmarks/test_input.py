@@ -57,6 +57,8 @@ def test_a_turn_counts_what_it_fetched():
     made = iter(lambda: fetched.append(next(clock)) or 0, 1)
     assert loader_torch.turn(made, 8, 0.0) > 0
     assert len(fetched) == loader_torch.USED_UP + 1
+    ticks = iter([5.0, 5.1, 5.2, 5.5])  # at the start, after two batches, at the end
+    assert loader_torch.turn(made, 8, 0.2, lambda: next(ticks)) == pytest.approx(2 * 8 / 0.5)
 
 
 def test_every_pipeline_is_measured_and_the_memory_watched(tmp_path):
@@ -65,7 +67,7 @@ def test_every_pipeline_is_measured_and_the_memory_watched(tmp_path):
     said = []
     command = f"--dataset {tmp_path} --image_size 8 --batch_size 4 --rounds 1 --seconds 0.01 --no_loader"
     lines = benchmark.measure(benchmark.parse(command.split()), tmp_path, said.append)
-    assert [line.contender for line in lines] == ["decode", "train, random crop", "test"]
+    assert [line.contender for line in lines] == ["decode", "train, random crop", "bytes", "bytes, then mean", "test"]
     assert said[0].startswith(f"{tmp_path.name}: 22 training images")
     assert [line.split(":")[0] for line in said[-5:]] == [f"after {n} images of the epoch" for n in (4, 8, 12, 16, 20)]
     benchmark.write_csv(lines, tmp_path / "input.csv")
@@ -78,15 +80,19 @@ def test_only_jpegs_are_given_to_the_decoder(tmp_path):
     tree(tmp_path / "train", {"a": 3, "b": 1})
     (tmp_path / "train" / "a" / "000.jpg").write_bytes((tmp_path / "train/a/001.jpg").read_bytes()[2:])
     split = datasets.open_dataset(str(tmp_path)).splits["train"]
-    found = benchmark.jpegs(split, str(tmp_path))
+    found = benchmark.encoded(split, str(tmp_path))
     assert len(found) == split.examples - 1
     assert all(content.startswith(b"\xff\xd8") for content in found)
 
 
-def test_a_data_set_without_jpegs_is_refused(tmp_path):
+def test_pngs_are_measured_where_there_are_no_jpegs(tmp_path):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
-        for number in range(2):
+        for number in range(4):
             Image.new("RGB", (9, 9)).save(tmp_path / name / f"{number}.png")
-    with pytest.raises(UserError, match="is a JPEG"):
-        benchmark.measure(benchmark.parse(["--dataset", str(tmp_path), "--batch_size", "1"]), tmp_path)
+    split = datasets.open_dataset(str(tmp_path)).splits["train"]
+    with pytest.raises(UserError, match=r"is a JPEG$"):
+        benchmark.encoded(split, str(tmp_path))
+    contents = benchmark.encoded(split, str(tmp_path), (benchmark.JPEG, benchmark.PNG))
+    assert len(contents) == split.examples
+    assert next(benchmark.decoding(contents, 2)).numpy().tolist() == [[9, 9, 3]] * 2

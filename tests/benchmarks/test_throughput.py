@@ -1,14 +1,17 @@
 import csv
+import dataclasses
 import importlib.util
 import io
 import json
+import math
 from dataclasses import asdict
+from typing import ClassVar
 
 import numpy as np
 import pytest
 
 import tiny
-from benchmarks import contenders, drawing, graph, throughput, turns
+from benchmarks import contenders, drawing, graph, processor, throughput, turns
 from common.training import trainer, validation
 from images import tree
 
@@ -145,8 +148,10 @@ def test_csv_and_picture(workers, tmp_path):
     with open(tmp_path / "a.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     columns = (
+        "processor,instruction_sets,onednn_limit,"
         "arch,mode,precision,batch_size,image_size,contender,images_per_second,lowest,highest,ours_is,utilisation,"
     )
+    assert {row["processor"] for row in rows} == {processor.describe().model}
     assert ",".join(rows[0]) == columns + "peak_gflops,megabytes,first_step_seconds,rounds"
     assert [row["contender"] for row in rows] == [line.contender for line in lines]
     assert [float(row["ours_is"]) for row in rows] == [line.ours_is for line in lines]
@@ -185,6 +190,73 @@ def test_peers_that_fail_are_left_out_and_ours_may_not(monkeypatch):
         turns.run([turns.Contender("broken", "ours", task("ours", "train"))], 1, 1.0)
 
 
+class Sized(turns.Worker):
+    """A peer that takes 1 ms an image and 4 ms a step, needs 100 MB an image and fails at a batch of 32."""
+
+    ended: ClassVar[list[int]] = []
+
+    def __init__(self, contender):
+        if contender.task.batch_size == 32:
+            raise RuntimeError("RuntimeError: too large")
+        self.contender, self.steps, self.seconds = contender, 1, []
+        self.megabytes = 100.0 * contender.task.batch_size
+
+    def settle(self, seconds):
+        self.seconds, self.turn = [], seconds
+
+    def round(self):
+        self.seconds.append(0.004 + 0.001 * self.batch)
+
+    def close(self):
+        self.ended.append(self.batch)
+
+
+@pytest.mark.parametrize(
+    ("multiples", "memory", "best", "ended", "words"),
+    [
+        ((1, 2, 4), math.inf, 16, [4, 8], ["batch 16 is the best (images/s by batch 4: 500.0, 8: 666.7, 16: 800.0)"]),
+        (
+            (1, 2, 8),
+            math.inf,
+            8,
+            [4],
+            ["left out, RuntimeError: too large", "batch 8 is the best (images/s by batch 4: 500.0, 8: 666.7)"],
+        ),
+        ((1, 2, 4), 1000.0, 8, [4], ["batch 16: left out, it may take 1,600 MB", "batch 8 is the best"]),
+        ((1,), math.inf, 4, [], []),
+    ],
+)
+def test_a_peer_takes_the_batch_at_which_it_is_fastest(monkeypatch, multiples, memory, best, ended, words):
+    monkeypatch.setattr(turns, "Worker", Sized)
+    monkeypatch.setattr(Sized, "ended", [])
+    monkeypatch.setattr(processor, "available_megabytes", lambda: memory)
+    said = []
+    left = turns.start(turns.Contender("PyTorch", "torch", task("torch", "train"), multiples), 9.0, said.append)
+    assert (left.batch, left.seconds, left.turn) == (best, [], 9.0)
+    assert Sized.ended == ended
+    assert [word in line for word, line in zip(words, said, strict=True)] == [True] * len(words)
+
+
+def test_the_batch_of_the_best_variant_is_named(workers):
+    larger = worker("PyTorch", "torch", "float32", [1.0, 1.0, 2.0], steps=1)
+    larger.contender = turns.Contender("PyTorch", "torch", dataclasses.replace(larger.contender.task, batch_size=16))
+    lines = throughput.verdicts([*workers, larger])
+    assert "resnet20 train float32: 0.50 x PyTorch (float32, batch 16)" in lines
+
+
+@pytest.mark.parametrize("ours", [(1,), (1, 4)])
+def test_pytorch_chooses_its_batch_and_ours_where_asked(ours):
+    asked = f"--our_batches={','.join(map(str, ours))}"
+    options = throughput.parse(["--arch=resnet20", "--precision=float32", "--peers=keras,torch", asked])
+    found = throughput.contenders("resnet20", "train", options.__class__(**vars(options), classes=0))
+    assert {one.owner: one.multiples for one in found} == {
+        "peak": (1,),
+        "ours": ours,
+        "keras": (1,),
+        "torch": (1, 2, 4),
+    }
+
+
 def test_a_task_that_fails_gives_its_last_words():
     wrong = turns.Contender("ours", "ours", task("nobody", "train"))
     with pytest.raises(RuntimeError, match="KeyError: 'nobody'"):
@@ -212,3 +284,9 @@ def test_unknown_choices_are_refused(arguments, capsys):
     with pytest.raises(SystemExit):
         throughput.parse(arguments)
     assert "is not one of" in capsys.readouterr().err
+
+
+def test_multiples_of_a_batch_are_whole_numbers(capsys):
+    with pytest.raises(SystemExit):
+        throughput.parse(["--our_batches=1,0"])
+    assert "--our_batches=1,0: give whole numbers from 1" in capsys.readouterr().err

@@ -149,6 +149,44 @@ def test_endless_batches_stay_known_as_endless_when_they_are_dealt_out():
     assert distribution.distribute(batches.take(2), devices).cardinality() != tf.data.INFINITE_CARDINALITY
 
 
+def test_nested_batches_are_dealt_out_part_by_part():
+    class Strategy:
+        def distribute_datasets_from_function(self, make):
+            return make(None)
+
+    devices = distribution.Devices(Strategy(), 0, 1, 2, "")
+    pictures, drawn, labels = tf.zeros([4, 3, 3, 1], tf.uint8), tf.range(16.0), tf.range(4)
+    batches = tf.data.Dataset.from_tensors(((pictures, tf.reshape(drawn, [4, 4])), labels)).repeat()
+    dealt = distribution.distribute(batches, devices)
+    specs = [(spec.shape, spec.dtype) for spec in tf.nest.flatten(dealt.element_spec)]
+    assert specs == [((2, 3, 3, 1), tf.uint8), ((2, 4), tf.float32), ((2,), tf.int32)]
+    (_, second), (_, last) = [(first[1].numpy(), part.numpy()) for first, part in dealt.take(2)]
+    assert second.tolist() == [0, 1]
+    assert last.tolist() == [2, 3]
+
+
+def test_batches_are_copied_ahead_to_a_gpu_alone(monkeypatch):
+    devices = distribution.choose("one")
+    batches = tf.data.Dataset.range(5).batch(2)
+    assert distribution.distribute(batches, devices) is batches
+    ahead = distribution.prefetched(batches, "/cpu:0")
+    assert [batch.numpy().tolist() for batch in ahead] == [[0, 1], [2, 3], [4]]
+    gpu = tf.config.LogicalDevice("/device:GPU:0", "GPU")
+    monkeypatch.setattr(distribution.tf.config, "list_logical_devices", lambda kind: [gpu])
+    asked = []
+    monkeypatch.setattr(distribution, "prefetched", lambda data, device: asked.append(device) or data)
+    assert distribution.distribute(batches, devices) is batches
+    assert asked == ["/device:GPU:0"]
+
+
+def test_a_gpu_normalises_by_itself_and_a_cpu_where_asked(monkeypatch):
+    for gpu in (False, True):
+        monkeypatch.setattr(distribution.machine, "gpu_visible", lambda gpu=gpu: gpu)
+        assert [distribution.normalises(name) for name in ("auto", "on", "off")] == [gpu, True, False]
+    with pytest.raises(UserError, match="--device_normalise"):
+        distribution.normalises("maybe")
+
+
 def test_precision_holds_inside_only():
     before = keras.config.dtype_policy().name
     with distribution.precision("mixed_bfloat16"):

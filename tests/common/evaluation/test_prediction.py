@@ -187,6 +187,20 @@ def test_dense_is_the_mean_over_every_window_and_its_mirror_image(tmp_path, devi
     np.testing.assert_array_equal(found.together.labels, [0, 1, 2, 3, 4, 0])
 
 
+@pytest.mark.parametrize("protocol", ["1", "10", "dense"])
+def test_views_as_bytes_are_normalised_in_the_step(tmp_path, devices, models, protocol):
+    """Where a picture is resized by Pillow's rule, to whole numbers, the answers are the same."""
+    split = split_of(tmp_path, [(20, 26), (26, 20), (18, 18), (40, 22)])
+    view = View(Preprocessing(16, 18, (120.5, 110.2, 100.1), interpolation="pil_bilinear"), Protocol(protocol))
+    model = fully_convolutional.convert(models[0]) if protocol == "dense" else models[0]
+    plain, of_bytes = (
+        prediction.predict([Member(model, view)], split, devices, 20, as_bytes=as_bytes).together
+        for as_bytes in (False, True)
+    )
+    np.testing.assert_array_equal(of_bytes.top, plain.top)
+    np.testing.assert_allclose(of_bytes.truth, plain.truth, rtol=1e-5)
+
+
 def test_the_one_crop_agrees_with_validation(tmp_path, devices, models):
     from common.training import validation
 

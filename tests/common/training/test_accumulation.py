@@ -95,3 +95,22 @@ def test_mixed_labels_and_frozen_layers_go_in_parts_too():
     np.testing.assert_array_equal(moved[0], before[0])
     for mine, theirs in zip(moved, after, strict=True):
         np.testing.assert_allclose(mine, theirs, rtol=0, atol=1e-5 * np.abs(theirs).max() + 1e-7)
+
+
+def test_pictures_and_what_belongs_to_them_are_parted_together():
+    """Pictures as bytes with four numbers each for the device: what is done to them depends on both."""
+
+    def finish(handed_over):
+        pictures, drawn = handed_over
+        return tf.cast(pictures, tf.float32) * drawn[:, None, None, :1] - drawn[:, None, None, 1:]
+
+    images, labels = batch()
+    numbers = tf.constant(np.random.default_rng(1).normal(0, 1, (12, 4)), tf.float32)
+    found = []
+    for parts in (1, 3):
+        keras.utils.set_random_seed(0)
+        job = make_job(
+            tiny.build(dropout=0.0, norm="none"), dataclasses.replace(RECIPE, accumulate=parts), finish=finish
+        )
+        found.append(trainer.make_train_step(job)((tf.cast(images * 20 + 100, tf.uint8), numbers), labels).numpy())
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-4, atol=1e-6)
