@@ -47,7 +47,8 @@ def of_run(values: dict) -> dict[str, Any]:
     same = ("arch", "dataset", "image_size", "seed", "precision", "jit", "deterministic", "validation_share")
     flags = {name: values[name] for name in same if name in values}
     start = values.get("started_from") or {}
-    return flags | dict(values.get("options", {})) | recipe | {"restore": start.get("path")}
+    named = {"recipe": values.get("recipe_name"), "restore": start.get("path")}
+    return flags | dict(values.get("options", {})) | recipe | named
 
 
 def _argument(file: str, name: Any, value: Any, known: dict[str, Flag]) -> str:

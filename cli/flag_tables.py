@@ -114,9 +114,9 @@ DEVICES = (
     _flag("profile", str, None, "FIRST:LAST, steps whose profile TensorBoard is to show, e.g. 20:40", TRAIN),
 )
 NETWORK = (
-    _flag("recipe", str, "lab", "whose hyper-parameters: the lab's or the paper's; the flags below override one each",
-          TRAIN, choices=("lab", "paper")),
-    _flag("image_size", int, None, "width and height of the network's input in pixels (default: the paper's)",
+    _flag("recipe", str, "lab", "hyper-parameters: the lab's, the paper's, today's, for few photographs; the flags "
+          "below override one each", TRAIN, choices=registry.RECIPES),
+    _flag("image_size", int, None, "width and height of the input in pixels (default: the recipe's, else the paper's)",
           ("train", "summary"), least=1, most=8192),
 )
 # fmt: on

@@ -180,10 +180,12 @@ def _check_modes(found: dict[str, Any], given: frozenset[str], known: dict[str, 
 
 
 def recipe(options: Options, architecture: Architecture) -> Recipe:
-    """The network's recipe with what the command line overrides."""
-    base = architecture.paper if options.recipe == "paper" and architecture.paper else architecture.recipe
+    """The network's recipe of the name in `--recipe`, with what the command line overrides.
+
+    Raises UserError where the network has none of that name.
+    """
     given = {field.name: options.values[field.name] for field in fields(Recipe) if field.name in options.given}
-    return replace(base, **given)
+    return replace(architecture.recipe_named(options.recipe), **given)
 
 
 def help_text(script: str, family: str | None) -> str:
@@ -204,6 +206,9 @@ def help_text(script: str, family: str | None) -> str:
     for title, group in GROUPS.items():
         lines += ["", f"{title}:"]
         for flag in group:
+            if flag.name == "recipe":
+                known = tuple(dict.fromkeys(name for member in members for name in member.recipe_names))
+                flag = replace(flag, setting=replace(flag.setting, choices=known))
             lines += _help_of(flag, default, width) if flag.name not in absent else []
     return "\n".join(lines)
 

@@ -90,7 +90,7 @@ def configure(
         if getattr(recipe, name) not in off and getattr(architecture.recipe, name) in off and before is None:
             raise UserError(f"--{name} is for training on from other weights; name them with --restore")
     own = before.image_size if before is not None and before.arch == architecture.name else architecture.image_size
-    image_size = options.image_size or own
+    image_size = options.image_size or architecture.changes(options.recipe).get("image_size", own)
     preprocessing = pipeline.preprocessing(recipe, data.info, image_size, data.path)
     if before is not None:
         kept = {"std", "channels"} | (set() if "mean" in options.given else {"mean", "mean_image"})
@@ -112,6 +112,7 @@ def configure(
         deterministic=options.deterministic,
         validation_share=options.validation_share,
         minutes=options.minutes,
+        recipe_name=options.recipe,
     )
 
 

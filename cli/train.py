@@ -12,7 +12,7 @@ from cli import trained as trained_networks
 from cli.plan import Plan
 from cli.trained import Trained
 from common import distribution
-from common.input import bad_images, class_balance, pipeline
+from common.input import bad_images, class_balance, pipeline, random_changes
 from common.progress import duration
 from common.runs import checkpoints
 from common.runs import config as runs
@@ -192,13 +192,15 @@ def heading(job: Job, run: Plan) -> str:
     suggested = ", ".join(f"{name} {value}" for name, value in info.suggested.items())
     initial, of_head = recipe.initializer, recipe.classifier_initializer
     initial += f", classifier {of_head}" if of_head not in (None, initial) else ""
+    named = "" if config.recipe_name == "lab" else f"{config.recipe_name}: "
     lines = {
         "model": f"{config.arch}, {parameters:,} parameters{' to train' if recipe.freeze else ''}",
         "data": f"{info.name}, {len(info.classes)} classes: {counts}{suggested and f'; suggests {suggested}'}",
         "input": f"{config.image_size}x{config.image_size}, crop {recipe.crop}, mean {recipe.mean}"
         + ("" if recipe.flip and info.flip else ", no flip"),
-        "recipe": f"{recipe.optimizer}, learning rate {recipe.learning_rate:g} ({recipe.schedule}{scaled}), batch "
-        f"{recipe.batch_size}, {length(job, config)}, weight decay "
+        "augment": random_changes.in_force(recipe, info),
+        "recipe": f"{named}{recipe.optimizer}, learning rate {recipe.learning_rate:g} ({recipe.schedule}{scaled}), "
+        f"batch {recipe.batch_size}, {length(job, config)}, weight decay "
         f"{recipe.weight_decay:g}, {initial}",
         "training": finetuning.rates(job.model, recipe),
         "devices": f"{job.devices.text}, {precision(run)}{', XLA' if config.jit else ''}",

@@ -32,6 +32,7 @@ class RunConfig:
         image_size: of the network's input, in pixels.
         preprocessing: `pipeline.Preprocessing` as a dictionary.
         recipe: resolved.
+        recipe_name: the recipe it began from (`--recipe`), for people: a resumed run compares the resolved one.
         dataset: the value of `--dataset`; a path is absolute.
         seed: the one seed.
         precision: dtype policy it was trained in.
@@ -67,6 +68,7 @@ class RunConfig:
     minutes: float | None = None
     steps: int | None = None
     words: tuple[str, ...] = ()
+    recipe_name: str = "lab"
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -161,7 +163,7 @@ def resumed(
         return [name for name in names if name not in found and name not in given]
 
     kept = lacked((one.name for one in dataclasses.fields(RunConfig)), values)
-    kept += ["preprocessing", "steps", "words", *(["precision"] if "precision" not in given else [])]
+    kept += ["preprocessing", "steps", "words", "recipe_name", *(["precision"] if "precision" not in given else [])]
     options = lacked(defaults, values["options"])
     fields = lacked((one.name for one in dataclasses.fields(Recipe)), values["recipe"])
     fields += ["epochs"] if "epochs" not in given else []

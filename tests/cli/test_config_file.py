@@ -72,6 +72,10 @@ def test_the_rate_of_a_run_is_given_for_the_batch_it_was_meant_for():
     assert (found["shortcut"], found["seed"], found["learning_rate_batch"]) == ("B", 3, 256)
 
 
+def test_the_recipes_name_stands_in_the_file_of_a_run():
+    assert config_file.of_run({"recipe": {"epochs": 3}, "recipe_name": "modern"})["recipe"] == "modern"
+
+
 def test_what_a_dry_run_prints_is_the_same_command(monkeypatch, tmp_path, capsys, write):
     tiny.register(monkeypatch, tmp_path)
     given = ["--optimizer", "adam", "--norm", "none", "--seed", "5", "--nodecay_biases_and_norms"]
