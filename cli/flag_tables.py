@@ -94,6 +94,8 @@ RUN = (
           ("train", "test", "predict"), alone="all"),
     _flag("skip_bad_images", bool, False, "of class folders: leave out image files that cannot be decoded, named and "
           "counted, in place of stopping", ("train", "test", "features")),
+    _flag("lr_range_test", int, 0, "in place of training: sweep the learning rate from 1e-05 to 10 in so many steps, "
+          "e.g. 200, draw the loss over it and suggest a rate; 0: off", TRAIN, least=0),
     _flag("dry_run", bool, False, "print the resolved recipe, model, data and expected time, and stop", TRAIN),
     _flag("histograms", bool, False, "TensorBoard: histograms of the weights at every validation", TRAIN),
     _flag("classes", int, None, "number of classes (default: as in the paper)", ("summary",), least=1, most=10**6),

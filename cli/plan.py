@@ -13,6 +13,7 @@ from common.architecture import Architecture
 from common.errors import UserError
 from common.input import datasets, pipeline
 from common.runs import config as runs
+from common.training import lr_range
 
 
 @dataclass(frozen=True)
@@ -141,6 +142,10 @@ def _check(plan: Plan) -> None:
             raise UserError(
                 f"--dataset={options.dataset}: {plan.data.info.name} has no {name} split, only {', '.join(splits)}", 1
             )
+    if 0 < options.lr_range_test < lr_range.LEAST_STEPS:
+        raise UserError(
+            f"--lr_range_test={options.lr_range_test}: too few steps; give at least {lr_range.LEAST_STEPS}, e.g. 200"
+        )
     distribution.check_batch(recipe.batch_size, plan.devices, recipe.accumulate)
     if recipe.accumulate > 1 and plan.devices.replicas > 1 and plan.config.options.get("batch_norm") == "global":
         raise UserError("--accumulate: --batch_norm=global takes a whole batch's statistics; leave one of them out")

@@ -6,7 +6,7 @@ import sys
 import time
 from typing import Any
 
-from cli import budget, config_file, flags, plan, run_directory, run_report, setup
+from cli import budget, config_file, flags, plan, range_test, run_directory, run_report, setup
 from cli import test as testing
 from cli import trained as trained_networks
 from cli.plan import Plan
@@ -26,10 +26,16 @@ def run(options: flags.Options, family: str | None) -> None:
     folder = setup.prepared_folder(options.dataset)
     prepared = folder is not None and not folder.exists()
     whole = plan.make(options, family)
-    if options.dry_run:
-        job = make_job(whole, setup.bad_images_of(options, whole.data))
-        print(heading(job, whole), flush=True)
-        print(dry_run(job, whole.config, options.ensemble or 1, whole.data.path if prepared else None))
+    if options.dry_run or options.lr_range_test:
+        bad = setup.bad_images_of(options, whole.data)
+        job = make_job(whole, bad)
+        if whole.devices.chief:
+            print(heading(job, whole), flush=True)
+        if options.dry_run:
+            print(dry_run(job, whole.config, options.ensemble or 1, whole.data.path if prepared else None))
+        else:
+            range_test.run(job, whole)
+            setup.tell(bad)
         return
     if options.ensemble is None:
         train_one(whole)
