@@ -97,6 +97,8 @@ RUN = (
     _flag("lr_range_test", int, 0, "in place of training: sweep the learning rate from 1e-05 to 10 in so many steps, "
           "e.g. 200, draw the loss over it and suggest a rate; 0: off", TRAIN, least=0),
     _flag("dry_run", bool, False, "print the resolved recipe, model, data and expected time, and stop", TRAIN),
+    _flag("log_gradients", bool, False, "TensorBoard: at every log interval the norm of each variable's gradient, and "
+          "that of its update as a share of its weights'", TRAIN),
     _flag("histograms", bool, False, "TensorBoard: histograms of the weights at every validation", TRAIN),
     _flag("classes", int, None, "number of classes (default: as in the paper)", ("summary",), least=1, most=10**6),
     _flag("summary_format", str, "text", "how to print the table", ("summary",), choices=("text", "csv", "json")),

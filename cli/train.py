@@ -154,6 +154,7 @@ def make_job(run: Plan, bad: "bad_images.BadImages | None" = None) -> Job:
         keep=options.keep,
         snapshots=bool(options.snapshots),
         histograms=options.histograms,
+        log_gradients=options.log_gradients,
         jit=config.jit,
         profile=options.profile,
         resume_command="python " + shlex.join(sys.argv),
