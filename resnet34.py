@@ -262,17 +262,16 @@ def member(depth: int, shortcut: str, cifar: bool = False) -> Architecture:
     options: tuple[Option, ...] = (
         () if shortcut == "none" else (Option("shortcut", shortcut, SHORTCUT), residual.OPTION)
     )
+    name = title(depth, shortcut)
     if cifar:
         make = partial(build_cifar, depth, shortcut=shortcut)
         recipe = CIFAR_WARM if depth >= 110 else CIFAR
-        recipes = {"modern": CIFAR_MODERN} if options else {}
-        name = title(depth, shortcut)
+        recipes: dict[str, dict] = {"modern": CIFAR_MODERN} if options else {}
         return Architecture(name, "resnet34", make, 32, recipe, "He 2016, 4.2", recipes=recipes, own_options=options)
     if TABLE[depth][0] == "bottleneck":
         options += (Option("stride_in", "1x1", STRIDE_IN),)
     make, source = partial(build, depth, shortcut=shortcut), f"He 2016, {'Figure 3' if not options else 'Table 1'}"
-    recipes = {"paper": PAPER} | ({"modern": MODERN, "small": SMALL} if options else {})
-    name = title(depth, shortcut)
+    recipes = {"paper": PAPER, "modern": MODERN, "small": SMALL} if options else {"paper": PAPER}
     return Architecture(name, "resnet34", make, 224, LAB, source, recipes=recipes, own_options=options)
 
 
