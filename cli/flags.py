@@ -86,11 +86,12 @@ def parse(arguments: list[str]) -> Options:
 
 def _with_config(arguments: list[str], known: dict[str, Flag]) -> list[str]:
     """The arguments with those of `--config`'s file in front of them."""
-    for place, argument in enumerate(arguments):
-        name, equals, file = argument.lstrip("-").partition("=")
-        if argument.startswith("-") and name == "config":
+    parts = [word.lstrip("-").partition("=") if word.startswith("-") else ("", "", "") for word in arguments]
+    other_recipe = any(name == "recipe" for name, _, _ in parts)
+    for place, (name, equals, file) in enumerate(parts):
+        if name == "config":
             file = file if equals else next(iter(arguments[place + 1 :]), "")
-            return [*(config_file.arguments(file, known) if file else []), *arguments]
+            return [*(config_file.arguments(file, known, other_recipe) if file else []), *arguments]
     return arguments
 
 
