@@ -9,7 +9,6 @@ python googlenet.py --mode test --restore ckpt/
 python googlenet.py --mode summary
 """
 
-from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -130,7 +129,7 @@ LAB = Recipe(
     crop="random",
     flip=True,
 )
-PAPER = replace(LAB, crop="inception", brightness=0.1, contrast=0.1, ema=0.9999)
+PAPER = dict(crop="inception", brightness=0.1, contrast=0.1, ema=0.9999)
 # Deviations
 #   4. Batch 32, as Caffe's GoogLeNet has with the same learning rate; neither the lab nor the paper names one.
 #   5. Glorot initialisation, of which neither says anything either.
@@ -139,7 +138,16 @@ PAPER = replace(LAB, crop="inception", brightness=0.1, contrast=0.1, ema=0.9999)
 #   The auxiliary classifiers, after 4a and 4d, have loss weight 0.3 and exist in training only.
 
 ARCHITECTURES = (
-    Architecture("googlenet", "googlenet", build, 224, LAB, "Szegedy 2015, Table 1", paper=PAPER, auxiliary_weight=0.3),
+    Architecture(
+        "googlenet",
+        "googlenet",
+        build,
+        224,
+        LAB,
+        "Szegedy 2015, Table 1",
+        recipes={"paper": PAPER},
+        auxiliary_weight=0.3,
+    ),
 )
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ python vgg16.py --mode test --restore ckpt/
 python vgg16.py --mode summary
 """
 
-from dataclasses import replace
 from functools import partial
 
 from common.architecture import Architecture
@@ -83,7 +82,7 @@ LAB = Recipe(
     scale_range=(256, 480),
     flip=True,
 )
-PAPER = replace(LAB, epochs=74, scale_range=(256, 512), pca_lighting=0.1)
+PAPER = dict(epochs=74, scale_range=(256, 512), pca_lighting=0.1)
 # Deviations
 #   1. Glorot initialisation. The lab starts from Gaussian(0, 0.01) and `--initializer gaussian` does too, but then the
 #      loss of these nets stays at ln(classes): D for 100 steps, A for 300, in runs on ten classes. The paper met this
@@ -106,7 +105,7 @@ def member(name: str, column: str, norm: str = "none") -> Architecture:
     """One column for the program."""
     source = f"Simonyan & Zisserman 2015, Table 1, {column}{'' if norm == 'none' else ', batch norm'}"
     make = partial(build, column, name, norm=norm)
-    return Architecture(name, "vgg16", make, 224, LAB, source, paper=PAPER, inherits=FROM_A)
+    return Architecture(name, "vgg16", make, 224, LAB, source, recipes={"paper": PAPER}, inherits=FROM_A)
 
 
 ARCHITECTURES = (

@@ -9,13 +9,14 @@ from cli.flag_tables import Flag
 from common.errors import UserError, unknown
 
 
-def arguments(file: str, known: dict[str, Flag]) -> list[str]:
+def arguments(file: str, known: dict[str, Flag], other_recipe: bool = False) -> list[str]:
     """The file's flags as arguments, to be put in front of the command line's, which so win.
 
     Args:
         file: YAML, of which JSON is a part: flag names without dashes and their values; a list for several. `null`
             leaves a flag at its default. A run's config.json stands for the flags that begin the same run anew.
         known: the flags by name.
+        other_recipe: a recipe is named beside the file; of a run's config.json the hyper-parameters are left out then.
 
     Raises:
         UserError: there is no such file, it is not YAML, or it has a key that is no flag.
@@ -34,7 +35,8 @@ def arguments(file: str, known: dict[str, Flag]) -> list[str]:
     if values.get("imported") is not None:
         raise UserError(f"--config={file}: it is of imported weights, which nothing trained; use --restore")
     if isinstance(values.get("recipe"), dict):
-        values = of_run(values)
+        recipe = set(values["recipe"]) if other_recipe else set()
+        values = {name: value for name, value in of_run(values).items() if name not in recipe}
     return [_argument(file, name, value, known) for name, value in values.items() if value not in (None, [])]
 
 
@@ -48,7 +50,8 @@ def of_run(values: dict) -> dict[str, Any]:
     same += ["validation_share"]
     flags = {name: values[name] for name in same if name in values}
     start = values.get("started_from") or {}
-    return flags | dict(values.get("options", {})) | recipe | {"restore": start.get("path")}
+    named = {"recipe": values.get("recipe_name"), "restore": start.get("path")}
+    return flags | dict(values.get("options", {})) | recipe | named
 
 
 def _argument(file: str, name: Any, value: Any, known: dict[str, Flag]) -> str:

@@ -94,7 +94,11 @@ RUN = (
           ("train", "test", "predict"), alone="all"),
     _flag("skip_bad_images", bool, False, "of class folders: leave out image files that cannot be decoded, named and "
           "counted, in place of stopping", ("train", "test", "features")),
+    _flag("lr_range_test", int, 0, "in place of training: sweep the learning rate from 1e-05 to 10 in so many steps, "
+          "e.g. 200, draw the loss over it and suggest a rate; 0: off", TRAIN, least=0),
     _flag("dry_run", bool, False, "print the resolved recipe, model, data and expected time, and stop", TRAIN),
+    _flag("log_gradients", bool, False, "TensorBoard: at every log interval the norm of each variable's gradient, and "
+          "that of its update as a share of its weights'", TRAIN),
     _flag("histograms", bool, False, "TensorBoard: histograms of the weights at every validation", TRAIN),
     _flag("classes", int, None, "number of classes (default: as in the paper)", ("summary",), least=1, most=10**6),
     _flag("summary_format", str, "text", "how to print the table", ("summary",), choices=("text", "csv", "json")),
@@ -117,9 +121,9 @@ DEVICES = (
     _flag("profile", str, None, "FIRST:LAST, steps whose profile TensorBoard is to show, e.g. 20:40", TRAIN),
 )
 NETWORK = (
-    _flag("recipe", str, "lab", "whose hyper-parameters: the lab's or the paper's; the flags below override one each",
-          TRAIN, choices=("lab", "paper")),
-    _flag("image_size", int, None, "width and height of the network's input in pixels (default: the paper's)",
+    _flag("recipe", str, "lab", "hyper-parameters: the lab's, the paper's, today's, for few photographs; the flags "
+          "below override one each", TRAIN, choices=registry.RECIPES),
+    _flag("image_size", int, None, "width and height of the input in pixels (default: the recipe's, else the paper's)",
           ("train", "summary"), least=1, most=8192),
 )
 # fmt: on

@@ -86,11 +86,12 @@ def parse(arguments: list[str]) -> Options:
 
 def _with_config(arguments: list[str], known: dict[str, Flag]) -> list[str]:
     """The arguments with those of `--config`'s file in front of them."""
-    for place, argument in enumerate(arguments):
-        name, equals, file = argument.lstrip("-").partition("=")
-        if argument.startswith("-") and name == "config":
+    parts = [word.lstrip("-").partition("=") if word.startswith("-") else ("", "", "") for word in arguments]
+    other_recipe = any(name == "recipe" for name, _, _ in parts)
+    for place, (name, equals, file) in enumerate(parts):
+        if name == "config":
             file = file if equals else next(iter(arguments[place + 1 :]), "")
-            return [*(config_file.arguments(file, known) if file else []), *arguments]
+            return [*(config_file.arguments(file, known, other_recipe) if file else []), *arguments]
     return arguments
 
 
@@ -180,10 +181,12 @@ def _check_modes(found: dict[str, Any], given: frozenset[str], known: dict[str, 
 
 
 def recipe(options: Options, architecture: Architecture) -> Recipe:
-    """The network's recipe with what the command line overrides."""
-    base = architecture.paper if options.recipe == "paper" and architecture.paper else architecture.recipe
+    """The network's recipe of the name in `--recipe`, with what the command line overrides.
+
+    Raises UserError where the network has none of that name.
+    """
     given = {field.name: options.values[field.name] for field in fields(Recipe) if field.name in options.given}
-    return replace(base, **given)
+    return replace(architecture.recipe_named(options.recipe), **given)
 
 
 def help_text(script: str, family: str | None) -> str:
@@ -204,6 +207,9 @@ def help_text(script: str, family: str | None) -> str:
     for title, group in GROUPS.items():
         lines += ["", f"{title}:"]
         for flag in group:
+            if flag.name == "recipe":
+                known = tuple(dict.fromkeys(name for member in members for name in member.recipe_names))
+                flag = replace(flag, setting=replace(flag.setting, choices=known))
             lines += _help_of(flag, default, width) if flag.name not in absent else []
     return "\n".join(lines)
 

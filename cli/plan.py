@@ -14,6 +14,7 @@ from common.errors import UserError
 from common.input import datasets, device_part, pipeline
 from common.recipe import Recipe
 from common.runs import config as runs
+from common.training import lr_range
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def configure(
         if getattr(recipe, name) not in off and getattr(architecture.recipe, name) in off and before is None:
             raise UserError(f"--{name} is for training on from other weights; name them with --restore")
     own = before.image_size if before is not None and before.arch == architecture.name else architecture.image_size
-    image_size = options.image_size or own
+    image_size = options.image_size or architecture.changes(options.recipe).get("image_size", own)
     preprocessing = pipeline.preprocessing(recipe, data.info, image_size, data.path)
     if before is not None:
         kept = {"std", "channels"} | (set() if "mean" in options.given else {"mean", "mean_image"})
@@ -115,6 +116,7 @@ def configure(
         deterministic=options.deterministic,
         validation_share=options.validation_share,
         minutes=options.minutes,
+        recipe_name=options.recipe,
     )
 
 
@@ -151,6 +153,10 @@ def _check(plan: Plan) -> None:
             raise UserError(
                 f"--dataset={options.dataset}: {plan.data.info.name} has no {name} split, only {', '.join(splits)}", 1
             )
+    if 0 < options.lr_range_test < lr_range.LEAST_STEPS:
+        raise UserError(
+            f"--lr_range_test={options.lr_range_test}: too few steps; give at least {lr_range.LEAST_STEPS}, e.g. 200"
+        )
     distribution.check_batch(recipe.batch_size, plan.devices, recipe.accumulate)
     if recipe.accumulate > 1 and plan.devices.replicas > 1 and plan.config.options.get("batch_norm") == "global":
         raise UserError("--accumulate: --batch_norm=global takes a whole batch's statistics; leave one of them out")

@@ -31,6 +31,7 @@ FAMILIES: dict[str, tuple[Architecture, ...]] = {
 }
 ARCHITECTURES = {member.name: member for members in FAMILIES.values() for member in members}
 OPTIONS = {option.name for network in ARCHITECTURES.values() for option in network.options}
+RECIPES = tuple(dict.fromkeys(name for network in ARCHITECTURES.values() for name in network.recipe_names))
 
 
 def find(name: str) -> Architecture:

@@ -11,9 +11,10 @@ from common.errors import UserError
 from common.runs import checkpoints, locks
 from common.runs import config as runs
 from common.runs.files import write_json
-from common.training import log_writers, schedules
+from common.training import log_writers, lr_range, schedules
 
 LOCK_FILE = ".lock"  # in a run directory
+RANGE_TEST = lr_range.NAME  # a folder in it that `--lr_range_test` leaves there, which is no part of the run
 
 Begun = tuple["runs.RunConfig", "checkpoints.Checkpoint | None"]
 
@@ -44,7 +45,7 @@ def opened(
         yield config, checkpoints.newest(run)
         return
     with _explained(run):
-        if not config_file.exists() and run.exists() and any(not path.name.startswith(".") for path in run.iterdir()):
+        if not config_file.exists() and _contents(run):
             raise UserError(f"--ckpt={run} is not empty and holds no run; name another directory")
         made = [folder for folder in (run, *run.parents) if not folder.exists()]
         run.mkdir(parents=True, exist_ok=True)
@@ -65,6 +66,12 @@ def opened(
         if undone:
             (run / LOCK_FILE).unlink(missing_ok=True)
             _remove_empty(made)
+
+
+def _contents(run: Path) -> list[Path]:
+    """What is in a directory, if it is there, but for hidden files and a range test of the learning rate."""
+    found = run.iterdir() if run.exists() else ()
+    return [path for path in found if not path.name.startswith(".") and path.name != RANGE_TEST]
 
 
 @contextmanager
@@ -96,10 +103,10 @@ def _undo(run: Path) -> bool:
     """Empties a new run's directory, but for the lock, unless something was trained. Returns whether it did."""
     if checkpoints.folders(run) or _trained(run / log_writers.METRICS_FILE):
         return False
-    for path in run.iterdir():
+    for path in _contents(run):
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
-        elif not path.name.startswith("."):
+        else:
             path.unlink()
     return True
 
@@ -130,7 +137,7 @@ def ensemble(run: Path, members: list[str], chief: bool) -> Iterator[None]:
         yield
         return
     with _explained(run):
-        inside = {path.name for path in run.iterdir() if not path.name.startswith(".")} if run.exists() else set()
+        inside = {path.name for path in _contents(run)}
         if inside and runs.ENSEMBLE_FILE not in inside:
             raise UserError(f"--ckpt={run} is not empty and holds no ensemble; name another directory")
         made = [folder for folder in (run, *run.parents) if not folder.exists()]

@@ -125,6 +125,7 @@ def tell(bad: "bad_images.BadImages | None") -> None:
 def resolve(options: flags.Options, architecture: Architecture, info: "records.DatasetInfo") -> Recipe:
     """The recipe with nothing left open: the network's, under what the data set suggests, under the command line.
 
+    What a recipe named there changes of the lab's counts as given, too.
     Its learning rate is in proportion to the batch where the network's is meant for a batch of its own (Goyal et al.
     2017, "linear scaling rule") and nobody named another rate.
     """
@@ -132,7 +133,8 @@ def resolve(options: flags.Options, architecture: Architecture, info: "records.D
     unknown = info.suggested.keys() - {field.name for field in dataclasses.fields(Recipe)}
     if unknown:
         raise UserError(f"{info.name}: dataset.json suggests {', '.join(sorted(unknown))}, which no recipe has", 1)
-    suggested = {name: value for name, value in info.suggested.items() if name not in options.given}
+    given = options.given | architecture.changes(options.recipe).keys()
+    suggested = {name: value for name, value in info.suggested.items() if name not in given}
     recipe = dataclasses.replace(recipe, **{"epochs": recipe.epochs or FALLBACK_EPOCHS} | suggested)
     batch, rate = recipe.learning_rate_batch, recipe.learning_rate
     if "learning_rate" in options.given | suggested.keys() and "learning_rate_batch" not in options.given:

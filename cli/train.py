@@ -6,13 +6,13 @@ import sys
 import time
 from typing import Any
 
-from cli import budget, config_file, flags, plan, run_directory, run_report, setup
+from cli import budget, config_file, flags, plan, range_test, run_directory, run_report, setup
 from cli import test as testing
 from cli import trained as trained_networks
 from cli.plan import Plan
 from cli.trained import Trained
 from common import distribution
-from common.input import bad_images, class_balance, device_part, pipeline
+from common.input import bad_images, class_balance, device_part, pipeline, random_changes
 from common.progress import duration
 from common.runs import checkpoints
 from common.runs import config as runs
@@ -26,10 +26,16 @@ def run(options: flags.Options, family: str | None) -> None:
     folder = setup.prepared_folder(options.dataset)
     prepared = folder is not None and not folder.exists()
     whole = plan.make(options, family)
-    if options.dry_run:
-        job = make_job(whole, setup.bad_images_of(options, whole.data))
-        print(heading(job, whole), flush=True)
-        print(dry_run(job, whole.config, options.ensemble or 1, whole.data.path if prepared else None))
+    if options.dry_run or options.lr_range_test:
+        bad = setup.bad_images_of(options, whole.data)
+        job = make_job(whole, bad)
+        if whole.devices.chief:
+            print(heading(job, whole), flush=True)
+        if options.dry_run:
+            print(dry_run(job, whole.config, options.ensemble or 1, whole.data.path if prepared else None))
+        else:
+            range_test.run(job, whole)
+            setup.tell(bad)
         return
     if options.ensemble is None:
         train_one(whole)
@@ -149,6 +155,7 @@ def make_job(run: Plan, bad: "bad_images.BadImages | None" = None) -> Job:
         snapshots=bool(options.snapshots),
         histograms=options.histograms,
         finish=device_part.finisher(preprocessing) if shares["as_bytes"] else as_they_are,
+        log_gradients=options.log_gradients,
         jit=config.jit,
         profile=options.profile,
         resume_command="python " + shlex.join(sys.argv),
@@ -193,13 +200,15 @@ def heading(job: Job, run: Plan) -> str:
     suggested = ", ".join(f"{name} {value}" for name, value in info.suggested.items())
     initial, of_head = recipe.initializer, recipe.classifier_initializer
     initial += f", classifier {of_head}" if of_head not in (None, initial) else ""
+    named = "" if config.recipe_name == "lab" else f"{config.recipe_name}: "
     lines = {
         "model": f"{config.arch}, {parameters:,} parameters{' to train' if recipe.freeze else ''}",
         "data": f"{info.name}, {len(info.classes)} classes: {counts}{suggested and f'; suggests {suggested}'}",
         "input": f"{config.image_size}x{config.image_size}, crop {recipe.crop}, mean {recipe.mean}"
         + ("" if recipe.flip and info.flip else ", no flip"),
-        "recipe": f"{recipe.optimizer}, learning rate {recipe.learning_rate:g} ({recipe.schedule}{scaled}), batch "
-        f"{recipe.batch_size}, {length(job, config)}, weight decay "
+        "augment": random_changes.in_force(recipe, info),
+        "recipe": f"{named}{recipe.optimizer}, learning rate {recipe.learning_rate:g} ({recipe.schedule}{scaled}), "
+        f"batch {recipe.batch_size}, {length(job, config)}, weight decay "
         f"{recipe.weight_decay:g}, {initial}",
         "training": finetuning.rates(job.model, recipe),
         "devices": f"{job.devices.text}, {precision(run)}{', XLA' if config.jit else ''}"

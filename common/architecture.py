@@ -1,10 +1,11 @@
 """`Architecture`: what the program has to know of a network to build, train, test and print it."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
+from common.errors import UserError
 from common.recipe import Recipe
 from common.settings import Setting
 from common.style import SETTINGS, Style
@@ -39,7 +40,8 @@ class Architecture:
         image_size: the paper's input in pixels, square.
         recipe: the lab's recipe, the default.
         source: paper and section or table.
-        paper: the paper's recipe where it differs (`--recipe paper`), else the lab's.
+        recipes: further recipes by name (`--recipe`), each as what it changes of `recipe`: fields of `Recipe`, and
+            `image_size`. `paper` is there where the paper's recipe differs from the lab's.
         own_options: what only this network's `build` takes.
         auxiliary_weight: weight of each auxiliary classifier's loss; 0 for a network without.
         inherits: layers that may start from another network's weights (`--restore` in train mode); all of them where
@@ -52,10 +54,25 @@ class Architecture:
     image_size: int
     recipe: Recipe
     source: str
-    paper: Recipe | None = None
+    recipes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     own_options: tuple[Option, ...] = ()
     auxiliary_weight: float = 0.0
     inherits: tuple[str, ...] = ()
+
+    @property
+    def recipe_names(self) -> tuple[str, ...]:
+        """What `--recipe` takes for this network, the lab's first."""
+        return tuple(dict.fromkeys(("lab", "paper", *self.recipes)))
+
+    def changes(self, name: str) -> Mapping[str, Any]:
+        """What the recipe called `name` changes of the lab's. Raises UserError for one that the network lacks."""
+        if name not in self.recipe_names:
+            raise UserError(f"--recipe={name}: {self.name} has no such recipe, only {', '.join(self.recipe_names)}")
+        return self.recipes.get(name, {})
+
+    def recipe_named(self, name: str) -> Recipe:
+        """The recipe called `name`. Raises UserError for one that the network lacks."""
+        return replace(self.recipe, **{key: value for key, value in self.changes(name).items() if key != "image_size"})
 
     @property
     def style(self) -> Style:

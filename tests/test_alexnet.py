@@ -120,4 +120,4 @@ def test_the_labs_recipe():
     assert (recipe.weight_decay, recipe.dropout, recipe.crop, recipe.flip) == (0.0005, 0.5, "random", True)
     assert recipe.brightness > 0
     assert recipe.contrast > 0
-    assert alexnet.PAPER.pca_lighting == 0.1
+    assert alexnet.PAPER["pca_lighting"] == 0.1

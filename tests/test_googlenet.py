@@ -166,4 +166,4 @@ def test_the_labs_recipe():
         0.0002,
     )
     assert (recipe.schedule, recipe.schedule_factor, recipe.schedule_every, recipe.dropout) == ("step", 0.96, 8, 0.4)
-    assert googlenet.PAPER.crop == "inception"
+    assert googlenet.PAPER["crop"] == "inception"

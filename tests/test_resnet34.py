@@ -217,7 +217,7 @@ def test_recipes():
     assert (lab.initializer, lab.optimizer, lab.momentum, lab.batch_size) == ("he", "momentum", 0.9, 256)
     assert (lab.learning_rate, lab.schedule, lab.schedule_factor, lab.weight_decay) == (0.1, "plateau", 0.1, 1e-5)
     assert (lab.crop, lab.scale_range, lab.dropout) == ("scale", (256, 480), 0.0)
-    assert resnet34.PAPER.weight_decay == 1e-4
+    assert resnet34.PAPER["weight_decay"] == 1e-4
     assert (cifar.batch_size, cifar.learning_rate, cifar.schedule_boundaries) == (128, 0.1, (32000, 48000))
     assert (cifar.weight_decay, cifar.crop, cifar.flip) == (1e-4, "pad", True)
     assert cifar.epochs == round(64000 / (45000 // 128))

@@ -51,8 +51,15 @@ def test_tensorboard_has_the_recipe_the_best_figures_and_the_graph():
 
 
 @pytest.mark.slow
-def test_histograms_of_the_weights_come_on_request():
-    tiny.start("run", "--histograms")
+def test_histograms_of_the_weights_and_norms_of_the_gradients_come_on_request():
+    tiny.start("run", "--histograms", "--log_gradients")
+    rows = read_metrics("run")
+    found = events("run/tensorboard/train")
+    for tag in ("global_gradient_norm", "gradient_norm/conv1/kernel", "update_ratio/fc/kernel"):
+        assert [step for step, _ in found[tag]] == [10, 19, 20, 30, 38]
+        assert all(0 < number(value) < 1e4 for _, value in found[tag])
+    tiny.start("plain")
+    assert [float(row["loss"]) for row in read_metrics("plain")] == pytest.approx([float(row["loss"]) for row in rows])
     found = events("run/tensorboard/validation")
     assert [step for step, _ in found["fc/kernel"]] == [19, 38]
     edges = tf.make_ndarray(found["fc/kernel"][0][1].tensor)

@@ -161,4 +161,4 @@ def test_the_labs_recipe():
         0.0005,
         0.5,
     )
-    assert (recipe.crop, vgg16.PAPER.scale_range, vgg16.PAPER.batch_size) == ("scale", (256, 512), 256)
+    assert (recipe.crop, vgg16.PAPER["scale_range"]) == ("scale", (256, 512))

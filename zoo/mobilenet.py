@@ -11,7 +11,6 @@ python train.py --mode test --arch mobilenet --restore ckpt/
 python train.py --mode summary --arch mobilenet
 """
 
-from dataclasses import replace
 from functools import partial
 
 from common.architecture import Architecture
@@ -91,7 +90,7 @@ RECIPE = Recipe(
     crop="inception",
     flip=True,
 )
-PAPER = replace(RECIPE, optimizer="rmsprop", gamma=0.9, epsilon=1.0, schedule_every=2.0)
+PAPER = dict(optimizer="rmsprop", gamma=0.9, epsilon=1.0, schedule_every=2.0)
 # Deviations
 #   3. Plain gradient descent as in the script. The paper says RMSprop, asynchronous, "similar to Inception V3":
 #      `--recipe paper` takes that network's decay 0.9, epsilon 1 and x0.94 every 2 epochs, on synchronous replicas.
@@ -102,7 +101,7 @@ PAPER = replace(RECIPE, optimizer="rmsprop", gamma=0.9, epsilon=1.0, schedule_ev
 def member(alpha: float) -> Architecture:
     """One width for the program."""
     source = f"Howard 2017, Table {1 if alpha == 1.0 else 6}"
-    return Architecture(title(alpha), "mobilenet", partial(build, alpha), 224, RECIPE, source, paper=PAPER)
+    return Architecture(title(alpha), "mobilenet", partial(build, alpha), 224, RECIPE, source, recipes={"paper": PAPER})
 
 
 ARCHITECTURES = tuple(member(alpha) for alpha in (1.0, 0.75, 0.5, 0.25))

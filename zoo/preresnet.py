@@ -12,7 +12,6 @@ python train.py --mode test --arch resnet50v2 --restore keras:imagenet --dataset
 python train.py --mode summary --arch preresnet200
 """
 
-from dataclasses import replace
 from functools import partial
 
 from common.architecture import Architecture, Option
@@ -180,7 +179,7 @@ IMAGENET = Recipe(
     scale_range=(256, 480),
     flip=True,
 )
-PAPER = replace(IMAGENET, crop="inception", pca_lighting=0.1)
+PAPER = dict(crop="inception", pca_lighting=0.1)
 # The appendix: 0.01 for 400 steps, then 0.1, x0.1 at 32,000 and 48,000 of 64,000 steps: ResNet-110's of 2015.
 CIFAR = CIFAR_WARM
 # Deviations
@@ -193,7 +192,9 @@ def member(depth: int) -> Architecture:
     """One depth for ImageNet."""
     options, make = (Option("stride_in", "1x1", STRIDE_IN), residual.OPTION), partial(build, depth)
     source = "He 2016b, Figure 4e"
-    return Architecture(f"preresnet{depth}", "preresnet", make, 224, IMAGENET, source, paper=PAPER, own_options=options)
+    return Architecture(
+        f"preresnet{depth}", "preresnet", make, 224, IMAGENET, source, recipes={"paper": PAPER}, own_options=options
+    )
 
 
 def cifar_member(depth: int) -> Architecture:
@@ -205,7 +206,9 @@ def cifar_member(depth: int) -> Architecture:
 def member_v2(depth: int) -> Architecture:
     """One depth in TF-slim's form."""
     options, make, source = (residual.OPTION,), partial(build_v2, depth), "He 2016b, as in TF-slim"
-    return Architecture(f"resnet{depth}v2", "preresnet", make, 224, IMAGENET, source, paper=PAPER, own_options=options)
+    return Architecture(
+        f"resnet{depth}v2", "preresnet", make, 224, IMAGENET, source, recipes={"paper": PAPER}, own_options=options
+    )
 
 
 ARCHITECTURES = (*map(member, TABLE), *map(cifar_member, CIFAR_TABLE), *map(member_v2, (50, 101, 152)))

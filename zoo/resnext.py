@@ -19,7 +19,7 @@ import resnet34
 from common.architecture import Architecture
 from common.nn import layers, residual
 from common.style import styled
-from zoo.preresnet import PAPER
+from zoo import preresnet
 
 # Depth, cardinality C, width d of each path in conv2_x; it doubles from stage to stage. Table 1 has 50 layers, 32x4d.
 TABLE = (
@@ -105,7 +105,9 @@ def title(depth: int, cardinality: int, width: int) -> str:
 
 
 # Section 4 and the authors' program: x0.1 at 30, 60 and 90 of 100 epochs; scale and aspect augmentation.
-IMAGENET = replace(PAPER, epochs=100, optimizer="nesterov", contrast=0.4, decay_biases_and_norms=True)
+IMAGENET = replace(
+    preresnet.IMAGENET, **preresnet.PAPER, epochs=100, optimizer="nesterov", contrast=0.4, decay_biases_and_norms=True
+)
 # Section 5.3: x0.1 at 150 and 225 of 300 epochs of 45,000 images, 351 steps each.
 CIFAR = replace(
     IMAGENET,

@@ -19,7 +19,7 @@ import resnet34
 from common.architecture import Architecture, Option
 from common.nn import layers, residual
 from common.style import styled
-from zoo.preresnet import PAPER
+from zoo import preresnet
 
 REDUCTION = 16  # r of section 3: a channel's weight comes from C / r hidden units
 TABLE = (50, 101, 152)
@@ -110,7 +110,9 @@ def title(depth: int, groups: int = 1, middle: int = 64) -> str:
 
 
 # Section 4: x0.1 every 30 of 100 epochs.
-IMAGENET = replace(PAPER, batch_size=1024, epochs=100, learning_rate=0.6, learning_rate_batch=1024, pca_lighting=0.0)
+IMAGENET = replace(
+    preresnet.IMAGENET, crop="inception", batch_size=1024, epochs=100, learning_rate=0.6, learning_rate_batch=1024
+)
 # Deviations
 #   5. The learning rate is in proportion to the batch, 0.6 at 1024; `--learning_rate` is taken as it is.
 

@@ -20,7 +20,7 @@ from common.architecture import Architecture
 from common.nn import layers, residual
 from common.recipe import Recipe
 from common.style import styled
-from zoo.preresnet import PAPER
+from zoo import preresnet
 
 # Table 1: channels of the groups on maps of 32x32, 16x16, 8x8, times k; with n blocks in each 6n + 4 layers.
 CHANNELS = (16, 32, 64)
@@ -119,7 +119,9 @@ CIFAR = Recipe(
     crop="pad",
     flip=True,
 )
-IMAGENET = replace(PAPER, optimizer="nesterov", contrast=0.4, decay_biases_and_norms=True)
+IMAGENET = replace(
+    preresnet.IMAGENET, **preresnet.PAPER, optimizer="nesterov", contrast=0.4, decay_biases_and_norms=True
+)
 # Deviations
 #   2. The margin for CIFAR's shifted crops is zeros here, the image's own reflection in the authors' program, and only
 #      the mean is subtracted, where they divide by the standard deviation too. 22_8 has their ZCA whitening there.

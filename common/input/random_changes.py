@@ -15,6 +15,27 @@ from common.recipe import Recipe
 SeedOf = Callable[[str], tf.Tensor]
 
 
+def in_force(recipe: Recipe, info: DatasetInfo) -> str:
+    """The changes that a recipe makes at random beside the crop, in their order, e.g. `flip, TrivialAugment`."""
+    depth = f"{recipe.rand_operations} x {recipe.rand_magnitude}"
+    mixing = {"mixup": recipe.mixup, "CutMix": recipe.cutmix}
+    found = {
+        "flip": recipe.flip and info.flip,
+        "quarter turns": recipe.turns,
+        "vertical flip": recipe.vertical_flip and info.flip,
+        {"trivial": "TrivialAugment", "rand": f"RandAugment {depth}"}.get(recipe.auto_augment, ""): True,
+        f"color jitter {recipe.color_jitter:g}": recipe.color_jitter,
+        f"saturation {recipe.saturation:g}": recipe.saturation,
+        f"hue {recipe.hue:g}": recipe.hue,
+        f"contrast {recipe.contrast:g}": recipe.contrast,
+        f"brightness {recipe.brightness:g}": recipe.brightness,
+        f"PCA lighting {recipe.pca_lighting:g}": recipe.pca_lighting,
+        f"erasing {recipe.random_erasing:g}": recipe.random_erasing,
+        " or ".join(f"{name} {alpha:g}" for name, alpha in mixing.items() if alpha): True,
+    }
+    return ", ".join(name for name, value in found.items() if name and value)
+
+
 def turn(image: tf.Tensor, recipe: Recipe, info: DatasetInfo, seed_of: SeedOf) -> tf.Tensor:
     """Quarter turns, then a flip of top and bottom, which is a mirror image: a data set may forbid it."""
     vertical = recipe.vertical_flip and info.flip

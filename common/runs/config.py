@@ -32,6 +32,7 @@ class RunConfig:
         image_size: of the network's input, in pixels.
         preprocessing: `pipeline.Preprocessing` as a dictionary.
         recipe: resolved.
+        recipe_name: the recipe it began from (`--recipe`), for people: a resumed run compares the resolved one.
         dataset: the value of `--dataset`; a path is absolute.
         seed: the one seed.
         precision: dtype policy it was trained in.
@@ -72,6 +73,7 @@ class RunConfig:
     device_normalise: str = "off"
     words: tuple[str, ...] = ()
     module: str = ""
+    recipe_name: str = "lab"
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -166,7 +168,7 @@ def resumed(
         return [name for name in names if name not in found and name not in given]
 
     kept = lacked((one.name for one in dataclasses.fields(RunConfig)), values)
-    kept += ["preprocessing", "steps", "words", "module"]
+    kept += ["preprocessing", "steps", "words", "module", "recipe_name"]
     kept += [name for name in ("precision", "device_normalise") if name not in given]
     options = lacked(defaults, values["options"])
     fields = lacked((one.name for one in dataclasses.fields(Recipe)), values["recipe"])

@@ -80,8 +80,8 @@ class Logger:
     def steps(self, rows: list[dict]) -> None:
         """The rows of single steps."""
 
-    def interval(self, row: dict) -> None:
-        """A row, a point of each curve and a progress line for a log interval."""
+    def interval(self, row: dict, further: dict[str, float]) -> None:
+        """A row, a point of each curve, of `further` ones too, and a progress line for a log interval."""
 
     def epoch_ends(self) -> None:
         """From here on time does not count for the speed of training."""
@@ -142,14 +142,14 @@ class ChiefLogger(Logger):
             with read_errors.writing(self.job.run):
                 self.metrics.add(*rows)
 
-    def interval(self, row):
+    def interval(self, row, further):
         speed, waiting = self.speed.read()
         curves = {name: row[name] for name in (*SUMS, "learning_rate")}
         curves |= {"images_per_second": speed, "data_wait_share": waiting}
         scaling = self._loss_scale()
         with read_errors.writing(self.job.run):
             self.metrics.add(row)
-            self.train.scalars(row["step"], curves | scaling)
+            self.train.scalars(row["step"], curves | scaling | further)
         for name, values in self.course.items():
             values.append(row[name])
         drawn = {name: sparkline(values) for name, values in self.course.items()} if self.progress.draws else None

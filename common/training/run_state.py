@@ -52,6 +52,7 @@ class Job:
             (`device_part.finisher`).
         jit: compile the steps with XLA.
         profile: first and last step to profile, or None.
+        log_gradients: write norms of gradients and updates for TensorBoard at every log interval's last step.
         histograms: write histograms of the weights for TensorBoard at every validation.
         resume_command: how to go on, printed when the run is interrupted.
     """
@@ -82,6 +83,7 @@ class Job:
     finish: Callable[[Any], "tf.Tensor"] = as_they_are
     jit: bool = False
     profile: tuple[int, int] | None = None
+    log_gradients: bool = False
     histograms: bool = False
     resume_command: str = ""
 
@@ -97,6 +99,10 @@ class Job:
     def epochs(self) -> int:
         """Epochs in the whole run, the last of which may be cut short."""
         return -(-self.total_steps // self.steps_per_epoch)
+
+    def interval_ends(self, step: int) -> bool:
+        """Whether `step` steps end a log interval."""
+        return step % self.log_every == 0 or self.epoch_ends(step)
 
     def epoch_ends(self, step: int) -> bool:
         """Whether `step` steps end an epoch, or the run in the midst of one."""

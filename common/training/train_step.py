@@ -1,6 +1,7 @@
 """One step of training: forward, backward and the optimizer, traced once for all devices."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
 import tensorflow as tf
@@ -10,21 +11,26 @@ from common.training import loss_scaling, optimizers, replicas
 from common.training.run_state import Job
 
 
-def make_train_step(job: Job):
+def make_train_step(job: Job, watch: Callable[[Sequence[tf.Tensor | None]], AbstractContextManager] = nullcontext):
     """A traced function (images, labels) -> (5,) float32 in SUMS' order, over the global batch.
 
     Images are what the job's `finish` takes. Labels are integers, or of mixed pictures the classes' shares (N, K);
     top-1 and top-5 are then against the class of the largest share. The data loss is the mean over the global batch,
     auxiliary classifiers included with their weight; L2 is counted once over all replicas. They share one all-reduce,
-    of gradients and results together. With the job's `jit` XLA compiles it, for one device.
+    of gradients and results together. With the job's `jit` XLA compiles it, for one device. The weights move within
+    `watch(gradients)`, entered in replica context while the step is traced.
     """
     optimizer, recipe, strategy, scale = job.optimizer, job.recipe, job.devices.strategy, job.loss_scale
     variables, own_gradients = job.model.trainable_variables, _in_parts(_forward_backward(job), recipe.accumulate)
 
+    def update(*gradients):
+        with watch(gradients):
+            optimizers.apply_gradients(optimizer, gradients, variables, recipe.clip_norm)
+
     def replica_step(images, labels):
         results, gradients = own_gradients(images, labels)
         results, *gradients = replicas.summed([results, *gradients])
-        optimizers.apply_gradients(optimizer, gradients, variables, recipe.clip_norm)
+        update(*gradients)
         return results
 
     def scaled_gradients(images, labels):
@@ -38,10 +44,7 @@ def make_train_step(job: Job):
         finite = loss_scaling.all_finite([replicas.first(job.devices, one) for one in gradients])
 
         def take():
-            strategy.run(
-                lambda *summed: optimizers.apply_gradients(optimizer, summed, variables, recipe.clip_norm),
-                args=gradients,
-            )
+            strategy.run(update, args=gradients)
 
         tf.cond(finite, take, lambda: None)
         scale.count(finite)

@@ -16,7 +16,7 @@ from common.errors import UserError
 from common.input import read_errors
 from common.nn import losses, metrics
 from common.runs import checkpoints
-from common.training import dead_units, log_writers, optimizers, replicas, stop_signals, validation
+from common.training import dead_units, gradient_norms, log_writers, optimizers, replicas, stop_signals, validation
 from common.training.logger import Interval, make_logger
 from common.training.run_state import Job, State
 from common.training.train_step import make_train_step
@@ -91,6 +91,7 @@ class Trainer:
         self.job, self.state = job, state
         self.train_step = make_train_step(job)
         self.eval_step = dead_units.WatchedStep(job.model, job.devices, job.jit, job.finish)
+        self.watched_step = gradient_norms.WatchedStep(job) if job.log_gradients else None
         self.interval, self.log = Interval(job, state), make_logger(job, state)
         self.profiler = log_writers.Profiler(job.run, job.profile if job.devices.chief else None)
         self.decayed = losses.decayed_variables(job.model, job.recipe.decay_biases_and_norms)
@@ -163,7 +164,8 @@ class Trainer:
             with read_errors.named(job.splits["train"]):
                 images, labels = next(self.batches)
             waited = time.perf_counter() - asked
-            self.interval.add(self.train_step(images, labels), self.rate)
+            watched = self.watched_step if job.interval_ends(state.step + 1) else None
+            self.interval.add((watched or self.train_step)(images, labels), self.rate)
         if state.step == 0:
             self.log.inputs(images)
         state.step += 1
@@ -173,9 +175,9 @@ class Trainer:
         if self.profiler.last(state.step):
             self.profiler.stop()
         self.log.step(done, waited)
-        if job.epoch_ends(state.step) or state.step % job.log_every == 0:
+        if job.interval_ends(state.step):
             self._collect()
-            self.log.interval(self.interval.row(self.rate))
+            self.log.interval(self.interval.row(self.rate), self.watched_step.take() if self.watched_step else {})
             self.interval.close()
 
     def _collect(self) -> None:

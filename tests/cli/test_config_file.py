@@ -72,6 +72,20 @@ def test_the_rate_of_a_run_is_given_for_the_batch_it_was_meant_for():
     assert (found["shortcut"], found["seed"], found["learning_rate_batch"]) == ("B", 3, 256)
 
 
+def test_a_recipe_beside_a_runs_config_stands_in_for_the_runs_own(write):
+    recipe = {"learning_rate": 0.025, "learning_rate_batch": 0, "batch_size": 64, "epochs": 3}
+    file = write(json.dumps({"arch": "resnet18", "seed": 3, "recipe": recipe, "recipe_name": "small"}), "config.json")
+    options = flags.parse(["--config", file, "--recipe", "modern", "--epochs", "5"])
+    assert (options.recipe, options.arch, options.seed, options.epochs) == ("modern", "resnet18", 3, 5)
+    assert not {"learning_rate", "batch_size"} & options.given
+    assert flags.parse(["--config", file]).recipe == "small"
+    assert flags.parse(["--config", file]).learning_rate == 0.025
+
+
+def test_the_recipes_name_stands_in_the_file_of_a_run():
+    assert config_file.of_run({"recipe": {"epochs": 3}, "recipe_name": "modern"})["recipe"] == "modern"
+
+
 def test_what_a_dry_run_prints_is_the_same_command(monkeypatch, tmp_path, capsys, write):
     tiny.register(monkeypatch, tmp_path)
     given = ["--optimizer", "adam", "--norm", "none", "--seed", "5", "--nodecay_biases_and_norms"]

@@ -96,9 +96,41 @@ def test_a_flag_overrides_its_field_and_no_other():
 
 def test_the_papers_recipe():
     alexnet = registry.find("alexnet")
-    assert flags.recipe(flags.parse(["--recipe=paper"]), alexnet) == alexnet.paper
-    assert alexnet.paper.pca_lighting == 0.1
+    paper = flags.recipe(flags.parse(["--recipe=paper"]), alexnet)
+    assert (paper.pca_lighting, paper.brightness, paper.weight_decay) == (0.1, 0.0, 0.0005)
     assert alexnet.recipe.pca_lighting == 0
+    densenet = registry.find("densenet121")  # its recipe is its paper's
+    assert flags.recipe(flags.parse(["--recipe=paper"]), densenet) == densenet.recipe
+
+
+@pytest.mark.parametrize("name", [name for name in registry.RECIPES if name not in ("lab", "paper")])
+def test_a_named_recipe_changes_what_it_says_and_flags_beside_it_win(name):
+    """For every network that has it; a name that is no hyper-parameter, or a value out of range, would be refused."""
+    for network in registry.ARCHITECTURES.values():
+        if name in network.recipe_names:
+            changes = dict(network.changes(name))
+            made = flags.recipe(flags.parse([f"--recipe={name}", "--weight_decay=0.25"]), network)
+            assert changes.pop("image_size", 32) % 32 == 0
+            for field in fields(Recipe):
+                before = changes.get(field.name, getattr(network.recipe, field.name))
+                assert getattr(made, field.name) == (0.25 if field.name == "weight_decay" else before)
+
+
+def test_a_network_without_the_recipe_lists_those_it_has():
+    options = flags.parse(["--recipe=modern"])
+    with pytest.raises(UserError) as caught:
+        flags.recipe(options, registry.find("vgg16"))
+    assert str(caught.value) == "--recipe=modern: vgg16 has no such recipe, only lab, paper"
+    with pytest.raises(UserError, match=r"--recipe=small: resnet20 has no such recipe, only lab, paper, modern"):
+        flags.recipe(flags.parse(["--recipe=small"]), registry.find("resnet20"))
+    with pytest.raises(UserError, match=r"--recipe: 'modren' is not known; did you mean modern\?"):
+        flags.parse(["--recipe=modren"])
+
+
+def test_help_lists_the_recipes_of_the_family():
+    assert re.search(r"each \[lab, paper\] \(default lab\)", " ".join(flags.help_text("alexnet.py", "alexnet").split()))
+    shown = " ".join(flags.help_text("resnet34.py", "resnet34").split())
+    assert "each [lab, paper, modern, small] (default lab)" in shown
 
 
 def test_every_recipe_field_is_a_flag_and_every_recipe_flag_a_field():

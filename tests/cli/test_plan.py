@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 import images as made
+import resnet34
 import tiny
 from cli import flags, plan, setup
 from cli import trained as trained_networks
@@ -56,6 +57,15 @@ def test_training_takes_the_network_from_the_weights():
     assert planned("--restore=first", family=None).architecture.name == "tiny"
     assert planned("--restore=first", "--arch=tiny").run == Path("ckpt/tiny")
     assert planned().architecture.name == "alexnet"
+
+
+def test_a_recipe_may_name_the_image_size_which_a_flag_overrides():
+    small = planned("--arch=resnet18", "--recipe=small", family="resnet34").config
+    size = resnet34.SMALL["image_size"]
+    assert (small.image_size, small.preprocessing["image_size"], small.recipe_name) == (size, size, "small")
+    assert planned("--arch=resnet18", "--recipe=small", "--image_size=64", family="resnet34").config.image_size == 64
+    assert planned("--arch=resnet18", "--recipe=modern", family="resnet34").config.image_size == 224
+    assert planned("--arch=resnet18", family="resnet34").config.recipe_name == "lab"
 
 
 @pytest.mark.parametrize(

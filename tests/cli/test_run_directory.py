@@ -44,6 +44,18 @@ def test_a_start_that_fails_leaves_nothing_behind():
     assert not Path("new").exists()
 
 
+def test_a_range_test_of_the_learning_rate_is_no_part_of_a_run():
+    table = Path("run/lr_range_test/lr_range_test.csv")
+    table.parent.mkdir(parents=True)
+    table.write_text("step")
+    with pytest.raises(UserError, match="no layer fits"):
+        fail(UserError("no layer fits"), opened("run"))
+    assert [path.name for path in Path("run").iterdir()] == ["lr_range_test"]
+    with run_directory.ensemble(Path("run"), ["seed-0"], True):
+        Path("run/seed-0").mkdir()
+    assert table.read_text() == "step"
+
+
 def test_what_was_in_the_folder_before_stays():
     Path("ckpt/run").mkdir(parents=True)
     Path("ckpt/run/.gitignore").write_text("*")

@@ -40,6 +40,15 @@ def test_the_learning_rate_follows_the_batch_where_the_recipe_says_so(arch, argu
     assert recipe.learning_rate == pytest.approx(rate, rel=1e-12)
 
 
+def test_a_named_recipe_comes_before_the_data_set_where_it_changes_the_labs():
+    suggested = {"batch_size": 32, "epochs": 14, "crop": "random"}
+    assert resolved("resnet18", **suggested).epochs == 14
+    found = resolved("resnet18", "--recipe=modern", **suggested)
+    assert (found.epochs, found.crop, found.batch_size) == (600, "inception", 32)
+    assert found.learning_rate == pytest.approx(0.5 * 32 / 1024)
+    assert resolved("resnet18", "--recipe=modern", "--epochs=5", **suggested).epochs == 5
+
+
 def test_a_suggestion_that_is_no_field_is_named():
     with pytest.raises(UserError, match="suggests batchsize, which no recipe has"):
         resolved("alexnet", batchsize=3)

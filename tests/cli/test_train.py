@@ -1,6 +1,9 @@
+import dataclasses
+
 import pytest
 
 import tiny
+from cli import registry
 
 
 @pytest.mark.parametrize(
@@ -11,3 +14,20 @@ def test_the_start_says_how_the_weights_begin(monkeypatch, tmp_path, capsys, of_
     tiny.register(monkeypatch, tmp_path)
     tiny.run("--mode", "train", "--arch", "tiny", "--dry_run", "--classifier_initializer", of_head)
     assert said in capsys.readouterr().out
+
+
+def test_the_start_names_the_recipe_and_the_augmentation(monkeypatch, tmp_path, capsys):
+    tiny.register(monkeypatch, tmp_path)
+    changed = dataclasses.replace(
+        registry.find("tiny"), recipes={"modern": dict(schedule="cosine", cutmix=1.0, mixup=0.2, contrast=0.1)}
+    )
+    monkeypatch.setitem(registry.ARCHITECTURES, "tiny", changed)
+    tiny.run("--mode", "train", "--arch", "tiny", "--dry_run", "--recipe", "modern", "--random_erasing", "0.25")
+    printed = capsys.readouterr().out
+    assert "augment  contrast 0.1, erasing 0.25, mixup 0.2 or CutMix 1\n" in printed  # digits are not mirrored
+    assert "recipe   modern: momentum, learning rate 0.02 (cosine), batch 64" in printed
+    assert "\nrecipe: modern\n" in printed  # of the file for --config
+    tiny.run("--mode", "train", "--arch", "tiny", "--dry_run")
+    printed = capsys.readouterr().out
+    assert "augment" not in printed.partition("# for --config:")[0]
+    assert "recipe   momentum, learning rate 0.02 (plateau), batch 64" in printed

@@ -69,4 +69,4 @@ def test_batch_norm_folds_into_depthwise_convolutions():
 
 def test_recipes():
     assert (mobilenet.RECIPE.optimizer, mobilenet.RECIPE.schedule_every) == ("sgd", 2.5)
-    assert (mobilenet.PAPER.optimizer, mobilenet.PAPER.epsilon, mobilenet.PAPER.gamma) == ("rmsprop", 1.0, 0.9)
+    assert mobilenet.PAPER == {"optimizer": "rmsprop", "gamma": 0.9, "epsilon": 1.0, "schedule_every": 2.0}

@@ -69,6 +69,7 @@ def test_on_resume_what_was_measured_holds_and_the_precision_unless_it_is_given(
     run = put(tmp_path / "run")
     moved = {"image_size": 227, "mean": (1.5, 2.0, 3.0)}  # as after the removal of a damaged image
     assert resumed(run, preprocessing=moved, precision="mixed_bfloat16") == CONFIG
+    assert resumed(run, recipe_name="modern") == CONFIG  # which the fields of the recipe must agree with
     with pytest.raises(UserError, match="precision: float32 -> mixed_bfloat16"):
         resumed(run, "precision", precision="mixed_bfloat16")
     with pytest.raises(UserError, match=r"holds a run of other settings \(epochs: 3 -> 4; seed: 1 -> 2\)"):

@@ -29,7 +29,7 @@ def test_other_workers_can_be_told_everything_and_say_nothing(capsys):
     silent.inputs(None)
     silent.step(1, 0.0)
     silent.steps([ROW])
-    silent.interval(ROW)
+    silent.interval(ROW, {})
     silent.epoch_ends()
     silent.epoch_begins()
     silent.validation(ROW, {}, ["line"])

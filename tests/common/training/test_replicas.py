@@ -113,7 +113,26 @@ ACCUMULATION = """
     print("equal")
 """
 
+NORMS = """
+    from common.training import gradient_norms
 
+    rng = np.random.default_rng(0)
+    images, labels = rng.normal(0, 1, (12, 16, 16, 3)).astype(np.float32), rng.integers(0, 10, 12).astype(np.int32)
+
+    def run(strategy, parts):
+        recipe = Recipe(batch_size=12, learning_rate=0.05, weight_decay=0.01, accumulate=parts, epochs=1)
+        job = make(strategy, recipe, lambda: tiny.build(dropout=0.0, norm="none"))
+        step, batches = gradient_norms.WatchedStep(job), dealt(job.devices, images, labels)
+        for _ in range(2):
+            step(*next(batches))
+        return step.take()
+
+    wanted, found = run(tf.distribute.get_strategy(), 1), run(tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]), 3)
+    assert len(wanted) == 1 + 2 * 6 and wanted.keys() == found.keys(), wanted
+    for name, value in wanted.items():
+        np.testing.assert_allclose(found[name], value, rtol=1e-3, err_msg=name)
+    print("equal")
+"""
 BYTES = """
     from common.input import device_part, pipeline
 
@@ -136,12 +155,17 @@ BYTES = """
 """
 
 
+SCRIPTS = {
+    "all-reduces": COLLECTIVES,
+    "statistics": STATISTICS,
+    "parts": ACCUMULATION,
+    "norms": NORMS,
+    "bytes": BYTES,
+}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "script",
-    [COLLECTIVES, STATISTICS, ACCUMULATION, BYTES],
-    ids=["all-reduces", "statistics", "parts", "bytes"],
-)
+@pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS)
 def test_two_replicas(script):
     command = [sys.executable, "-c", textwrap.dedent(HEAD) + textwrap.dedent(script)]
     done = subprocess.run(command, cwd=Path(__file__).parents[3], capture_output=True, text=True, check=False)
