@@ -1,128 +1,186 @@
-"""What reading costs each of several workers: on a set of ImageNet's size, one process takes the part of a worker.
+"""What reading costs each of several workers: on a set of ImageNet's size, this process takes the part of a worker.
 
-    python benchmarks/reading.py                            two minutes, 150 MB of disk for as long
-    python benchmarks/reading.py --workers 1,8,64 --records 1281167 --kilobytes 110
+    python benchmarks/reading.py                            two minutes, 300 MB of disk for as long
+    python benchmarks/reading.py --workers 1,8,64 --records 1281167
 
-The set is made for it: records of random bytes in 1,000 files, all of them links to the same one, so that what is read
-lies in memory and the disk has no part in it. A worker orders, reads and parses (no picture is decoded) its part of
-an epoch; the cost is processor time, so that other programs disturb it little. Of a long epoch the first `--read`
-records are read, and what its start took is shared out over all that the worker has in it.
+The set is made for it: records of one picture, 500x375 pixels and about 110 KB of JPEG as ImageNet's are on average, in
+1,000 files that are links to one or two, so that what is read lies in memory and the disk has no part in it. Each
+worker takes 256 images of every global batch, for it alone and for the others. Two costs a record of its own:
+
+    read    ordered, read, parsed
+    ready   ordered, read, parsed, decoded, cropped, normalised, in a batch: the input of a training
+
+Both are processor time, so that other programs disturb them less, and the parts take turns; a ratio is the median of
+the turns'. To a record's own time is added its share of what the order of an epoch takes.
 """
 
 import argparse
-import json
+import io
 import os
-import subprocess
+import statistics
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-BATCH = 256
+from benchmarks.input import resident
+from benchmarks.turns import ratio
+
+OWN_BATCH = 256  # images a worker
 FILES = 1000
-IMAGENET = 1_281_167
+IMAGENET = 1_281_167  # training images of ILSVRC 2012
+JPEG = 110_000  # bytes at most
+TURNS = {"read": 10, "ready": 2}  # batches in a turn
 
 
-@dataclass(frozen=True)
-class Cost:
-    """What one worker needs.
+@dataclass
+class Worker:
+    """One of several workers.
 
     Attributes:
-        start: seconds from the order's beginning to its first record, the index read.
-        megabytes: by how much its memory rose until then.
-        record: microseconds of processor time for each of its own records, its share of the start included.
+        workers: how many there are.
+        batches: what it reads, by kind.
+        start: seconds from the order's beginning to its first records, index read and graphs traced.
+        megabytes: by how much the memory rose until then.
+        ordering: microseconds of processor time a record for its part of an epoch's order, where that is made first.
+        costs: microseconds of processor time a record, by kind, in every turn.
     """
 
+    workers: int
+    batches: dict[str, Iterator]
     start: float
     megabytes: float
-    record: float
+    ordering: float
+    costs: dict[str, list[float]] = field(default_factory=lambda: {kind: [] for kind in TURNS})
+
+    def turn(self, kind: str) -> None:
+        """Reads for a turn, and waits until the threads have read ahead again what they had before."""
+        _settle()
+        used = time.process_time()
+        for _ in range(TURNS[kind]):
+            next(self.batches[kind])
+        each = 1e6 * (_settle() - used) / (TURNS[kind] * OWN_BATCH)
+        self.costs[kind].append(each + self.ordering)
 
 
-def make(folder: Path, records_in_all: int, size: int, files: int = FILES) -> None:
-    """Writes a prepared data set of records with `size` bytes of image in so many files, each a link to one of two."""
+def _settle() -> float:
+    """Waits until no thread computes. Returns the processor time that the process has used, in seconds."""
+    used = -1.0
+    while time.process_time() - used > 0.005:
+        used = time.process_time()
+        time.sleep(0.1)
+    return used
+
+
+def picture() -> bytes:
+    """A JPEG of noise, 500x375, in the best quality that fits into `JPEG` bytes."""
+    import numpy as np
+    from PIL import Image
+
+    random = np.random.default_rng(0)
+    smooth = Image.fromarray(random.integers(0, 256, (15, 20, 3), dtype=np.uint8)).resize((500, 375))
+    noisy = np.clip(np.asarray(smooth) + random.normal(0, 20, (375, 500, 1)), 0, 255).astype(np.uint8)
+    for quality in range(95, 0, -5):
+        buffer = io.BytesIO()
+        Image.fromarray(noisy).save(buffer, "JPEG", quality=quality)
+        if buffer.tell() <= JPEG:
+            break
+    return buffer.getvalue()
+
+
+def make(folder: Path, examples: int, files: int = FILES) -> int:
+    """Writes a prepared data set of so many records in so many files. Returns the size of a record."""
     import numpy as np
     import tensorflow as tf
 
     from common.input import records
 
-    each, more = divmod(records_in_all, files)
-    content = np.random.default_rng(0).bytes(size)
-    row = records.encode_example(content, 0, "c", 1, 1, "made", "JPEG")
+    row = records.encode_example(picture(), 0, "c", 375, 500, "made", "JPEG")
     shards = []
     for number in range(files):
-        count = each + (number < more)
-        name = records.shard_name("train", number, files)
-        model = folder / f"{count}.records"
-        if not model.exists():
-            with tf.io.TFRecordWriter(str(model)) as writer:
+        count = examples // files + (number < examples % files)
+        name, first = records.shard_name("train", number, files), folder / f"{count}.records"
+        if not first.exists():
+            with tf.io.TFRecordWriter(str(first)) as writer:
                 for _ in range(count):
                     writer.write(row)
-        os.link(model, folder / name)
-        shards.append(records.Shard(name, count, count * (len(row) + records.FRAME), ""))
-    (folder / records.index_name("train")).write_bytes(records.index_bytes(np.full(records_in_all, len(row))))
-    split = records.SplitInfo(tuple(shards), (records_in_all,))
-    records.write_info(folder, records.DatasetInfo("made", ("c",), {"train": split}, (0.0,) * 3, (1.0,) * 3))
+        os.link(first, folder / name)
+        shards.append(records.Shard(name, count, first.stat().st_size, ""))
+    (folder / records.index_name("train")).write_bytes(records.index_bytes(np.full(examples, len(row))))
+    split = records.SplitInfo(tuple(shards), (examples,))
+    records.write_info(folder, records.DatasetInfo("made", ("c",), {"train": split}, (120.0,) * 3, (60.0,) * 3))
+    return len(row)
 
 
-def _memory(which: str) -> float:
-    """A figure of /proc/self/status in MB."""
-    with open("/proc/self/status", encoding="ascii") as file:
-        return next(int(line.split()[1]) / 1024 for line in file if line.startswith(which))
+def start(folder: Path, workers: int) -> Worker:
+    """Opens the data set as the middle one of so many workers and reads its first records."""
+    import tensorflow as tf
 
-
-def measure(folder: Path, worker: int, workers: int, read: int) -> Cost:
-    """Reads a worker's part of an epoch, at most `read` records of it."""
     from common import machine
-    from common.input import datasets, records
+    from common.input import datasets, pipeline, records
     from common.input.order import order
+    from common.recipe import Recipe
 
-    machine.keep_freed_memory()  # as the program does
-    split = datasets.open_dataset(str(folder), validation_share=0.0).splits["train"]
-    own = split.examples // BATCH * BATCH // workers
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak begins anew
-    before, used, begun = _memory("VmRSS"), time.process_time(), time.perf_counter()
-    ordered = order(split, batch_size=BATCH, seed=1, worker=worker, workers=workers)
-    parsed = machine.parallel_map(ordered, lambda number, element: (number, records.parse_example(element)[1]))
-    found = iter(parsed.batch(BATCH // workers))
-    next(found)
-    start, start_used, rise = time.perf_counter() - begun, time.process_time() - used, _memory("VmHWM") - before
-    done, used = 0, time.process_time()
-    while done < min(read, own) - BATCH // workers:
-        next(found)
-        done += BATCH // workers
-    each = (time.process_time() - used) / done
-    return Cost(start, rise, 1e6 * (each + start_used / own))
+    data = datasets.open_dataset(str(folder), validation_share=0.0)
+    split = data.splits["train"]
+    part = {"batch_size": OWN_BATCH * workers, "seed": 1, "worker": workers // 2, "workers": workers}
+    before, begun = resident(), time.perf_counter()
+    parsed = machine.parallel_map(order(split, **part), lambda number, element: records.parse_example(element)[:2])
+    batches = {"read": iter(parsed.batch(OWN_BATCH).prefetch(2))}
+    next(batches["read"])
+    seconds, megabytes = time.perf_counter() - begun, resident() - before
+    recipe = Recipe(crop="random", flip=True)
+    prepared = pipeline.preprocessing(recipe, data.info, 224, str(folder))
+    batches["ready"] = iter(pipeline.training(split, prepared, recipe, data.info, **part))
+    ordering, own = 0.0, split.examples // part["batch_size"] * OWN_BATCH
+    if workers > 1:
+        ranks = tf.function(lambda seed: split.ranks(seed, tf.range(own, dtype=tf.int64)))
+        ranks(tf.constant(1, tf.int64))
+        used = time.process_time()
+        ranks(tf.constant(2, tf.int64))
+        ordering = 1e6 * (time.process_time() - used) / own
+    return Worker(workers, batches, seconds, megabytes, ordering)
+
+
+def table(found: list[Worker]) -> str:
+    """A line for every number of workers; ratios to the first."""
+    rows = ["workers  ordering, us  read, us  ratio  ready, us  ratio  start, s  memory, MB"]
+    for one in found:
+        line = f"{one.workers:7d} {one.ordering:13.1f}"
+        for kind, width in (("read", 9), ("ready", 10)):
+            own, first = one.costs[kind], found[0].costs[kind]
+            line += f" {statistics.median(own):{width}.1f} {ratio(own, first):6.2f}"
+        rows.append(f"{line} {one.start:9.2f} {one.megabytes:11.0f}")
+    return "\n".join(rows)
 
 
 def main() -> None:
     """Prints a line for every number of workers."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--workers", default="1,8,64", help="how many there are (default 1,8,64)")
+    parser.add_argument("--workers", default="1,8,64", help="how many (default 1,8,64)")
     parser.add_argument("--records", type=int, default=IMAGENET, help=f"in an epoch (default {IMAGENET})")
-    parser.add_argument("--kilobytes", type=float, default=110, help="of a record (default 110)")
-    parser.add_argument("--read", type=int, default=20_000, help="records that a worker reads at most (default 20000)")
-    parser.add_argument("--part", nargs=3, help=argparse.SUPPRESS)  # FOLDER WORKER WORKERS: in a process of its own
+    parser.add_argument("--rounds", type=int, default=5, help="turns of each (default 5)")
     options = parser.parse_args()
-    if options.part:
-        folder, worker, workers = options.part
-        print(json.dumps(vars(measure(Path(folder), int(worker), int(workers), options.read))))
-        return
+
+    from common.machine import keep_freed_memory
+
+    keep_freed_memory()  # as the program does
     with tempfile.TemporaryDirectory() as folder:
-        make(Path(folder), options.records, round(1000 * options.kilobytes))
-        print(f"{options.records:,} records of {options.kilobytes:g} KB; processor time for each of a worker's own")
-        print("workers  us a record  of one worker's  start, s  memory, MB")
-        first = None
-        for workers in map(int, options.workers.split(",")):
-            command = [sys.executable, __file__, "--read", str(options.read), "--part", folder]
-            command += [str(workers // 2), str(workers)]
-            found = Cost(**json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout))
-            first = first or found
-            times = found.record / first.record
-            print(f"{workers:7d} {found.record:12.1f} {times:16.2f} {found.start:9.2f} {found.megabytes:11.0f}")
+        size = make(Path(folder), options.records)
+        print(f"{options.records:,} records of {size / 1000:.0f} KB; processor time for each of a worker's own")
+        found = [start(Path(folder), workers) for workers in map(int, options.workers.split(","))]
+        for kind in TURNS:
+            for number in range(options.rounds + 1):
+                for worker in found:
+                    worker.turn(kind)
+                    if number == 0:  # does not count
+                        worker.costs[kind].clear()
+    print(table(found))
 
 
 if __name__ == "__main__":

@@ -42,16 +42,18 @@ def _index_split(images: Images, drawn: bool) -> Split:
     classes = tf.constant(np.array(images.labels, np.int32))
     examples = len(images.paths)
 
+    def ranks(seed: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
+        return splits.mixed(examples, seed, 0, positions)
+
     def serialized(seed: tf.Tensor | None) -> tf.data.Dataset:
         if seed is None:
             return tf.data.Dataset.range(examples)
-        keys = tf.random.stateless_uniform([2], tf.stack([tf.cast(seed, tf.int64), 0]), None, None, tf.int32)
-        return splits.mixed(examples, keys)
+        return splits.in_blocks(examples, lambda some: ranks(seed, some))
 
     def parse(place: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         return tf.io.read_file(files[place]), classes[place], files[place]
 
-    return Split(examples, serialized, parse, tuple(images.paths), records=False, drawn=drawn, ranks=serialized)
+    return Split(examples, serialized, parse, tuple(images.paths), ranks, records=False, drawn=drawn)
 
 
 def open_tree(path: str, seed: int, share: float = held_out.SHARE) -> Dataset:
