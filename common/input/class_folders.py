@@ -36,11 +36,13 @@ def _check_readable(base: str, skipped: Sequence[tuple[str, str]]) -> None:
             raise UserError(f"{os.path.join(base, name)}: {reason}", 1)
 
 
-def _index_split(images: Images, drawn: bool) -> Split:
-    """A split of image files. Its elements are their places in the list, so the order costs no memory."""
-    files = tf.constant([os.fsencode(path) for path in images.paths])
-    classes = tf.constant(np.array(images.labels, np.int32))
-    examples = len(images.paths)
+def _index_split(images: Images, content: tf.Tensor, drawn: bool) -> Split:
+    """A split of image files, whose list has this content, (1,).
+
+    Its elements are their places in the list, so the order costs no memory.
+    """
+    files, classes, examples = images.paths, tf.constant(images.labels), len(images.paths)
+    base, begins, lengths = os.fsencode(files.base), tf.constant(files.begins), tf.constant(files.lengths)
 
     def ranks(seed: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
         return splits.mixed(examples, seed, 0, positions)
@@ -51,9 +53,13 @@ def _index_split(images: Images, drawn: bool) -> Split:
         return splits.in_blocks(examples, lambda some: ranks(seed, some))
 
     def parse(place: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        return tf.io.read_file(files[place]), classes[place], files[place]
+        where = place[None]
+        path = (
+            base + tf.strings.substr(content, tf.gather(begins, where), tf.cast(tf.gather(lengths, where), tf.int64))[0]
+        )
+        return tf.io.read_file(path), classes[place], path
 
-    return Split(examples, serialized, parse, tuple(images.paths), ranks, records=False, drawn=drawn)
+    return Split(examples, serialized, parse, files, records=False, drawn=drawn, ranks=ranks)
 
 
 def open_tree(path: str, seed: int, share: float = held_out.SHARE) -> Dataset:
@@ -67,10 +73,13 @@ def open_tree(path: str, seed: int, share: float = held_out.SHARE) -> Dataset:
     """
     tree = folder_tree.list_tree(path)
     notes = _check(tree, path)
-    listed = {split: _decoded(images, tree, path, notes) for split, images in tree.splits.items() if images.paths}
-    drawn = _draw(listed, tree, seed, share, notes) if "validation" not in listed else ()
+    listed = {split: _decoded(images, tree, path, notes) for split, images in tree.splits.items() if len(images.paths)}
+    drawn = _draw(listed, seed, share, notes) if "validation" not in listed else ()
+    content = tf.constant([tree.splits["train"].paths.content])  # one string alone would be copied several times
     opened = {
-        name: _index_split(listed[name], name in drawn) for name in SPLITS if name in listed and listed[name].paths
+        name: _index_split(listed[name], content, name in drawn)
+        for name in SPLITS
+        if name in listed and len(listed[name].paths)
     }
     count = min(opened["train"].examples, splits.MEASURED)
     measured = _colours(opened["train"], count)
@@ -94,18 +103,16 @@ def open_tree(path: str, seed: int, share: float = held_out.SHARE) -> Dataset:
     return Dataset(info, opened, path, tuple(notes))
 
 
-def _draw(listed: dict[str, Images], tree: Tree, seed: int, share: float, notes: list[str]) -> Collection[str]:
+def _draw(listed: dict[str, Images], seed: int, share: float, notes: list[str]) -> Collection[str]:
     """Draws the splits that are missing in `listed` from its training images; returns which splits were drawn."""
     train = listed["train"]
-    names = [tree.name(path) for path in train.paths]
-    drawn = held_out.draw(names, train.labels, listed, held_out.Shares(share), seed)
+    drawn = held_out.draw(train.paths.names, train.labels, listed, held_out.Shares(share), seed)
     for split, places in drawn.items():
-        places = sorted(places)
-        listed[split] = Images([train.paths[place] for place in places], [train.labels[place] for place in places])
+        listed[split] = train.chosen(np.sort(places))
     notes.append(f"split by seed {seed}: " + ", ".join(f"{len(listed[name].paths):,} {name}" for name in SPLITS))
     wanted = [name for name in SPLITS if share or name != "validation"]
     few = "too few images of each class for a {} split; add images, or a folder of that name"
-    notes += [few.format(name) for name in wanted if not listed[name].paths]
+    notes += [few.format(name) for name in wanted if not len(listed[name].paths)]
     return drawn.keys()
 
 
@@ -131,16 +138,16 @@ def _check(tree: Tree, path: str) -> list[str]:
 
 def _decoded(images: Images, tree: Tree, path: str, notes: list[str]) -> Images:
     """The images that TensorFlow decodes. Raises UserError where a class has only others."""
-    others = [place for place in images.paths if place.lower().endswith(folder_tree.CONVERTED_ENDINGS)]
-    if not others:
+    others = images.paths.end_in(folder_tree.CONVERTED_ENDINGS)
+    if not others.any():
         return images
-    left_out, advice = set(others), "TensorFlow does not decode it, data/prepare.py converts it"
-    kept = [(place, label) for place, label in zip(images.paths, images.labels, strict=True) if place not in left_out]
-    missing = set(images.labels) - {label for _, label in kept}
-    if missing:
-        raise UserError(f"{path}: no other image of class {tree.classes[min(missing)]} than {others[0]}: {advice}", 1)
-    notes.append(f"left out: {len(others):,} images of a form such as that of {tree.name(others[0])}: {advice}")
-    return Images([place for place, _ in kept], [label for _, label in kept])
+    first, advice = images.paths[int(others.argmax())], "TensorFlow does not decode it, data/prepare.py converts it"
+    kept = images.chosen(~others)
+    missing = np.setdiff1d(images.labels, kept.labels)
+    if len(missing):
+        raise UserError(f"{path}: no other image of class {tree.classes[missing[0]]} than {first}: {advice}", 1)
+    notes.append(f"left out: {others.sum():,} images of a form such as that of {tree.name(first)}: {advice}")
+    return kept
 
 
 def _colours(train: Split, count: int) -> color_statistics.Statistics:

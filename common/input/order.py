@@ -32,7 +32,8 @@ def order(
     """
     steps = _steps(split, batch_size)
     first, done = divmod(start_step, steps)
-    share = batch_size // workers
+    share, ranks = batch_size // workers, split.ranks
+    assert ranks is not None  # splits for training have them
 
     def key_of(epoch):
         return tf.random.stateless_uniform([], tf.stack([tf.cast(seed, tf.int64), epoch]), None, None, tf.int64)
@@ -41,7 +42,7 @@ def order(
     def own_part(epoch):
         begin = tf.where(epoch == first, tf.constant(done, tf.int64), 0)
         positions = _numbers(tf.range(begin, steps, dtype=tf.int64), batch_size, worker, share)
-        return tf.data.Dataset.from_tensor_slices(split.ranks(key_of(epoch), positions))
+        return tf.data.Dataset.from_tensor_slices(ranks(key_of(epoch), positions))
 
     @tf.autograph.experimental.do_not_convert
     def whole(epoch):

@@ -117,10 +117,11 @@ class RecordFiles:
             count = tf.size(some, tf.int64)
             records_of = tf.ensure_shape(tf.pad(records_of, [[0, TOGETHER - count]]), [TOGETHER])
             files = tf.gather(paths, tf.searchsorted(starts, records_of, side="right") - 1)
-            # A data set for each, of which the first record is taken, in one call: a call for each would take as long as
-            # the reading. One after the other: they are too small to be handed to other threads.
-            each: list[tf.data.Dataset] = []
-            for file, begin in zip(tf.split(files, TOGETHER), tf.split(tf.gather(begins, records_of), TOGETHER)):
+            # A data set for each, of which the first record is taken, all in one call: a call for each would take as
+            # long as the reading. One after the other: they are too small to be handed to other threads.
+            each = []
+            places = tf.split(files, TOGETHER), tf.split(tf.gather(begins, records_of), TOGETHER)
+            for file, begin in zip(*places, strict=True):
                 with tf.control_dependencies([tf.data.experimental.to_variant(one) for one in each[-1:]]):
                     each.append(_from(file, begin))
             return tf.data.Dataset.choose_from_datasets(each, tf.data.Dataset.range(count))

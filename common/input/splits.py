@@ -10,6 +10,7 @@ import tensorflow as tf
 from common import machine
 from common.errors import UserError
 from common.input import color_statistics, images, record_order
+from common.input.file_list import FileList
 from common.input.record_index import RecordFiles
 from common.input.records import DatasetInfo
 
@@ -37,6 +38,7 @@ class Split:
         counts: records in each of `files`, also those that do not belong to the split; of image files none.
         ranks: `ranks(seed, positions)`, int64 (n,) -> int64 (n,): which elements, by their place in the stored order,
             `serialized(seed)` gives at these positions. Nothing is read for it, and no data set is gone through.
+            None: it is not for training.
         record_files: reads single records; of image files None, an element is its place.
         ids: (examples,) int64, which of the records in `files` each element is; None: all, in their order.
     """
@@ -45,10 +47,10 @@ class Split:
     serialized: Callable[[tf.Tensor | None], tf.data.Dataset]
     parse: Parse
     files: Sequence[str]
-    ranks: Ranks
     records: bool = True
     drawn: bool = False
     counts: tuple[int, ...] = ()
+    ranks: Ranks | None = None
     record_files: RecordFiles | None = None
     ids: np.ndarray | None = None
 
@@ -163,8 +165,8 @@ def record_split(
         serialized,
         parse,
         tuple(files),
-        ranks,
         counts=tuple(counts),
+        ranks=ranks,
         record_files=RecordFiles(files, counts, [index] if index else []),
         ids=ids,
     )
@@ -215,7 +217,9 @@ def joined(one: Split, other: Split) -> Split:
     In a random order the images of both are mixed: which of the two comes next is itself drawn, each as often as it has
     images. So an order that is uniform in both is uniform here.
     """
-    examples = one.examples + other.examples
+    examples, one_ranks, other_ranks = one.examples + other.examples, one.ranks, other.ranks
+    assert one_ranks is not None  # splits for training have them
+    assert other_ranks is not None
 
     def of_other(seed: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
         return mixed(examples, seed, 1, positions) >= one.examples
@@ -225,8 +229,8 @@ def joined(one: Split, other: Split) -> Split:
         before = tf.gather(tf.cumsum(tf.cast(second, tf.int32), exclusive=True), positions)
         before, second = tf.cast(before, tf.int64), tf.gather(second, positions)
         # Where it is the other's turn this one's place does not count, and may be past its end.
-        mine = one.ranks(seed, tf.minimum(positions - before, one.examples - 1))
-        others = one.examples + other.ranks(seed, tf.minimum(before, other.examples - 1))
+        mine = one_ranks(seed, tf.minimum(positions - before, one.examples - 1))
+        others = one.examples + other_ranks(seed, tf.minimum(before, other.examples - 1))
         return tf.where(second, others, mine)
 
     def serialized(seed: tf.Tensor | None) -> tf.data.Dataset:
@@ -243,8 +247,10 @@ def joined(one: Split, other: Split) -> Split:
         return tf.cond(first, lambda: one.parse(place), lambda: other.parse(place - one.examples))
 
     if one.record_files is None or other.record_files is None:
-        files = (*one.files, *other.files)
-        return Split(examples, serialized, parse, files, ranks, records=False, drawn=one.drawn)
+        assert isinstance(one.files, FileList)
+        assert isinstance(other.files, FileList)
+        files = one.files + other.files
+        return Split(examples, serialized, parse, files, records=False, drawn=one.drawn, ranks=ranks)
     record_files = one.record_files.with_files_of(other.record_files)
     before = 0 if record_files is one.record_files else sum(one.counts)
     first, second = (np.arange(part.examples) if part.ids is None else part.ids for part in (one, other))
@@ -253,9 +259,9 @@ def joined(one: Split, other: Split) -> Split:
         serialized,
         one.parse,
         record_files.files,
-        ranks,
         drawn=one.drawn,
         counts=record_files.counts,
+        ranks=ranks,
         record_files=record_files,
         ids=np.concatenate([first, second + before]),
     )
