@@ -5,7 +5,7 @@ decode them, data/prepare.py converts them. JPEGs are turned as their EXIF orien
 """
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -36,8 +36,18 @@ def _check_readable(base: str, skipped: Sequence[tuple[str, str]]) -> None:
             raise UserError(f"{os.path.join(base, name)}: {reason}", 1)
 
 
-def _index_split(images: Images, content: tf.Tensor, drawn: bool) -> Split:
-    """A split of image files, whose list has this content, (1,).
+def _content(images: Images) -> Callable[[], tf.Tensor]:
+    """-> what the list of these files, and of others of the tree, holds: (1,) string.
+
+    It is kept in a variable: tf.data copies several times what a function of a data set has captured.
+    """
+    kept = tf.raw_ops.VarHandleOp(dtype=tf.string, shape=[1])
+    tf.raw_ops.AssignVariableOp(resource=kept, value=tf.constant([images.paths.content]))
+    return lambda: tf.raw_ops.ReadVariableOp(resource=kept, dtype=tf.string)
+
+
+def _index_split(images: Images, content: Callable[[], tf.Tensor], drawn: bool) -> Split:
+    """A split of image files, whose list has this content.
 
     Its elements are their places in the list, so the order costs no memory.
     """
@@ -53,10 +63,8 @@ def _index_split(images: Images, content: tf.Tensor, drawn: bool) -> Split:
         return splits.in_blocks(examples, lambda some: ranks(seed, some))
 
     def parse(place: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        where = place[None]
-        path = (
-            base + tf.strings.substr(content, tf.gather(begins, where), tf.cast(tf.gather(lengths, where), tf.int64))[0]
-        )
+        begin, length = tf.gather(begins, place[None]), tf.cast(tf.gather(lengths, place[None]), tf.int64)
+        path = base + tf.strings.substr(content(), begin, length)[0]
         return tf.io.read_file(path), classes[place], path
 
     return Split(examples, serialized, parse, files, records=False, drawn=drawn, ranks=ranks)
@@ -75,7 +83,7 @@ def open_tree(path: str, seed: int, share: float = held_out.SHARE) -> Dataset:
     notes = _check(tree, path)
     listed = {split: _decoded(images, tree, path, notes) for split, images in tree.splits.items() if len(images.paths)}
     drawn = _draw(listed, seed, share, notes) if "validation" not in listed else ()
-    content = tf.constant([tree.splits["train"].paths.content])  # one string alone would be copied several times
+    content = _content(tree.splits["train"])  # the other splits' too
     opened = {
         name: _index_split(listed[name], content, name in drawn)
         for name in SPLITS
