@@ -17,7 +17,7 @@ from data.source import Item, Shares, Source, complete
 def _items(images: Images, tree: Tree) -> list[Item]:
     return [
         Item(tree.name(path), label, path, size=os.stat(path).st_size)
-        for path, label in zip(images.paths, images.labels, strict=True)
+        for path, label in zip(images.paths, images.labels.tolist(), strict=True)
     ]
 
 

@@ -40,7 +40,7 @@ class BadImages:
         """Takes down the file at a place of a split of image files; to be called in a graph."""
 
         def take_down(found: np.int64) -> np.int64:
-            file = split.files[found]
+            file = split.files[int(found)]
             if file not in self._known:
                 self._known.add(file)
                 self.files.append(file)

@@ -5,7 +5,7 @@ decode them, data/prepare.py converts them. JPEGs are turned as their EXIF orien
 """
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -36,22 +36,38 @@ def _check_readable(base: str, skipped: Sequence[tuple[str, str]]) -> None:
             raise UserError(f"{os.path.join(base, name)}: {reason}", 1)
 
 
-def _index_split(images: Images, drawn: bool) -> Split:
-    """A split of image files. Its elements are their places in the list, so the order costs no memory."""
-    files = tf.constant([os.fsencode(path) for path in images.paths])
-    classes = tf.constant(np.array(images.labels, np.int32))
-    examples = len(images.paths)
+def _content(images: Images) -> Callable[[], tf.Tensor]:
+    """-> what the list of these files, and of others of the tree, holds: (1,) string.
+
+    It is kept in a variable: tf.data copies several times what a function of a data set has captured.
+    """
+    kept = tf.raw_ops.VarHandleOp(dtype=tf.string, shape=[1])
+    tf.raw_ops.AssignVariableOp(resource=kept, value=tf.constant([images.paths.content]))
+    return lambda: tf.raw_ops.ReadVariableOp(resource=kept, dtype=tf.string)
+
+
+def _index_split(images: Images, content: Callable[[], tf.Tensor], drawn: bool) -> Split:
+    """A split of image files, whose list has this content.
+
+    Its elements are their places in the list, so the order costs no memory.
+    """
+    files, classes, examples = images.paths, tf.constant(images.labels), len(images.paths)
+    base, begins, lengths = os.fsencode(files.base), tf.constant(files.begins), tf.constant(files.lengths)
+
+    def ranks(seed: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
+        return splits.mixed(examples, seed, 0, positions)
 
     def serialized(seed: tf.Tensor | None) -> tf.data.Dataset:
         if seed is None:
             return tf.data.Dataset.range(examples)
-        keys = tf.random.stateless_uniform([2], tf.stack([tf.cast(seed, tf.int64), 0]), None, None, tf.int32)
-        return splits.mixed(examples, keys)
+        return splits.in_blocks(examples, lambda some: ranks(seed, some))
 
     def parse(place: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        return tf.io.read_file(files[place]), classes[place], files[place]
+        begin, length = tf.gather(begins, place[None]), tf.cast(tf.gather(lengths, place[None]), tf.int64)
+        path = base + tf.strings.substr(content(), begin, length)[0]
+        return tf.io.read_file(path), classes[place], path
 
-    return Split(examples, serialized, parse, tuple(images.paths), records=False, drawn=drawn, ranks=serialized)
+    return Split(examples, serialized, parse, files, records=False, drawn=drawn, ranks=ranks)
 
 
 def open_tree(path: str, seed: int, share: float = held_out.SHARE) -> Dataset:
@@ -65,10 +81,13 @@ def open_tree(path: str, seed: int, share: float = held_out.SHARE) -> Dataset:
     """
     tree = folder_tree.list_tree(path)
     notes = _check(tree, path)
-    listed = {split: _decoded(images, tree, path, notes) for split, images in tree.splits.items() if images.paths}
-    drawn = _draw(listed, tree, seed, share, notes) if "validation" not in listed else ()
+    listed = {split: _decoded(images, tree, path, notes) for split, images in tree.splits.items() if len(images.paths)}
+    drawn = _draw(listed, seed, share, notes) if "validation" not in listed else ()
+    content = _content(tree.splits["train"])  # the other splits' too
     opened = {
-        name: _index_split(listed[name], name in drawn) for name in SPLITS if name in listed and listed[name].paths
+        name: _index_split(listed[name], content, name in drawn)
+        for name in SPLITS
+        if name in listed and len(listed[name].paths)
     }
     count = min(opened["train"].examples, splits.MEASURED)
     measured = _colours(opened["train"], count)
@@ -92,18 +111,16 @@ def open_tree(path: str, seed: int, share: float = held_out.SHARE) -> Dataset:
     return Dataset(info, opened, path, tuple(notes))
 
 
-def _draw(listed: dict[str, Images], tree: Tree, seed: int, share: float, notes: list[str]) -> Collection[str]:
+def _draw(listed: dict[str, Images], seed: int, share: float, notes: list[str]) -> Collection[str]:
     """Draws the splits that are missing in `listed` from its training images; returns which splits were drawn."""
     train = listed["train"]
-    names = [tree.name(path) for path in train.paths]
-    drawn = held_out.draw(names, train.labels, listed, held_out.Shares(share), seed)
+    drawn = held_out.draw(train.paths.names, train.labels, listed, held_out.Shares(share), seed)
     for split, places in drawn.items():
-        places = sorted(places)
-        listed[split] = Images([train.paths[place] for place in places], [train.labels[place] for place in places])
+        listed[split] = train.chosen(np.sort(places))
     notes.append(f"split by seed {seed}: " + ", ".join(f"{len(listed[name].paths):,} {name}" for name in SPLITS))
     wanted = [name for name in SPLITS if share or name != "validation"]
     few = "too few images of each class for a {} split; add images, or a folder of that name"
-    notes += [few.format(name) for name in wanted if not listed[name].paths]
+    notes += [few.format(name) for name in wanted if not len(listed[name].paths)]
     return drawn.keys()
 
 
@@ -129,16 +146,16 @@ def _check(tree: Tree, path: str) -> list[str]:
 
 def _decoded(images: Images, tree: Tree, path: str, notes: list[str]) -> Images:
     """The images that TensorFlow decodes. Raises UserError where a class has only others."""
-    others = [place for place in images.paths if place.lower().endswith(folder_tree.CONVERTED_ENDINGS)]
-    if not others:
+    others = images.paths.end_in(folder_tree.CONVERTED_ENDINGS)
+    if not others.any():
         return images
-    left_out, advice = set(others), "TensorFlow does not decode it, data/prepare.py converts it"
-    kept = [(place, label) for place, label in zip(images.paths, images.labels, strict=True) if place not in left_out]
-    missing = set(images.labels) - {label for _, label in kept}
-    if missing:
-        raise UserError(f"{path}: no other image of class {tree.classes[min(missing)]} than {others[0]}: {advice}", 1)
-    notes.append(f"left out: {len(others):,} images of a form such as that of {tree.name(others[0])}: {advice}")
-    return Images([place for place, _ in kept], [label for _, label in kept])
+    first, advice = images.paths[int(others.argmax())], "TensorFlow does not decode it, data/prepare.py converts it"
+    kept = images.chosen(~others)
+    missing = np.setdiff1d(images.labels, kept.labels)
+    if len(missing):
+        raise UserError(f"{path}: no other image of class {tree.classes[missing[0]]} than {first}: {advice}", 1)
+    notes.append(f"left out: {others.sum():,} images of a form such as that of {tree.name(first)}: {advice}")
+    return kept
 
 
 def _colours(train: Split, count: int) -> color_statistics.Statistics:

@@ -9,9 +9,12 @@ its name ends like one's, or, where the ending says nothing, if it begins like o
 import os
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+
+import numpy as np
 
 from common.errors import UserError, printable
+from common.input.file_list import Collector, FileList
 
 SPLITS = {
     "train": ("train", "training"),
@@ -28,10 +31,14 @@ Notes = list[tuple[str, str]]  # (name, what was done with it and why)
 
 @dataclass(frozen=True)
 class Images:
-    """The images of one split: paths, and a label for each."""
+    """The images of one split: paths, and (images,) int32, a label for each."""
 
-    paths: list[str] = field(default_factory=list)
-    labels: list[int] = field(default_factory=list)
+    paths: FileList
+    labels: np.ndarray
+
+    def chosen(self, places: np.ndarray | slice) -> "Images":
+        """Those at some places, or where an array of bool is true."""
+        return Images(self.paths.chosen(places), self.labels[places])
 
 
 @dataclass(frozen=True)
@@ -42,7 +49,7 @@ class Tree:
         base: its path and a slash; what follows it in an image's path is the image's name.
         classes: names by label, printable.
         roots: the folder of each split; empty where the tree is one of classes alone.
-        splits: the images, by split, "train" first; in the order of their names.
+        splits: the images, by split, "train" first; in the order of their names. Their paths share one content.
         empty: class folders without an image, and split folders without a class folder.
         unknown: class folders of other splits whose names no training class has.
         skipped: what was left out, and why.
@@ -185,9 +192,10 @@ def list_tree(path: str) -> Tree:
     merged, empty, unknown = [], [], []
     labels: dict[str, int] = {}
     classes: list[str] = []
-    splits: dict[str, Images] = {}
+    images = Collector(base)
+    found: dict[str, list[tuple[int, int]]] = {}  # of each split the label of every class folder, and its images
     for split, root in (roots or {"train": path}).items():
-        images = splits.setdefault(split, Images())
+        in_split = found.setdefault(split, [])
         folders = class_folders(root, base, skipped)
         empty += [] if folders else [root]
         for entry in folders:
@@ -200,11 +208,22 @@ def list_tree(path: str) -> Tree:
                 continue
             elif classes[labels[key]] != printable(entry.name):
                 merged.append((entry.path[len(base) :], f"class folder taken as {classes[labels[key]]}"))
-            before = len(images.paths)
-            images.paths.extend(walk(entry.path, base, skipped))
-            found = len(images.paths) - before
-            images.labels.extend([labels[key]] * found)
-            empty += [] if found else [entry.path]
+            before = len(images.lengths)
+            for image in walk(entry.path, base, skipped):
+                images.add(image)
+            in_split.append((labels[key], len(images.lengths) - before))
+            empty += [] if in_split[-1][1] else [entry.path]
     if not classes:
         raise UserError(f"{path}: no class folders here, neither CLASS/ nor train/CLASS/", 1)
+    splits = _by_split(images.collected(), found)
     return Tree(base, tuple(classes), roots, splits, tuple(empty), tuple(unknown), tuple(skipped), tuple(merged))
+
+
+def _by_split(paths: FileList, found: dict[str, list[tuple[int, int]]]) -> dict[str, Images]:
+    """The images of every split out of those of all, for splits of (label, images) one after another."""
+    splits, begin = {}, 0
+    for split, folders in found.items():
+        labels = np.repeat(*np.array(folders, np.int32).reshape(-1, 2).T)
+        splits[split] = Images(paths[begin : begin + len(labels)], labels)
+        begin += len(labels)
+    return splits

@@ -8,6 +8,8 @@ import hashlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 SHARE = 0.1
 
 
@@ -25,27 +27,26 @@ def rank(name: str, seed: int, salt: str) -> bytes:
 
 
 def hold_out(
-    names: Sequence[str], labels: Sequence[int], places: Sequence[int], share: float, seed: int, salt: str
-) -> tuple[list[int], list[int]]:
+    names: Sequence[str], labels: np.ndarray, places: np.ndarray, share: float, seed: int, salt: str
+) -> tuple[np.ndarray, np.ndarray]:
     """Splits some places of `names` into (the rest, held out): of each class the nearest whole number to `share`.
 
     Never all of a class. Both are ordered by class, then by rank.
     """
-    by_label: dict[int, list[int]] = {}
-    for place in places:
-        by_label.setdefault(labels[place], []).append(place)
-    rest, out = [], []
-    for label in sorted(by_label):
-        drawn = sorted(by_label[label], key=lambda place: rank(names[place], seed, salt))
+    by_class = places[np.argsort(labels[places], kind="stable")]
+    ends = np.cumsum(np.unique(labels[places], return_counts=True)[1])
+    rest, out = [places[:0]], [places[:0]]
+    for own in np.split(by_class, ends[:-1]):
+        drawn = np.array(sorted(own.tolist(), key=lambda place: rank(names[place], seed, salt)), np.int64)
         count = min(round(share * len(drawn)), len(drawn) - 1)
-        out += drawn[:count]
-        rest += drawn[count:]
-    return rest, out
+        out.append(drawn[:count])
+        rest.append(drawn[count:])
+    return np.concatenate(rest), np.concatenate(out)
 
 
 def draw(
-    names: Sequence[str], labels: Sequence[int], given: Collection[str], shares: Shares, seed: int
-) -> dict[str, list[int]]:
+    names: Sequence[str], labels: Sequence[int] | np.ndarray, given: Collection[str], shares: Shares, seed: int
+) -> dict[str, np.ndarray]:
     """The places of the training images, by the split they come to lie in.
 
     Args:
@@ -58,9 +59,9 @@ def draw(
     Returns:
         "train" and the splits that were drawn, "test" last; a split may be empty.
     """
-    rest: Sequence[int] = range(len(names))
+    rest, labels = np.arange(len(names)), np.asarray(labels)
     if "validation" in given:
-        return {"train": list(rest)}
+        return {"train": rest}
     drawn, share = {}, shares.validation
     if "test" not in given:
         rest, drawn["test"] = hold_out(names, labels, rest, shares.test, seed, "test")

@@ -27,22 +27,22 @@ def order(
     """The endless order of training: (number, element), number = global step * batch_size + place in the batch.
 
     An epoch is examples // batch_size full batches in an order of its own; the remainder sits it out. Of several
-    workers each has its part of every batch: it goes through the numbers of all records, and reads its own. So it is
-    with the rest of an epoch that a resumed run begins with; whole epochs are read by one worker file by file.
+    workers each has its part of every batch, and reads the records that are there. So it is with the rest of an epoch
+    that a resumed run begins with; whole epochs are read by one worker file by file.
     """
     steps = _steps(split, batch_size)
     first, done = divmod(start_step, steps)
-    share, block = batch_size // workers, max(1, _BLOCK // batch_size)
+    share, ranks = batch_size // workers, split.ranks
+    assert ranks is not None  # splits for training have them
 
     def key_of(epoch):
         return tf.random.stateless_uniform([], tf.stack([tf.cast(seed, tf.int64), epoch]), None, None, tf.int64)
 
     @tf.autograph.experimental.do_not_convert
     def own_part(epoch):
-        ranks = split.ranks(key_of(epoch)).take(steps * batch_size)
-        ranks = ranks.skip(tf.where(epoch == first, tf.cast(done * batch_size, tf.int64), 0))
-        own = ranks.batch(block * batch_size).map(lambda some: tf.reshape(some, [-1, workers, share])[:, worker])
-        return own.map(lambda some: tf.reshape(some, [-1])).unbatch()
+        begin = tf.where(epoch == first, tf.constant(done, tf.int64), 0)
+        positions = _numbers(tf.range(begin, steps, dtype=tf.int64), batch_size, worker, share)
+        return tf.data.Dataset.from_tensor_slices(ranks(key_of(epoch), positions))
 
     @tf.autograph.experimental.do_not_convert
     def whole(epoch):
@@ -116,6 +116,11 @@ def _own_numbers(batch_size: int, start_step: int, worker: int, workers: int) ->
 
     @tf.autograph.experimental.do_not_convert
     def numbers(some):
-        return tf.reshape(some[:, None] * batch_size + worker * share + tf.range(share, dtype=tf.int64), [-1])
+        return _numbers(some, batch_size, worker, share)
 
     return tf.data.Dataset.range(start_step, _NEVER).batch(block).map(numbers)
+
+
+def _numbers(steps: tf.Tensor, batch_size: int, worker: int, share: int) -> tf.Tensor:
+    """int64 (n,) -> int64 (n share,): of these steps the numbers of a worker's examples."""
+    return tf.reshape(steps[:, None] * batch_size + worker * share + tf.range(share, dtype=tf.int64), [-1])

@@ -24,7 +24,7 @@ from common.input import records
 
 CACHE = "ilsvrc-networks"
 AHEAD = 8  # places in the files that are read at the same time
-TOGETHER = 16  # records that are asked for at once
+TOGETHER = 32  # records that are asked for at once
 LOOKED_AT = 64  # records whose stored length is compared with what an index says
 
 
@@ -108,24 +108,33 @@ class RecordFiles:
             ids: (ranks,) int64, the record of each rank; None: the same number.
         """
         paths = tf.constant([os.fsencode(file) for file in self.files])
-        starts, (begins, sizes) = tf.constant(self.starts, tf.int64), self.places
+        starts, begins = tf.constant(self.starts, tf.int64), self.places[0]
         chosen = None if ids is None else tf.constant(ids)
-
-        @tf.autograph.experimental.do_not_convert
-        def read(file, begin, size):
-            stored = tf.raw_ops.TFRecordDatasetV2(
-                filenames=file[None], compression_type="", buffer_size=size, byte_offsets=begin[None]
-            )
-            return tf.data.experimental.from_variant(stored, tf.TensorSpec([], tf.string)).take(1)
 
         @tf.autograph.experimental.do_not_convert
         def read_some(some):
             records_of = some if chosen is None else tf.gather(chosen, some)
+            count = tf.size(some, tf.int64)
+            records_of = tf.ensure_shape(tf.pad(records_of, [[0, TOGETHER - count]]), [TOGETHER])
             files = tf.gather(paths, tf.searchsorted(starts, records_of, side="right") - 1)
-            found = files, tf.gather(begins, records_of), tf.cast(tf.gather(sizes, records_of), tf.int64)
-            return tf.data.Dataset.from_tensor_slices(found).flat_map(read)
+            # A data set for each, of which the first record is taken, all in one call: a call for each would take as
+            # long as the reading. One after the other: they are too small to be handed to other threads.
+            each = []
+            places = tf.split(files, TOGETHER), tf.split(tf.gather(begins, records_of), TOGETHER)
+            for file, begin in zip(*places, strict=True):
+                with tf.control_dependencies([tf.data.experimental.to_variant(one) for one in each[-1:]]):
+                    each.append(_from(file, begin))
+            return tf.data.Dataset.choose_from_datasets(each, tf.data.Dataset.range(count))
 
         return machine.parallel_interleave(ranks.batch(TOGETHER), read_some, AHEAD, TOGETHER)
+
+
+def _from(file: tf.Tensor, begin: tf.Tensor) -> tf.data.Dataset:
+    """The records of a file, (1,) string, from a place on, (1,) int64, read one by one."""
+    stored = tf.raw_ops.TFRecordDatasetV2(
+        filenames=file, compression_type="", buffer_size=tf.constant(0, tf.int64), byte_offsets=begin
+    )
+    return tf.data.experimental.from_variant(stored, tf.TensorSpec([], tf.string))
 
 
 def _keep(path: str, content: bytes) -> None:

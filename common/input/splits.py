@@ -9,16 +9,19 @@ import tensorflow as tf
 
 from common import machine
 from common.errors import UserError
-from common.input import color_statistics, images
+from common.input import color_statistics, images, record_order
+from common.input.file_list import FileList
 from common.input.record_index import RecordFiles
 from common.input.records import DatasetInfo
 
 SHUFFLE_BYTES = 256 * 2**20
 OPEN_SHARDS = 16
 UNKNOWN = 0  # examples of a split that is known at its end only
+TURN = 4  # records that are taken from each open shard at a time
 MEASURED = 2000  # training images that stand for all, where the colours of a data set are not known
 
 Parse = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor, tf.Tensor]]
+Ranks = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 
 @dataclass(frozen=True)
@@ -35,8 +38,9 @@ class Split:
         records: True: `files` are TFRecord files. False: `files[i]` is the image file of element i.
         drawn: the data set does not say what belongs to it; a seed drew it.
         counts: records in each of `files`, also those that do not belong to the split; of image files none.
-        ranks: `ranks(seed)` -> data set of int64 scalars: which elements, by their place in the stored order,
-            `serialized(seed)` gives one after another. Nothing is read for it. None: nobody asks for parts of it.
+        ranks: `ranks(seed, positions)`, int64 (n,) -> int64 (n,): which elements, by their place in the stored order,
+            `serialized(seed)` gives at these positions. Nothing is read for it, and no data set is gone through.
+            None: it is not for training.
         record_files: reads single records; of image files None, an element is its place.
         ids: (examples,) int64, which of the records in `files` each element is; None: all, in their order.
     """
@@ -44,11 +48,11 @@ class Split:
     examples: int
     serialized: Callable[[tf.Tensor | None], tf.data.Dataset]
     parse: Parse
-    files: tuple[str, ...]
+    files: Sequence[str]
     records: bool = True
     drawn: bool = False
     counts: tuple[int, ...] = ()
-    ranks: Callable[[tf.Tensor | None], tf.data.Dataset] | None = None
+    ranks: Ranks | None = None
     record_files: RecordFiles | None = None
     ids: np.ndarray | None = None
 
@@ -88,16 +92,25 @@ def _shuffle(dataset: tf.data.Dataset, buffer: int, seed: tf.Tensor) -> tf.data.
     return tf.data.experimental.from_variant(variant, dataset.element_spec)
 
 
-def _interleaved(
-    seed: tf.Tensor, files: int, read_file: Callable, buffer: int, threads: int | None = None
-) -> tf.data.Dataset:
-    """The files' elements in the training order of `seed`; `read_file(i)` -> data set of the elements of file i."""
-    seed = tf.cast(seed, tf.int64)
-    order = tf.argsort(tf.random.stateless_uniform([files], tf.stack([seed, 0])))
-    elements = tf.data.Dataset.from_tensor_slices(order).interleave(
-        read_file, min(OPEN_SHARDS, files), block_length=4, num_parallel_calls=threads
+def _file_order(seed: tf.Tensor, files: int) -> tf.Tensor:
+    """(files,) int32: which file is opened when, in the training order of `seed`, int64."""
+    return tf.argsort(tf.random.stateless_uniform([files], tf.stack([seed, 0])))
+
+
+def _record_ranks(seed: tf.Tensor, counts: np.ndarray, buffer: int) -> tf.Tensor:
+    """(sum of counts,) int32: the order that `record_split` describes, for files with so many records of the split."""
+    # The random numbers are those that ShuffleDataset draws with this seed and 1 as the second.
+    key, counter = tf.bitcast(seed, tf.uint64)[None], tf.constant([0, 1], tf.uint64)
+    random = tf.raw_ops.StatelessRandomUniformFullIntV2(
+        shape=[counts.sum()], key=key, counter=counter, alg=1, dtype=tf.uint32
     )
-    return _shuffle(elements, buffer, seed)
+
+    def all_of(order: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+        ranks = record_order.interleaved(counts, order, min(OPEN_SHARDS, len(counts)), TURN)
+        record_order.shuffle(ranks, buffer, numbers)
+        return ranks
+
+    return tf.ensure_shape(tf.numpy_function(all_of, [_file_order(seed, len(counts)), random], tf.int32), [None])
 
 
 def record_split(
@@ -125,7 +138,7 @@ def record_split(
     begins = np.cumsum([0, *counts])
     starts = tf.constant(begins[:-1], tf.int64)
     ids = None if chosen is None else np.flatnonzero(chosen)
-    ranks_before = tf.constant(begins if ids is None else np.searchsorted(ids, begins), tf.int64)  # of each file
+    of_files = np.diff(begins if ids is None else np.searchsorted(ids, begins))  # records of the split in each
     mask = None if chosen is None else tf.constant(chosen)
     examples = int(sum(counts) if chosen is None else chosen.sum())
     buffer = max(1, min(examples, int(SHUFFLE_BYTES / max(record_bytes, 1.0))))
@@ -140,14 +153,14 @@ def record_split(
     def serialized(seed: tf.Tensor | None) -> tf.data.Dataset:
         if seed is None:
             return tf.data.Dataset.range(len(files)).flat_map(read)
-        return _interleaved(seed, len(files), read, buffer, min(machine.cores(), len(files), OPEN_SHARDS))
-
-    def ranks(seed: tf.Tensor | None) -> tf.data.Dataset:
-        if seed is None:
-            return tf.data.Dataset.range(examples)
-        return _interleaved(
-            seed, len(files), lambda file: tf.data.Dataset.range(ranks_before[file], ranks_before[file + 1]), buffer
+        seed, open_at_once = tf.cast(seed, tf.int64), min(OPEN_SHARDS, len(files))
+        elements = tf.data.Dataset.from_tensor_slices(_file_order(seed, len(files))).interleave(
+            read, open_at_once, block_length=TURN, num_parallel_calls=min(machine.cores(), open_at_once)
         )
+        return _shuffle(elements, buffer, seed)
+
+    def ranks(seed: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
+        return tf.cast(tf.gather(_record_ranks(tf.cast(seed, tf.int64), of_files, buffer), positions), tf.int64)
 
     return Split(
         examples,
@@ -183,12 +196,21 @@ def with_held_out(
     return {name: replace(split, drawn=True) for name, split in opened.items()}
 
 
-def mixed(examples: int, keys: tf.Tensor) -> tf.data.Dataset:
-    """The numbers 0..examples - 1, int64 scalars, in a random order of `keys` (2,) int32; it costs no memory."""
+def mixed(examples: int, seed: tf.Tensor, stream: int, positions: tf.Tensor) -> tf.Tensor:
+    """int64 (n,) -> int64 (n,): what is at these positions of the numbers 0..examples - 1 in a random order.
+
+    The order is one of `seed` and `stream`; it costs no memory.
+    """
     if examples == 1:
-        return tf.data.Dataset.range(1)
+        return positions
+    keys = tf.random.stateless_uniform([2], tf.stack([tf.cast(seed, tf.int64), stream]), None, None, tf.int32)
+    return tf.random.experimental.index_shuffle(positions, keys, examples - 1)
+
+
+def in_blocks(examples: int, function: Callable[[tf.Tensor], tf.Tensor]) -> tf.data.Dataset:
+    """`function`, int64 (n,) -> (n,), of the numbers 0..examples - 1, as a data set of scalars."""
     places = tf.data.Dataset.range(examples).batch(4096)  # at once: a call for each would cost more than all else
-    return places.map(lambda some: tf.random.experimental.index_shuffle(some, keys, examples - 1)).unbatch()
+    return places.map(function).unbatch()
 
 
 def joined(one: Split, other: Split) -> Split:
@@ -201,29 +223,35 @@ def joined(one: Split, other: Split) -> Split:
     assert one_ranks is not None  # splits for training have them
     assert other_ranks is not None
 
-    def behind(ranks: tf.data.Dataset) -> tf.data.Dataset:
-        return ranks.batch(4096).map(lambda some: some + one.examples).unbatch()
+    def of_other(seed: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
+        return mixed(examples, seed, 1, positions) >= one.examples
 
-    def mix(seed: tf.Tensor | None, first: tf.data.Dataset, second: tf.data.Dataset) -> tf.data.Dataset:
-        if seed is None:
-            return first.concatenate(second)
-        keys = tf.random.stateless_uniform([2], tf.stack([tf.cast(seed, tf.int64), 1]), None, None, tf.int32)
-        which = mixed(examples, keys).batch(4096).map(lambda some: tf.cast(some >= one.examples, tf.int64)).unbatch()
-        return tf.data.Dataset.choose_from_datasets([first, second], which, stop_on_empty_dataset=False)
-
-    def ranks(seed: tf.Tensor | None) -> tf.data.Dataset:
-        return mix(seed, one_ranks(seed), behind(other_ranks(seed)))
+    def ranks(seed: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
+        second = of_other(seed, tf.range(examples, dtype=tf.int64))
+        before = tf.gather(tf.cumsum(tf.cast(second, tf.int32), exclusive=True), positions)
+        before, second = tf.cast(before, tf.int64), tf.gather(second, positions)
+        # Where it is the other's turn this one's place does not count, and may be past its end.
+        mine = one_ranks(seed, tf.minimum(positions - before, one.examples - 1))
+        others = one.examples + other_ranks(seed, tf.minimum(before, other.examples - 1))
+        return tf.where(second, others, mine)
 
     def serialized(seed: tf.Tensor | None) -> tf.data.Dataset:
-        second = other.serialized(seed)
-        return mix(seed, one.serialized(seed), second if other.records else behind(second))
+        first, second = one.serialized(seed), other.serialized(seed)
+        if not other.records:
+            second = second.batch(4096).map(lambda some: some + one.examples).unbatch()
+        if seed is None:
+            return first.concatenate(second)
+        which = in_blocks(examples, lambda some: tf.cast(of_other(seed, some), tf.int64))
+        return tf.data.Dataset.choose_from_datasets([first, second], which, stop_on_empty_dataset=False)
 
     def parse(place: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         first = place < one.examples
         return tf.cond(first, lambda: one.parse(place), lambda: other.parse(place - one.examples))
 
     if one.record_files is None or other.record_files is None:
-        files = (*one.files, *other.files)
+        assert isinstance(one.files, FileList)
+        assert isinstance(other.files, FileList)
+        files = one.files + other.files
         return Split(examples, serialized, parse, files, records=False, drawn=one.drawn, ranks=ranks)
     record_files = one.record_files.with_files_of(other.record_files)
     before = 0 if record_files is one.record_files else sum(one.counts)

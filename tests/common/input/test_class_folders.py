@@ -1,6 +1,9 @@
 """Trees of class folders, read on the fly."""
 
+import hashlib
+import json
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from common.errors import UserError
-from common.input import datasets
+from common.input import datasets, folder_tree, held_out
 from data import folders as prepared_folders
 from data.source import Shares
 from images import jpeg, tree
@@ -153,3 +156,57 @@ def test_a_name_that_is_no_text_is_read(tmp_path):
         file.write(jpeg(1))
     found = datasets.open_dataset(str(tmp_path)).splits["train"]
     assert path in [name for _, _, name in found.serialized(None).map(found.parse).as_numpy_iterator()]
+
+
+def test_the_splits_of_a_tree_are_those_that_earlier_runs_drew(tmp_path):
+    """Digest of the file names by split, of the program before it kept them in arrays."""
+    for number in range(7):
+        folder = tmp_path / f"class{number}"
+        folder.mkdir()
+        for image in range(9 + 5 * number):
+            (folder / f"{image * 37 % 1000}.jpg").write_bytes(b"")
+    listed = folder_tree.list_tree(str(tmp_path)).splits["train"]
+    drawn = held_out.draw(listed.paths.names, listed.labels, (), held_out.Shares(0.2), 11)
+    names = {split: [listed.paths.names[place] for place in places] for split, places in drawn.items()}
+    assert {split: len(found) for split, found in names.items()} == {"train": 117, "validation": 35, "test": 16}
+    assert hashlib.sha256(json.dumps(names).encode()).hexdigest()[:16] == "cc6794f97ad1a2ef"
+
+
+def calls(function) -> int:
+    """How many functions and methods are called within it."""
+    count = 0
+
+    def note(frame, event, argument):
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    sys.setprofile(note)
+    try:
+        function()
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+def test_work_grows_with_images_and_with_classes_but_not_with_their_product(tmp_path, monkeypatch):
+    """An image costs as much among 32 classes as among 4; none is opened or asked for its status."""
+    opened = []
+    monkeypatch.setattr(folder_tree, "open", lambda *arguments: opened.append(arguments), raising=False)
+    work = {}
+    for classes in (4, 32):
+        for images in (64, 320):
+            root = tmp_path / f"{classes}-{images}"
+            for number in range(images):
+                folder = root / f"c{number % classes:02d}"
+                folder.mkdir(parents=True, exist_ok=True)
+                (folder / f"{number}.jpg").touch()
+
+            def listing(root=root):
+                listed = folder_tree.list_tree(str(root)).splits["train"]
+                held_out.draw(listed.paths.names, listed.labels, (), held_out.Shares(), 0)
+
+            work[classes, images] = calls(listing)
+    few, many = ((work[classes, 320] - work[classes, 64]) / 256 for classes in (4, 32))
+    assert many < 1.1 * few
+    assert few < 60  # in all, for an image
+    assert not opened
