@@ -1,7 +1,7 @@
 """`--mode features`: what one layer gives for every image of a split."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,20 @@ def run(options: flags.Options, family: str | None) -> None:
     print(f"tensorboard --logdir {out}")
 
 
+def _computing(model: Any, layer: Any, finish: Callable) -> Callable:
+    """A traced function: pictures that `finish` normalises -> (N, D) float32, a layer's values, means over a map."""
+    import tensorflow as tf
+
+    cut = layers.network(model.inputs[0], layer.output, "features")
+
+    @tf.function
+    def compute(pictures):
+        values = cut(finish(pictures), training=False)
+        return tf.cast(tf.reduce_mean(values, [1, 2]) if len(values.shape) == 4 else values, tf.float32)
+
+    return compute
+
+
 def _write(
     out: Path,
     model: Any,
@@ -56,19 +70,12 @@ def _write(
     """
     import tensorflow as tf
 
-    cut = layers.network(model.inputs[0], layer.output, "features")
+    compute = _computing(model, layer, device_part.finisher(preprocessing) if as_bytes else tf.identity)
     drawn = projector.chosen(split.examples)
     places: list[np.ndarray] = []
     labels: list[np.ndarray] = []
     points: list[np.ndarray] = []
     names: list[str] = []
-
-    finish = device_part.finisher(preprocessing) if as_bytes else tf.identity
-
-    @tf.function
-    def compute(pictures):
-        values = cut(finish(pictures), training=False)
-        return tf.cast(tf.reduce_mean(values, [1, 2]) if len(values.shape) == 4 else values, tf.float32)
 
     def parts() -> Iterator[np.ndarray]:
         with read_errors.named(split):

@@ -4,6 +4,7 @@ Scores are averaged as probabilities: over the views of a picture, then over net
 """
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -24,6 +25,7 @@ from common.input.splits import UNKNOWN, Split
 from common.progress import ProgressLine, duration
 
 TOP = 5
+AHEAD = 2  # batches that a device may have been given before the answer to an earlier one is asked for
 NEWS_EVERY = 30.0  # seconds between two lines on how far a pass is
 
 
@@ -125,12 +127,7 @@ def predict(
     begun, counted, told = start, 0, start
     found: list[tuple[np.ndarray, ...]] = []
     progress, seen = ProgressLine(split.examples), 0
-    while True:
-        with read_errors.named(split):
-            batch = next(batches, None)
-        if batch is None:
-            break
-        rows, labels, index = step(*batch)
+    for rows, labels, index in _read(_results(step, batches, split), AHEAD if answered is None else 0):
         valid = index >= 0
         found.append((rows[valid], labels[valid], index[valid]))
         seen += int(valid.sum())
@@ -159,6 +156,30 @@ def _normalisers(views: list[View], as_bytes: bool, any_size: bool = False) -> t
     """What is done to the pictures of each view before they go to the device, and there."""
     normalise = [pipeline.normaliser(view.preprocessing, any_size) for view in views]
     return ([images.to_bytes] * len(views), normalise) if as_bytes else (normalise, [tf.identity] * len(views))
+
+
+def _results(step: Callable, batches: Iterator, split: Split) -> Iterator[tuple[tf.Tensor, ...]]:
+    """What a step says of every batch. Raises UserError for a file that cannot be read."""
+    while True:
+        with read_errors.named(split):
+            batch = next(batches, None)
+        if batch is None:
+            return
+        yield step(*batch)
+
+
+def _read(results: Iterator[tuple[tf.Tensor, ...]], ahead: int) -> Iterator[tuple[np.ndarray, ...]]:
+    """The values of results, each when `ahead` more were begun, so that the device need not wait between two.
+
+    The first is waited for: the speed is that from there on.
+    """
+    waiting: deque[tuple[tf.Tensor, ...]] = deque()
+    for number, result in enumerate(results):
+        waiting.append(result)
+        if number == 0 or len(waiting) > ahead:
+            yield tuple(part.numpy() for part in waiting.popleft())
+    for result in waiting:
+        yield tuple(part.numpy() for part in result)
 
 
 def _cropped(
@@ -205,7 +226,7 @@ def _cropped(
         parallel=parallel,
         skip_bad_images=skip_bad_images,
     )
-    return lambda *batch: tuple(part.numpy() for part in step(*batch)), iter(distribute(batches, devices))
+    return step, iter(distribute(batches, devices))
 
 
 def _dense(
@@ -259,4 +280,4 @@ def _dense(
         loaded = bad_images.load_or_nothing(numbered, load, nothing, split, skip_bad_images)
         loaded = loaded.filter(lambda *one: one[-1] >= 0)
     batches = grouping.by_shape(loaded.prefetch(2 * len(sides)).as_numpy_iterator(), at_once, held=4 * at_once)
-    return lambda *batch: tuple(part.numpy() for part in step(*batch)), batches
+    return step, batches

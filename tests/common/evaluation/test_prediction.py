@@ -214,3 +214,25 @@ def test_the_one_crop_agrees_with_validation(tmp_path, devices, models):
     images_, labels = next(iter(pipeline.evaluation(split, MEAN, batch_size=5)))[:2]
     each = losses.cross_entropy(labels, models[0](images_))
     np.testing.assert_allclose(tested.together.truth, -each.numpy(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("ahead", "wanted"), [(0, "0a1b2c3d4e"), (2, "0a123b4cde"), (9, "0a1234bcde")])
+def test_answers_are_asked_for_when_further_batches_were_begun(ahead, wanted):
+    """A digit where a batch is begun, a letter where its answer is waited for."""
+    events = []
+
+    class Answer:
+        def __init__(self, number):
+            self.number = number
+
+        def numpy(self):
+            events.append("abcde"[self.number])
+            return self.number
+
+    def results():
+        for number in range(5):
+            events.append(str(number))
+            yield (Answer(number),)
+
+    assert [value for (value,) in prediction._read(results(), ahead)] == [0, 1, 2, 3, 4]
+    assert "".join(events) == wanted

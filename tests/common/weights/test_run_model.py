@@ -161,7 +161,7 @@ def test_what_cannot_be_loaded_is_said(path, said):
     [
         (None, "does not say where resnet20 stands; pass `find`"),
         ("vgg16", "vgg16.py has no resnet20; pass `find`"),
-        ("not_here", "not_here.py, which has resnet20, cannot be imported"),
+        ("not_here", "which has resnet20, cannot be imported"),
     ],
 )
 def test_a_network_that_is_not_where_the_run_says_is_found_by_a_function(tmp_path, module, said):
