@@ -113,10 +113,7 @@ def make_job(run: Plan, bad: "bad_images.BadImages | None" = None) -> Job:
         finetuning.set_rates(optimizer, model, recipe)
         average = ema.WeightAverage(model, recipe.ema) if recipe.ema else None
         loss_scale = loss_scaling.LossScale() if config.precision == "mixed_float16" else None
-    assert recipe.epochs is not None  # resolved
-    steps_per_epoch = data.splits["train"].examples // recipe.batch_size
-    steps = steps_per_epoch * recipe.epochs if config.steps is None else config.steps
-    timed = recipe if config.steps is None else schedules.fitted(recipe, steps / (steps_per_epoch * recipe.epochs))
+    schedule, steps_per_epoch = _schedule(run)
     shares: dict[str, Any] = {"batch_size": recipe.batch_size, "worker": devices.worker, "workers": devices.workers}
     shares |= {"skip_bad_images": bad, "as_bytes": config.device_normalise == "on"}
 
@@ -132,7 +129,7 @@ def make_job(run: Plan, bad: "bad_images.BadImages | None" = None) -> Job:
         model=model,
         optimizer=optimizer,
         average=average,
-        schedule=schedules.make_schedule(timed, steps_per_epoch, steps),
+        schedule=schedule,
         length=config.steps,
         recipe=recipe,
         auxiliary_weight=run.architecture.auxiliary_weight,
@@ -160,6 +157,16 @@ def make_job(run: Plan, bad: "bad_images.BadImages | None" = None) -> Job:
         profile=options.profile,
         resume_command="python " + shlex.join(sys.argv),
     )
+
+
+def _schedule(run: Plan) -> tuple[Any, int]:
+    """The run's schedule of the learning rate, and the steps of an epoch."""
+    recipe, length = run.config.recipe, run.config.steps
+    assert recipe.epochs is not None  # resolved
+    steps_per_epoch = run.data.splits["train"].examples // recipe.batch_size
+    whole = steps_per_epoch * recipe.epochs
+    timed = recipe if length is None else schedules.fitted(recipe, length / whole)
+    return schedules.make_schedule(timed, steps_per_epoch, whole if length is None else length), steps_per_epoch
 
 
 def test_the_best(job: Job, state: State, run: Plan, bad: "bad_images.BadImages | None") -> None:
