@@ -2,10 +2,12 @@
 
 import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import islice
 
 from common import distribution
-from common.training import dead_units
+from common.training import dead_units, trainer
 from common.training.run_state import Job
 from common.training.train_step import make_train_step
 
@@ -51,6 +53,16 @@ def measure(job: Job) -> tuple[float, float, float]:
     return each, later / job.recipe.batch_size, tracing + clock[0] - begun
 
 
+@contextmanager
+def untrained(job: Job) -> Iterator[None]:
+    """Within it a job that is new may train; afterwards each of its variables is what it was, to the bit."""
+    variables = [variable for group in trainer.groups(job).values() for variable in group]
+    before = [variable.numpy() for variable in variables]
+    yield
+    for variable, value in zip(variables, before, strict=True):
+        variable.assign(value)
+
+
 def steps_in(
     seconds: float, each: float, image: float, validated: int, tested: int, per_epoch: int, saved_bytes: int
 ) -> int:
@@ -69,8 +81,12 @@ def steps_in(
 
 
 def fit(job: Job, minutes: float, begun: float) -> int:
-    """The steps with which the run ends `minutes` after `begun` (of time.perf_counter), the same for all workers."""
-    each, image, tracing = measure(job)
+    """The steps with which the run ends `minutes` after `begun` (of time.perf_counter), the same for all workers.
+
+    The job is new, and is so again afterwards.
+    """
+    with untrained(job):
+        each, image, tracing = measure(job)
     groups = [job.model.variables, job.optimizer.variables]
     saved = sum(4 * variable.shape.num_elements() for group in groups for variable in group)
     sizes = {name: split.examples for name, split in job.splits.items()}

@@ -69,8 +69,7 @@ def train_one(run: Plan) -> None:
         bad = setup.bad_images_of(run.options, run.data)
         job = make_job(run, bad)
         if config.minutes is not None and config.steps is None:
-            run = dataclasses.replace(run, config=fit_into_time(job, run, begun))
-            job = make_job(run, bad)
+            job, run = fit_into_time(job, run, begun)
         if devices.chief:
             print(heading(job, run), flush=True)
         state = State()
@@ -88,15 +87,24 @@ def train_one(run: Plan) -> None:
         test_the_best(job, state, run, bad)
 
 
-def fit_into_time(job: Job, run: Plan, begun: float) -> "runs.RunConfig":
-    """The configuration with the number of steps that `--minutes` has time for, which goes into config.json."""
+def fit_into_time(job: Job, run: Plan, begun: float) -> tuple[Job, Plan]:
+    """Both with the number of steps that `--minutes` has time for, which goes into config.json."""
     assert run.config.minutes is not None
     if run.devices.chief:
         print(f"measuring the speed, to fit the run into {run.config.minutes:g} minutes", flush=True)
     config = dataclasses.replace(run.config, steps=budget.fit(job, run.config.minutes, begun))
     if run.devices.chief:
         runs.rewrite(run.run, config)
-    return config
+    return dataclasses.replace(job, **timing(config, job.steps_per_epoch)), dataclasses.replace(run, config=config)
+
+
+def timing(config: "runs.RunConfig", steps_per_epoch: int) -> dict[str, Any]:
+    """What of a `Job` depends on the number of steps."""
+    recipe, steps = config.recipe, config.steps
+    assert recipe.epochs is not None  # resolved
+    whole = steps_per_epoch * recipe.epochs
+    timed = recipe if steps is None else schedules.fitted(recipe, steps / whole)
+    return {"length": steps, "schedule": schedules.make_schedule(timed, steps_per_epoch, steps or whole)}
 
 
 def make_job(run: Plan, bad: "bad_images.BadImages | None" = None) -> Job:
@@ -113,7 +121,7 @@ def make_job(run: Plan, bad: "bad_images.BadImages | None" = None) -> Job:
         finetuning.set_rates(optimizer, model, recipe)
         average = ema.WeightAverage(model, recipe.ema) if recipe.ema else None
         loss_scale = loss_scaling.LossScale() if config.precision == "mixed_float16" else None
-    schedule, steps_per_epoch = _schedule(run)
+    steps_per_epoch = data.splits["train"].examples // recipe.batch_size
     shares: dict[str, Any] = {"batch_size": recipe.batch_size, "worker": devices.worker, "workers": devices.workers}
     shares |= {"skip_bad_images": bad, "as_bytes": config.device_normalise == "on"}
 
@@ -129,8 +137,6 @@ def make_job(run: Plan, bad: "bad_images.BadImages | None" = None) -> Job:
         model=model,
         optimizer=optimizer,
         average=average,
-        schedule=schedule,
-        length=config.steps,
         recipe=recipe,
         auxiliary_weight=run.architecture.auxiliary_weight,
         devices=devices,
@@ -140,6 +146,7 @@ def make_job(run: Plan, bad: "bad_images.BadImages | None" = None) -> Job:
         ),
         validation=validation if "validation" in data.splits else None,
         steps_per_epoch=steps_per_epoch,
+        **timing(config, steps_per_epoch),
         identity={"arch": config.arch, "classes": len(config.classes), "optimizer": recipe.optimizer},
         mean=pipeline.mean_picture(preprocessing),
         loss_scale=loss_scale,
@@ -157,16 +164,6 @@ def make_job(run: Plan, bad: "bad_images.BadImages | None" = None) -> Job:
         profile=options.profile,
         resume_command="python " + shlex.join(sys.argv),
     )
-
-
-def _schedule(run: Plan) -> tuple[Any, int]:
-    """The run's schedule of the learning rate, and the steps of an epoch."""
-    recipe, length = run.config.recipe, run.config.steps
-    assert recipe.epochs is not None  # resolved
-    steps_per_epoch = run.data.splits["train"].examples // recipe.batch_size
-    whole = steps_per_epoch * recipe.epochs
-    timed = recipe if length is None else schedules.fitted(recipe, length / whole)
-    return schedules.make_schedule(timed, steps_per_epoch, whole if length is None else length), steps_per_epoch
 
 
 def test_the_best(job: Job, state: State, run: Plan, bad: "bad_images.BadImages | None") -> None:

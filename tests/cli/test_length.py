@@ -1,16 +1,21 @@
 """How long a run is: raised epochs, patience, a budget of minutes."""
 
 import csv
+import dataclasses
 import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tensorflow as tf
 
+import jobs
 import tiny
 from cli import budget
 from common.recipe import Recipe
-from common.training import schedules
+from common.training import ema, schedules
+from training_runs import same_weights
 
 
 @pytest.fixture(autouse=True)
@@ -74,6 +79,37 @@ def test_a_schedule_is_shortened_as_a_whole():
         recipe = Recipe(epochs=8, schedule=rule, schedule_every=2)
         long, short = (schedules.make_schedule(schedules.fitted(recipe, s), 10, int(80 * s)) for s in (1, 0.5))
         assert [short.rate(step) for step in range(40)] == pytest.approx([long.rate(2 * step) for step in range(40)])
+
+
+def test_what_was_trained_to_measure_the_speed_is_undone_to_the_bit(monkeypatch):
+    recipe = dataclasses.replace(tiny.RECIPE, epochs=1, batch_size=8, optimizer="adam")
+    model = tiny.build(dropout=0.25)
+    pictures, labels = tf.random.stateless_normal((8, 16, 16, 3), (1, 2)), tf.range(8)
+    batches = tf.data.Dataset.from_tensors((pictures, labels)).repeat()
+    made = jobs.make_job(model, recipe, training=lambda _: batches, average=ema.WeightAverage(model, 0.5))
+    variables = [v for owner in (model, made.optimizer, made.average) for v in owner.variables]
+    before = [variable.numpy() for variable in variables]
+    with budget.untrained(made):
+        budget.seconds_per_step(made)
+        changed = [not np.array_equal(variable.numpy(), old) for variable, old in zip(variables, before, strict=True)]
+        assert sum(changed) > len(variables) // 2  # and dropout's seed, whose share of them is one
+        assert any("seed" in variable.path for variable, one in zip(variables, changed, strict=True) if one)
+    for variable, old in zip(variables, before, strict=True):
+        np.testing.assert_array_equal(variable.numpy(), old)
+
+
+@pytest.mark.slow
+def test_a_run_fitted_into_minutes_is_that_of_its_length(monkeypatch):
+    """Whether or not the speed was measured on its network before."""
+    budgeted = ("--minutes", "5", "--schedule", "cosine", "--ema", "0.9")
+    monkeypatch.setattr(budget, "steps_in", lambda *_: 19)
+    monkeypatch.setattr(budget, "STEPS", 2)
+    tiny.start("measured", *budgeted)
+    monkeypatch.setattr(budget, "measure", lambda job: (0.5, 0.01, 1.0))
+    tiny.start("told", *budgeted)
+    assert rows("measured", "step") == rows("told", "step")
+    assert rows("measured") == rows("told")
+    assert same_weights("measured", "told")
 
 
 def test_a_run_is_fitted_into_minutes_once_and_ends_in_the_midst_of_an_epoch(monkeypatch, capsys):
