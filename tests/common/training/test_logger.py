@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from common.input import pipeline
-from common.training import log_writers, logger
+from common.training import log_writers, logger, run_state
 
 ROW = {"epoch": 1, "split": "train", "learning_rate": 0.01, "data_loss": 2.25, "l2_loss": 0.5, "loss": 2.75}
 ROW |= {"top1": 0.125, "top5": 0.5}
@@ -56,7 +56,12 @@ def test_the_sheet_of_inputs_shows_the_pictures_as_they_looked(channels):
 
     one = types.SimpleNamespace(experimental_local_results=lambda images: (images,))
     job = types.SimpleNamespace(
-        run=Path(), mean=np.float32(mean), std=std, channels=channels, devices=types.SimpleNamespace(strategy=one)
+        run=Path(),
+        mean=np.float32(mean),
+        std=std,
+        channels=channels,
+        devices=types.SimpleNamespace(strategy=one),
+        finish=run_state.as_they_are,
     )
     told = logger.ChiefLogger.__new__(logger.ChiefLogger)
     told.job, told.train = job, Board()
