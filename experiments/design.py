@@ -30,6 +30,8 @@ class Run:
         start: the run of this comparison, by name, whose weights of the same seed it starts from (`--restore`).
         script: what is run in place of `train.py --mode train`: a script that takes `--seed` and `--ckpt` and writes
             results.json there.
+        seeds: how many; 0: as many as the budget says.
+        earlier: the command of a run of an earlier version, whose row stands in results.csv; it is not run again.
     """
 
     name: str
@@ -42,6 +44,8 @@ class Run:
     group: str = ""
     start: str = ""
     script: str = ""
+    seeds: int = 0
+    earlier: str = ""
 
     @property
     def title(self) -> str:

@@ -136,8 +136,8 @@ def testing(comparison: Comparison, budget_name: str, test: Test, seeds: tuple[i
         flags["dataset"] = f"{DATA}/{dataset}"
     words = ["train.py", *arguments(flags), "--ckpt", f"{RUNS}/{folder}"]
     views = {"1": 1, "10": 10, "144": 144, "dense": 4}[str(test.flags.get("crops", 1))]
-    scales = test.flags.get("scales", (0,))
-    images = DATASETS[dataset].test * len(needs) * views * (len(scales) if isinstance(scales, tuple) else 1)
+    views *= str(test.flags.get("scales", "")).count(",") + 1
+    images = DATASETS[dataset].test * len(needs) * views
     place = comparison.name, test.name, budget_name, seeds, folder, tuple(words), needs
     return Job(*place, dataset, first.get("arch", ""), int(first.get("image_size", 0)), images, False)
 
@@ -152,18 +152,20 @@ def jobs(comparison: Comparison, budget_name: str, seeds: int, rows: Collection[
     """
     found, open_jobs = [], 0
     for run in comparison.runs:
-        first = training(comparison, budget_name, run, 0)
-        found.append(first)
+        if run.earlier:
+            continue
+        found.append(training(comparison, budget_name, run, 0))
         if run.group:
             best = best_of_group(comparison, budget_name, run.group, rows)
             is_last = run is [other for other in comparison.runs if other.group == run.group][-1]
             open_jobs += seeds - 1 if best is None and is_last else 0
             if best is not run:
                 continue
-        found += [training(comparison, budget_name, run, seed) for seed in range(1, seeds)]
+        found += [training(comparison, budget_name, run, seed) for seed in range(1, run.seeds or seeds)]
     diverged = {folder_in(row["command"]) for row in rows if row["outcome"] == "diverged"}
     for test in comparison.tests:
-        made = [testing(comparison, budget_name, test, group) for group in test.groups(seeds)]
+        each = min(comparison.run(name).seeds or seeds for name in test.of)
+        made = [testing(comparison, budget_name, test, group) for group in test.groups(each)]
         found += [job for job in made if not diverged & set(job.needs)]
     return found, open_jobs
 
