@@ -1,4 +1,4 @@
-"""What the comparisons on CIFAR-10 share: ResNet-20's recipe (He et al. 2016, section 4.2) at a length of four epochs."""
+"""What the comparisons on CIFAR-10 share: ResNet-20's recipe (He et al. 2016, section 4.2) of a few epochs."""
 
 from experiments.design import PAPER, SMALL, Budget
 

@@ -29,7 +29,7 @@ DATASETS = {
     "digits": Data(1257, 360, 180),
     "cifar10": Data(45000, 10000, 5000, CIFAR),
     "cifar10-250": _part("cifar10", 2500, 10000, 1000, "--train 250 --validation 100"),
-    "cifar10-unequal": _part("cifar10", 14950, 10000, 5000, "--train 4500 --ratio 20"),
+    "cifar10-unequal": _part("cifar10", 15325, 10000, 5000, "--train 4500 --ratio 20"),
     "imagenette-4k": Data(3000, 1000, 1000, IMAGENETTE),
     "imagenette-10": _part("imagenette-4k", 100, 1000, 500, "--train 10 --validation 50"),
     "imagenette-50": _part("imagenette-4k", 500, 1000, 500, "--train 50 --validation 50"),

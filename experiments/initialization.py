@@ -17,8 +17,8 @@ COMPARISON = Comparison(
             "Simonyan & Zisserman 2015, section 3.1",
         ),
         Claim(
-            "With rectifiers a variance of 2 / n keeps the signal; a model of 22 layers learns with it sooner than with "
-            "Glorot's, one of 30 layers learns with it alone.",
+            "With rectifiers a variance of 2 / n keeps the signal; a model of 22 layers learns sooner with it than "
+            "with Glorot's, one of 30 layers learns with it alone.",
             "He et al. 2015 (Delving Deep into Rectifiers), section 2.2, Figures 2 and 3",
         ),
     ),

@@ -23,14 +23,15 @@ def _run(name: str, rate: float) -> Run:
 COMPARISON = Comparison(
     name="optimizers",
     title="Optimizers",
-    question="How far does each optimizer bring ResNet-20, at the best of three learning rates, by steps and by minutes?",
+    question="How far does each optimizer bring ResNet-20, at the best of three rates, by steps and by minutes?",
     claims=(
         Claim(
             "Adaptive methods make fast progress at first, but generalise worse than SGD with momentum at the end.",
             "Wilson et al. 2017",
         ),
         Claim(
-            "Adam's L2 term is not weight decay; decoupled from the gradient it closes most of that gap on CIFAR-10.",
+            "Adam's L2 term is not weight decay; decoupled from the gradient it lets Adam compete "
+            "with SGD with momentum on images.",
             "Loshchilov & Hutter 2019",
         ),
     ),

@@ -23,8 +23,6 @@ COMPARISON = Comparison(
     ),
     budgets=cifar.BUDGETS,
     tables=(Table(figures=("top1", "train_top1", "loss", "train_loss", "parameters")),),
-    pictures=(
-        Picture("errors", "Error in training (thin) and in validation of plain and residual networks of 20 and 56 layers"),
-    ),
+    pictures=(Picture("errors", "Error in training (thin) and in validation of plain and residual networks"),),
     curves=("train_top1", "validation_top1"),
 )

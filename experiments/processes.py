@@ -1,4 +1,4 @@
-"""Runs as processes: started, waited for, stopped; what is known of each stands beside its directory, in FOLDER.json."""
+"""Runs as processes: started, waited for, stopped; what is known of each stands beside its folder, in FOLDER.json."""
 
 import contextlib
 import ctypes

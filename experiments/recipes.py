@@ -24,17 +24,17 @@ COMPARISON = Comparison(
     title="Recipes",
     question="What do newer training recipes gain over the lab's in the same time, and what helps unequal classes?",
     claims=(
-        Claim("ResNet-50 by a modern recipe: 80.4 % top-1 on ImageNet, in place of 75.3 to 76.1 %.",
-              "Wightman et al. 2021"),
-    ),  # fmt: skip
+        Claim(
+            "ResNet-50 by a modern recipe: 80.4 % top-1 on ImageNet, in place of 75.3 to 76.1 %.",
+            "Wightman et al. 2021",
+        ),
+    ),
     base={},
     runs=(*RUNS, *BALANCED),
     budgets={SMALL: Budget("12 epochs of CIFAR-10; 20 minutes a run of the photographs")},
     tables=(
         Table(figures=("top1", "loss", "epochs", "minutes"), head="trained", rows=tuple(run.name for run in RUNS)),
-        Table(
-            figures=("balanced_accuracy", "top1", "loss"), head="trained", rows=tuple(run.name for run in BALANCED)
-        ),
+        Table(figures=("balanced_accuracy", "top1", "loss"), head="trained", rows=tuple(run.name for run in BALANCED)),
     ),
     pictures=(Picture("points", "Test top-1 by recipe, one point a seed", rows=tuple(run.name for run in RUNS)),),
 )

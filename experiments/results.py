@@ -5,12 +5,13 @@ import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from common.errors import UserError
 from common.runs import files, locks
-from experiments import catalogue
+from experiments import catalogue, work
 from experiments.design import Comparison
 from experiments.work import Job
 
@@ -51,26 +52,21 @@ def _read(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
         return list(reader)
 
 
-def add(job: Job, row: Row, curves: Iterable[Row], path: Path = RESULTS, folder: Path = CURVES) -> None:
-    """Puts a run's row and curves in place of what was there; several processes may do so at once."""
+def add(comparison: Comparison, job: Job, row: Row, points: Sequence[Row], path: Path, folder: Path) -> None:
+    """Puts a run's row and the points of its curves in place of what was there; several processes may do so at once."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with locks.wait(path.with_name(f".{path.name}.lock")):
-        kept = [other for other in read(path) if _key(other) != job.key]
+        kept = [other for other in read(path) if work.key_of(other) != job.key]
         files.write_text(path, _text(COLUMNS, sorted([*kept, row], key=_place)))
-        points = list(curves)
         if points:
             folder.mkdir(parents=True, exist_ok=True)
             before = read_curves(job.comparison, folder)
             mine = {"run": job.line, "seed": job.seed, "budget": job.budget}
             others = [other for other in before if any(other[name] != value for name, value in mine.items())]
             merged = others + [mine | point for point in points]
-            order = {line.name: number for number, line in enumerate(catalogue.find(job.comparison).lines)}
+            order = {line.name: number for number, line in enumerate(comparison.lines)}
             merged.sort(key=lambda point: (point["budget"], order.get(point["run"], -1), point["seed"]))
             files.write_text(folder / f"{job.comparison}.csv", _text(CURVE_COLUMNS, merged))
-
-
-def _key(row: Row) -> tuple[str, str, str, str]:
-    return row["comparison"], row["run"], row["budget"], row["seed"]
 
 
 def _place(row: Row) -> tuple:
@@ -146,7 +142,7 @@ def _of_metrics(rows: list[dict[str, Any]]) -> dict[str, Any]:
     last = [row for row in train if row["epoch"] == train[-1]["epoch"]]
     before = [row["step"] for row in train if row["epoch"] < train[-1]["epoch"]]
     edges = [before[-1] if before else 0.0, *(row["step"] for row in last)]
-    steps = [after - until for until, after in zip(edges, edges[1:], strict=False)]
+    steps = [after - until for until, after in pairwise(edges)]
 
     def mean(name: str) -> float:
         return sum(row[name] * count for row, count in zip(last, steps, strict=True)) / sum(steps)
@@ -180,7 +176,7 @@ def thinned(points: Sequence[tuple[float, float]], most: int = MOST_POINTS) -> l
     if len(points) <= most:
         return list(points)
     edges = [number * len(points) // most for number in range(most + 1)]
-    parts = [points[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    parts = [points[start:end] for start, end in pairwise(edges)]
     return [(part[-1][0], sum(y for _, y in part) / len(part)) for part in parts]
 
 

@@ -96,7 +96,8 @@ def record(job: Job, order: Order, place: Place) -> None:
     if order.comparison.costs and job.trains:
         state["multiply_adds"] = costs.multiply_adds(folder)
     row = results.of_run(job, folder, state)
-    results.add(job, row, results.curves_of(order.comparison, folder), place.results, place.curves)
+    points = results.curves_of(order.comparison, folder)
+    results.add(order.comparison, job, row, points, place.results, place.curves)
     if not order.comparison.keep_weights:
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
 

@@ -45,13 +45,17 @@ COMPARISON = Comparison(
     title="Learning-rate schedules",
     question="What does a falling learning rate gain, which fall is best at a fixed length, and does a warm-up help?",
     claims=(
-        Claim("Drops by 10 when the error plateaus; ResNet-20 needs no warm-up, ResNet-110 does.",
-              "He et al. 2016, section 4.2"),
-        Claim("Warm restarts reach the accuracy of step schedules in two to four times fewer epochs.",
-              "Loshchilov & Hutter 2017"),
+        Claim(
+            "Drops by 10 when the error plateaus; ResNet-20 needs no warm-up, ResNet-110 does.",
+            "He et al. 2016, section 4.2",
+        ),
+        Claim(
+            "Warm restarts reach the accuracy of step schedules in two to four times fewer epochs.",
+            "Loshchilov & Hutter 2017",
+        ),
         Claim("A rate that cycles between bounds reaches a baseline's accuracy in fewer steps.", "Smith 2017"),
         Claim("A gradual warm-up matters for very large batches.", "Goyal et al. 2017, section 2.2"),
-    ),  # fmt: skip
+    ),
     base=BASE,
     runs=(*(_run(name, False) for name in LABELS), *(_run(name, True) for name in WARMED)),
     budgets={

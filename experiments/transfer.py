@@ -28,7 +28,8 @@ COMPARISON = Comparison(
     claims=(
         Claim("Features of a network trained on ImageNet serve other tasks as they are.", "Donahue et al. 2014"),
         Claim(
-            "Transferred features that are then fine-tuned beat random ones, even where there are many images.",
+            "Starting from transferred features generalises better than from random ones, even after "
+            "fine-tuning to the new task.",
             "Yosinski et al. 2014",
         ),
     ),

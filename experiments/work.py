@@ -30,6 +30,7 @@ class Job:
         dataset: name of its data set.
         arch, image_size, images: for the time it takes: images trained on, or tested with all their crops.
         trains: it trains a network; else it tests one or measures something.
+        minutes: what it is fitted into (`--minutes`), 0 where it is not.
     """
 
     comparison: str
@@ -44,6 +45,7 @@ class Job:
     image_size: int
     images: int
     trains: bool
+    minutes: float = 0.0
 
     @property
     def seed(self) -> str:
@@ -112,7 +114,7 @@ def training(comparison: Comparison, budget_name: str, run: Run, seed: int) -> J
     images = 0 if run.script else DATASETS[dataset].train * epochs(flags)
     size = int(flags.get("image_size", 0))
     place = comparison.name, run.name, budget_name, (seed,), folder, tuple(words), needs
-    return Job(*place, dataset, flags.get("arch", ""), size, images, not run.script)
+    return Job(*place, dataset, flags.get("arch", ""), size, images, not run.script, float(flags.get("minutes", 0)))
 
 
 def epochs(flags: Flags) -> int:
@@ -191,9 +193,14 @@ def best_of_group(comparison: Comparison, budget_name: str, group: str, rows: Co
     return members[scores.index(max(scores))]
 
 
+def key_of(row: Row) -> tuple[str, str, str, str]:
+    """What tells a row of results.csv from all others: `Job.key` of its job."""
+    return row["comparison"], row["run"], row["budget"], row["seed"]
+
+
 def is_row_of(row: Row, job: Job) -> bool:
     """Whether a row of results.csv is that of a job: the same place, and the same command."""
-    return (row["comparison"], row["run"], row["budget"], row["seed"]) == job.key and row["command"] == job.text
+    return key_of(row) == job.key and row["command"] == job.text
 
 
 def expected_rows(comparison: Comparison, budget_name: str, budget: Budget, rows: Sequence[Row]) -> list[Row | None]:

@@ -21,7 +21,7 @@ NETWORKS = {
 COMPARISON = Comparison(
     name="zoo",
     title="The zoo at equal epochs",
-    question="Which networks make the most of their multiply-adds and parameters when all train for the same few epochs?",
+    question="Which networks make the most of their multiply-adds and parameters at the same few epochs?",
     claims=(
         Claim(
             "Accuracy on ImageNet against operations: the architectures lie on a hyperbola, and parameters do not tell "
