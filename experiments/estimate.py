@@ -15,7 +15,7 @@ TRAINING = {
 }  # fmt: skip
 UNKNOWN = 300.0
 TESTING = 3.0  # times as fast as training
-START = 0.4  # minutes that a process needs beside its steps: imports, tracing, the test's pictures
+START = 0.25  # minutes that a process needs beside its steps: imports, tracing, the test's pictures
 
 
 def measured(rows: Iterable[Mapping[str, str]]) -> dict[tuple[str, str, str], float]:

@@ -22,7 +22,7 @@ COMPARISON = Comparison(
         Run("batch", {"lrn": "none", "norm": "batch"}, "batch norm in its place"),
     ),
     budgets={
-        SMALL: Budget("CIFAR-10 at 67 pixels, 3 epochs, cosine", {"epochs": 3, "schedule": "cosine"}),
+        SMALL: Budget("CIFAR-10 at 67 pixels, 2 epochs, cosine", {"epochs": 2, "schedule": "cosine"}),
         PAPER: Budget("CIFAR-10 at 67 pixels, 90 epochs, x0.1 at plateaus", {"epochs": 90}),
     },
     tables=(Table(figures=("top1", "train_top1", "loss", "minutes"), head="normalisation"),),

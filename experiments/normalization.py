@@ -18,7 +18,7 @@ LABELS = {
     "group-ws": "group, weight standardisation",
     "none": "none, at a tenth of the rate",
 }
-BATCHES = (128, 8)
+AT_8 = ("batch", "layer", "instance", "group", "group-ws")
 
 
 def _run(name: str, batch: int) -> Run:
@@ -49,7 +49,7 @@ COMPARISON = Comparison(
         ),
     ),
     base=BASE,
-    runs=tuple(_run(name, batch) for batch in BATCHES for name in NORMS if batch == 128 or name != "batch-ws"),
+    runs=(*(_run(name, 128) for name in NORMS), *(_run(name, 8) for name in AT_8)),
     budgets={
         SMALL: Budget("1 epoch, learning rate x0.1 at a half and at three quarters", {"epochs": 1}),
         PAPER: Budget("the paper's 182 epochs", {}, 3),

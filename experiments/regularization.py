@@ -31,7 +31,7 @@ COMPARISON = Comparison(
         Run("cutmix", {"cutmix": 1.0}, "with CutMix 1"),
     ),
     budgets={
-        SMALL: Budget("2,500 images, 30 epochs, cosine", {"epochs": 30}),
+        SMALL: Budget("2,500 images, 24 epochs, cosine", {"epochs": 24}),
         PAPER: Budget("all images, 200 epochs, cosine", {"epochs": 200, "dataset": "cifar10"}),
     },
     tables=(Table(figures=("top1", "train_top1", "loss", "train_loss"), head="trained"),),

@@ -9,6 +9,7 @@ missing, the question, the command and the papers' claims stand there alone.
 
 import argparse
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -28,19 +29,28 @@ PICTURES = "docs/images/experiments"
 
 def part(comparison: Comparison, rows: Sequence[Row]) -> str:
     """What stands between a comparison's markers."""
-    lines = [f"### {comparison.title}", "", comparison.question, ""]
+    lines = [f"### {comparison.title}", "", *_wrapped(comparison.question), ""]
     for name, budget in comparison.budgets.items():
         choice = "" if name == next(iter(comparison.budgets)) else f" --budget {name}"
-        lines.append(f"- `python experiments/run.py {comparison.name}{choice}`: {budget.text}")
-    lines += ["", *(f"- The paper ({claim.source}): {claim.text}" for claim in comparison.claims), ""]
+        lines += _wrapped(f"- `python experiments/run.py {comparison.name}{choice}`: {budget.text}")
+    lines += ["", "What papers say:", ""]
+    for claim in comparison.claims:
+        lines += _wrapped(f"- {claim.source}: {claim.text}")
+    lines.append("")
     complete = [name for name in comparison.budgets if state(comparison, name, rows)[0]]
     if not complete:
         lines.append(_unfinished(comparison, rows))
     for name in complete:
         lines += _figures(comparison, name, _counted(comparison, name, rows))
     if complete and comparison.conclusion:
-        lines += ["", comparison.conclusion]
+        lines += ["", *_wrapped(comparison.conclusion)]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _wrapped(text: str) -> list[str]:
+    """Lines of at most 120 characters; those of a list's item stand under its text."""
+    indent = "  " if text.startswith("- ") else ""
+    return textwrap.wrap(text, 120, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def state(comparison: Comparison, budget: str, rows: Sequence[Row]) -> tuple[bool, int, int]:
@@ -82,11 +92,11 @@ def _figures(comparison: Comparison, budget: str, rows: Sequence[Row]) -> list[s
     where = "; ".join(sorted({f"{row['processor']}, {row['precision']}" for row in rows if row["precision"]}))
     commits = ", ".join(dict.fromkeys(row["commit"] for row in rows))
     spent = {row["command"]: float(row["minutes"]) for row in rows}
-    lines = [
+    lines = _wrapped(
         f"Budget {budget}: {comparison.budgets[budget].text}. {where}; {sum(spent.values()):.0f} minutes in all; "
-        f"commit {commits}. ± is the standard deviation over n seeds.",
-        "",
-    ]
+        f"commit {commits}. ± is the standard deviation over n seeds."
+    )
+    lines.append("")
     for table in comparison.tables:
         lines += [tables.draw(table, comparison, budget, rows), ""]
     for picture in comparison.pictures:

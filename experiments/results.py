@@ -100,14 +100,19 @@ def of_run(job: Job, run: Path, state: Mapping[str, Any]) -> dict[str, str]:
     values |= {"command": job.text, "memory_mb": state["memory_mb"], "parameters": state.get("parameters", "")}
     values["multiply_adds"] = state.get("multiply_adds", "")
     values["outcome"] = "diverged" if state["exit_code"] == 3 else "finished"
-    config = json.loads((run / "config.json").read_text(encoding="utf-8")) if (run / "config.json").exists() else {}
-    values["precision"] = config.get("precision", state.get("precision", "float32"))
+    values["precision"] = state.get("precision") or precision(run)
     if values["outcome"] == "finished":
         found = json.loads(results_file(run).read_text(encoding="utf-8"))
         values |= {name: found[name] for name in FIGURES if name in found}
         values["over_mean"] = found.get("gain", {}).get("top1_over_mean", "")
     values |= _of_metrics(_metrics(run))
     return {name: _short(value) for name, value in values.items()}
+
+
+def precision(run: Path) -> str:
+    """In what a run computed; float32 where it has no config.json, as that of a script."""
+    path = run / "config.json"
+    return json.loads(path.read_text(encoding="utf-8"))["precision"] if path.exists() else "float32"
 
 
 def is_of(row: Row, state: Mapping[str, Any]) -> bool:

@@ -93,6 +93,8 @@ def record(job: Job, order: Order, place: Place) -> None:
     """Puts the figures of a run that has ended into results.csv."""
     folder = processes.run_folder(place.runs, job.folder)
     state = processes.read_state(place.runs, job.folder)
+    if job.needs and not job.trains:
+        state["precision"] = results.precision(processes.run_folder(place.runs, job.needs[0]))
     if order.comparison.costs and job.trains:
         state["multiply_adds"] = costs.multiply_adds(folder)
     row = results.of_run(job, folder, state)
@@ -156,27 +158,29 @@ def _tell(process: Process) -> set[str]:
     return set()
 
 
-def list_runs(order: Order, place: Place) -> tuple[int, int, float]:
-    """Prints each run, whether it exists, and the minutes expected. Returns runs, those that exist, minutes left."""
+def list_runs(order: Order, place: Place) -> dict[str, float]:
+    """Prints each run, whether it exists, and the minutes expected. Returns the minutes of the missing, by folder."""
     state = look(order, place)
-    speeds = estimate.measured(results.read(place.results))
+    known = estimate.measured(results.read(place.results))
     budget = order.comparison.budgets[order.budget]
     seeds = f"{order.seeds} seed{'s' if order.seeds > 1 else ''}"
     print(f"{order.comparison.name}: {order.comparison.title}; budget {order.budget} ({budget.text}), {seeds}")
-    left = 0.0
+    left: dict[str, float] = {}
     for job in sorted(state.done + state.missing, key=lambda job: _place(order, job)):
-        exists = job in state.done
-        minutes = estimate.minutes(job, speeds)
-        left += 0 if exists else minutes
-        what = "exists" if exists else f"{minutes:5.1f} minutes"
+        minutes = estimate.minutes(job, known)
+        ended = processes.has_ended(place.runs, job.folder)
+        if job in state.done or ended:
+            what = "exists" if job in state.done else "has ended"
+        else:
+            left[job.folder] = minutes
+            what = f"{minutes:5.1f} minutes"
         print(f"  {job.line:<28} seed {job.seed:<10} {what:<14} {work.RUNS}/{job.folder}")
     if state.unsettled:
-        each = [estimate.minutes(job, speeds) for job in state.done + state.missing if job.trains]
-        more = state.unsettled * sum(each) / len(each)
-        left += more
-        print(f"  {state.unsettled} more of the best of each group: {more:.1f} minutes")
-    print(f"  {state.total} runs, {len(state.done)} of them exist; about {left:.0f} minutes to go", flush=True)
-    return state.total, len(state.done), left
+        each = [estimate.minutes(job, known) for job in state.done + state.missing if job.trains]
+        left[order.comparison.name] = state.unsettled * sum(each) / len(each)
+        print(f"  {state.unsettled} more of the best of each group: {left[order.comparison.name]:.1f} minutes")
+    print(f"  {state.total} runs, {len(state.done)} exist; about {sum(left.values()):.0f} minutes to go", flush=True)
+    return left
 
 
 def _place(order: Order, job: Job) -> tuple[int, tuple[int, ...]]:
@@ -216,10 +220,11 @@ def main(words: list[str] | None = None) -> int:
         budget, limits = comparison.budget(options.budget)
         orders.append(Order(comparison, budget, options.seeds or limits.seeds))
     if options.dry_run:
-        counted = [list_runs(order, place) for order in orders]
-        if len(counted) > 1:
-            runs, exist, minutes = map(sum, zip(*counted, strict=True))
-            print(f"{runs} runs, {exist} of them exist; about {minutes:.0f} minutes to go")
+        shown: dict[str, float] = {}
+        for order in orders:
+            shown |= list_runs(order, place)
+        if len(orders) > 1:
+            print(f"together about {sum(shown.values()):.0f} minutes; what several comparisons need is run once")
         return 0
     return _run(orders, place, options.jobs)
 

@@ -1,4 +1,4 @@
-"""How the learning rate falls: seven schedules, and warm-up in front of three of them."""
+"""How the learning rate falls: seven schedules, and warm-up in front of two of them."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ LABELS = {
     "constant": "constant", "step": "step, x0.1 at a half and three quarters", "exponential": "exponential",
     "inverse_time": "1/t", "cosine": "cosine", "sgdr": "SGDR, two cycles", "cyclical": "cyclical, two triangles",
 }  # fmt: skip
-WARMED = ("constant", "step", "cosine")
+WARMED = ("step", "cosine")
 
 
 def _run(name: str, warm: bool) -> Run:

@@ -32,7 +32,7 @@ COMPARISON = Comparison(
     base={"dataset": "cifar10", "schedule": "cosine", "flip": True},
     runs=tuple(Run(name, {"arch": name, **flags}) for name, flags in NETWORKS.items()),
     budgets={
-        SMALL: Budget("3 epochs, each network at its own rate, cosine", {"epochs": 3}, 1),
+        SMALL: Budget("2 epochs, each network at its own rate, cosine", {"epochs": 2}, 1),
         PAPER: Budget("182 epochs, cosine", {"epochs": 182}, 1),
     },
     tables=(Table(figures=("top1", "train_top1", "multiply_adds", "parameters", "minutes")),),
