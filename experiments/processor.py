@@ -4,6 +4,7 @@ import re
 import subprocess
 from pathlib import Path
 
+CHANGED = "-changed"
 CPUINFO = Path("/proc/cpuinfo")
 # AMD's families and models (17h, 19h, 1Ah), for machines whose name is only "AMD EPYC".
 ZEN = {
@@ -47,4 +48,4 @@ def commit(root: Path) -> str:
         changed = git("diff", "--quiet", "HEAD", "--", "*.py").returncode
     except OSError:
         return "unknown"
-    return head.stdout.strip() + ("-changed" if changed else "") if head.returncode == 0 else "unknown"
+    return head.stdout.strip() + (CHANGED if changed else "") if head.returncode == 0 else "unknown"

@@ -21,7 +21,7 @@ if __package__ in (None, ""):  # run as a script: sys.path begins with experimen
 
 from common.errors import UserError
 from common.training import stop_signals
-from experiments import catalogue, costs, data, estimate, processes, results, work
+from experiments import catalogue, costs, data, estimate, processes, processor, results, work
 from experiments.design import Comparison
 from experiments.processes import Process
 from experiments.work import Job
@@ -235,6 +235,9 @@ def _run(orders: list[Order], place: Place, at_once: int) -> int:
             problem = data.missing(name, place.datasets)
             if problem:
                 raise problem
+    commit = processor.commit(ROOT)
+    if commit.endswith(processor.CHANGED):
+        print(f"note: Python files differ from the last commit; the figures will be those of {commit}", flush=True)
     failures = left = 0
     with stop_signals.noted() as stops:
         for order in orders:

@@ -71,11 +71,11 @@ def values(found: Sequence[Row], figure: str) -> list[float]:
     return [float(row[figure]) for row in found if row["outcome"] != "diverged" and row[figure] != ""]
 
 
-def cell(found: Sequence[Row], figure: str) -> str:
-    """Mean and standard deviation (with n - 1) over the seeds; how many diverged, where some did."""
+def cell(found: Sequence[Row], figure: str, note: bool = True) -> str:
+    """Mean and standard deviation (with n - 1) over the seeds; with `note` how many diverged, where some did."""
     numbers = values(found, figure)
     diverged = sum(row["outcome"] == "diverged" for row in found)
-    lost = f"diverged ({diverged} of {len(found)})" if diverged else ""
+    lost = f"diverged ({diverged} of {len(found)})" if diverged and note else ""
     if not numbers:
         return lost or NOTHING
     spread = statistics.stdev(numbers) if len(numbers) > 1 else None
@@ -102,7 +102,8 @@ def _list(table: Table, comparison: Comparison, budget: str, lines: Sequence[Lin
     body = []
     for line in lines:
         found = rows_of(line, rows)
-        cells = [line.title, *(cell(found, name) for name in table.figures), str(len(found))]
+        figures = [cell(found, name, note=place == 0) for place, name in enumerate(table.figures)]
+        cells = [line.title, *figures, str(len(found))]
         body.append([*cells, *([line.paper or NOTHING] if published else [])])
     return markdown(head, body)
 
@@ -127,5 +128,6 @@ def _best(table: Table, comparison: Comparison, budget: str, lines: Sequence[Lin
         if best is not None:
             found = rows_of(best, rows)
             rate = best.title.rpartition("rate ")[2]
-            body.append([group, rate, *(cell(found, name) for name in table.figures), str(len(found))])
+            figures = [cell(found, name, note=place == 0) for place, name in enumerate(table.figures)]
+            body.append([group, rate, *figures, str(len(found))])
     return markdown(head, body)

@@ -29,7 +29,7 @@ COMPARISON = Comparison(
             "Canziani et al. 2016",
         ),
     ),
-    base={"dataset": "cifar10", "schedule": "cosine", "flip": True},
+    base={"dataset": "cifar10", "schedule": "cosine", "crop": "pad", "flip": True},
     runs=tuple(Run(name, {"arch": name, **flags}) for name, flags in NETWORKS.items()),
     budgets={
         SMALL: Budget("2 epochs, each network at its own rate, cosine", {"epochs": 2}, 1),
