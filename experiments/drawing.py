@@ -130,7 +130,7 @@ def grid(data: Data, picture: Picture, axes: Any) -> None:
         spreads = [100 * statistics.stdev(values) if len(values) > 1 else 0.0 for _, values in kept]
         axes.errorbar([x for x, _ in kept], means, spreads, marker="o", capsize=3, lw=1.6, label=row, **style(number))
     axes.set_xticks(range(len(columns)), columns)
-    axes.set(ylabel=f"{tables.FIGURES[picture.series[0]].title}, %")
+    axes.set(xlabel=picture.x, ylabel=f"{tables.FIGURES[picture.series[0]].title}, %")
     axes.legend(frameon=False, fontsize=8.5)
 
 
@@ -143,6 +143,7 @@ def bubbles(data: Data, picture: Picture, axes: Any) -> None:
             cost, top1, parameters = map(statistics.fmean, means)
             axes.scatter(cost / 1e6, 100 * top1, AREA * parameters / 1e6 + 8, color=style(number)["color"], alpha=0.55)
             axes.annotate(line.title, (cost / 1e6, 100 * top1), (6, 4), textcoords="offset points", fontsize=8.5)
+    axes.set_xmargin(0.12)
     axes.set(xscale="log", xlabel="multiply-adds of one image, millions", ylabel="test top-1, %")
 
 

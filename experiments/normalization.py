@@ -30,7 +30,8 @@ def _run(name: str, batch: int) -> Run:
     small = {"schedule_boundaries": (epoch // 2, epoch * 3 // 4)}
     paper = {"schedule_boundaries": (32000 * 128 // batch, 48000 * 128 // batch)}
     budgets = {SMALL: small, PAPER: paper}
-    return Run(f"{name}-{batch}", flags, budgets=budgets, row=LABELS.get(name, name), column=f"batch {batch}")
+    row, column = LABELS.get(name, name), f"batch {batch}"
+    return Run(f"{name}-{batch}", flags, f"{row}, {column}", budgets, row=row, column=column)
 
 
 COMPARISON = Comparison(
@@ -54,6 +55,9 @@ COMPARISON = Comparison(
         SMALL: Budget("1 epoch, learning rate x0.1 at a half and at three quarters", {"epochs": 1}),
         PAPER: Budget("the paper's 182 epochs", {}, 3),
     },
-    tables=(Table("grid", ("top1",), "normalisation"), Table("list", ("top1", "train_top1", "loss", "minutes"))),
+    tables=(
+        Table("grid", ("top1",), "normalisation"),
+        Table("list", ("top1", "train_top1", "loss", "minutes"), "normalisation"),
+    ),
     pictures=(Picture("grid", "Test top-1 of ResNet-20 by normalisation, at batch 128 and 8"),),
 )

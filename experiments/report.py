@@ -50,7 +50,9 @@ def part(comparison: Comparison, rows: Sequence[Row]) -> str:
 def _wrapped(text: str) -> list[str]:
     """Lines of at most 120 characters; those of a list's item stand under its text."""
     indent = "  " if text.startswith("- ") else ""
-    return textwrap.wrap(text, 120, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    bound = text.replace(" %", "\u00a0%")
+    lines = textwrap.wrap(bound, 120, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    return [line.replace("\u00a0", " ") for line in lines]
 
 
 def state(comparison: Comparison, budget: str, rows: Sequence[Row]) -> tuple[bool, int, int]:

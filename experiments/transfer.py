@@ -53,6 +53,7 @@ COMPARISON = Comparison(
             "grid",
             "Test top-1 on ten ImageNet classes by images a class: from scratch, frozen, fine-tuned",
             rows=tuple(run.name for run in RUNS),
+            x="images a class",
         ),
     ),
 )

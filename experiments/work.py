@@ -99,7 +99,7 @@ def training(comparison: Comparison, budget_name: str, run: Run, seed: int) -> J
     """The command that trains one run with one seed."""
     flags = flags_of(comparison, budget_name, run)
     folder = f"{folder_of(comparison, budget_name, run)}/seed-{seed}"
-    dataset = flags.pop("dataset", "digits")
+    dataset = flags.pop("dataset", None) or "digits"
     needs: tuple[str, ...] = ()
     if run.start:
         needs = (f"{folder_of(comparison, budget_name, comparison.run(run.start))}/seed-{seed}",)
