@@ -25,15 +25,17 @@ def _part(source: str, train: int, test: int, validation: int, flags: str) -> Da
 
 CIFAR = "python data/prepare.py --source tfds:cifar10 --out {folder}/cifar10"
 IMAGENETTE = "python data/prepare.py --source imagenette-4k/ --out {folder}/imagenette-4k"
+IMAGENETTE_32 = "python data/prepare.py --source imagenette-4k/ --out {folder}/imagenette-32px --resize 32"
 DATASETS = {
     "digits": Data(1257, 360, 180),
     "cifar10": Data(45000, 10000, 5000, CIFAR),
     "cifar10-250": _part("cifar10", 2500, 10000, 1000, "--train 250 --validation 100"),
     "cifar10-unequal": _part("cifar10", 15325, 10000, 5000, "--train 4500 --ratio 20"),
     "imagenette-4k": Data(3000, 1000, 1000, IMAGENETTE),
-    "imagenette-10": _part("imagenette-4k", 100, 1000, 500, "--train 10 --validation 50"),
-    "imagenette-50": _part("imagenette-4k", 500, 1000, 500, "--train 50 --validation 50"),
-    "imagenette-200": _part("imagenette-4k", 2000, 1000, 500, "--train 200 --validation 50"),
+    "imagenette-32px": Data(3000, 1000, 1000, IMAGENETTE_32),
+    "imagenette-10": _part("imagenette-32px", 100, 1000, 500, "--train 10 --validation 50"),
+    "imagenette-50": _part("imagenette-32px", 500, 1000, 500, "--train 50 --validation 50"),
+    "imagenette-200": _part("imagenette-32px", 2000, 1000, 500, "--train 200 --validation 50"),
 }
 
 

@@ -13,7 +13,7 @@ import shutil
 import signal
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 if __package__ in (None, ""):  # run as a script: sys.path begins with experiments/ instead of the repository's root
@@ -32,13 +32,17 @@ PAUSE = 0.2  # seconds between two looks at the processes
 
 @dataclass(frozen=True)
 class Place:
-    """Where things are, and whether results.csv counts as done (`again`: only what lies in `runs`)."""
+    """Where things are, and whether results.csv counts as done (`again`: only what lies in `runs`).
+
+    `absent` are the names of data sets that are not there: what needs them is left out.
+    """
 
     runs: Path
     datasets: Path
     results: Path
     curves: Path
     again: bool = False
+    absent: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -104,21 +108,34 @@ def record(job: Job, order: Order, place: Place) -> None:
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
 
 
+def take(job: Job, order: Order, place: Place) -> bool:
+    """Puts figures into results.csv that are there already: those of a run that has ended, or of the same command in
+    another comparison. Returns whether there were some.
+    """
+    if processes.has_ended(place.runs, job.folder):
+        record(job, order, place)
+        return True
+    if place.again or order.comparison.curves or order.comparison.costs:
+        return False
+    same = [row for row in results.read(place.results) if row["command"] == job.text]
+    for row in same[:1]:
+        mine = {"comparison": job.comparison, "run": job.line, "budget": job.budget}
+        results.add(order.comparison, job, row | mine, [], place.results, place.curves)
+    return bool(same)
+
+
 def carry_out(order: Order, place: Place, at_once: int, stops: list) -> tuple[int, int]:
     """Runs what is missing until nothing is left that can be run. Returns how many failed and how many are left."""
     failed: set[str] = set()
     running: list[Process] = []
     while True:
         state = look(order, place)
-        ended = [job for job in state.missing if processes.has_ended(place.runs, job.folder)]
-        for job in ended:
-            record(job, order, place)
-        if ended:
+        if [job for job in state.missing if take(job, order, place)]:
             continue
         for job in state.lost + state.missing if not stops else []:
             busy = {process.job.folder for process in running} | failed
             needs = all(processes.has_weights(place.runs, folder) for folder in job.needs)
-            if len(running) < at_once and needs and job.folder not in busy:
+            if len(running) < at_once and needs and job.folder not in busy and job.dataset not in place.absent:
                 running.append(Process(job, place.runs, place.datasets))
                 running[-1].start()
                 print(f"{_title(job)}: {len(state.done)} of {state.total} done", flush=True)
@@ -220,6 +237,8 @@ def main(words: list[str] | None = None) -> int:
         budget, limits = comparison.budget(options.budget)
         orders.append(Order(comparison, budget, options.seeds or limits.seeds))
     if options.dry_run:
+        for problem in absent(orders, place).values():
+            print(f"needed: {problem}")
         shown: dict[str, float] = {}
         for order in orders:
             shown |= list_runs(order, place)
@@ -229,12 +248,17 @@ def main(words: list[str] | None = None) -> int:
     return _run(orders, place, options.jobs)
 
 
+def absent(orders: list[Order], place: Place) -> dict[str, UserError]:
+    """The data sets that missing runs need and that are not there, with what to do."""
+    names = dict.fromkeys(job.dataset for order in orders for job in look(order, place).missing)
+    return {name: problem for name in names if (problem := data.missing(name, place.datasets))}
+
+
 def _run(orders: list[Order], place: Place, at_once: int) -> int:
-    for order in orders:
-        for name in dict.fromkeys(job.dataset for job in look(order, place).missing):
-            problem = data.missing(name, place.datasets)
-            if problem:
-                raise problem
+    problems = absent(orders, place)
+    for problem in problems.values():
+        print(f"run.py: {problem}", file=sys.stderr, flush=True)
+    place = replace(place, absent=frozenset(problems))
     commit = processor.commit(ROOT)
     if commit.endswith(processor.CHANGED):
         print(f"note: Python files differ from the last commit; the figures will be those of {commit}", flush=True)

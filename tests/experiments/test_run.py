@@ -130,7 +130,6 @@ def test_dry_run_counts(tmp_path, capsys):
         (["resnet20", "--budget", "small"], "--budget=small: resnet20 has paper"),
         (["shortcuts", "--seeds", "0"], "--seeds and --jobs"),
         (["nowhere.py"], "nowhere.py: no such file"),
-        (["shortcuts", "--datasets", "/nowhere"], "make it by python data/prepare.py --source tfds:cifar10 --out"),
     ],
 )
 def test_a_wrong_command_is_one_line(words, told, tmp_path):
@@ -139,6 +138,38 @@ def test_a_wrong_command_is_one_line(words, told, tmp_path):
     assert done.returncode in (1, 2)
     assert done.stderr.count("\n") == 1
     assert told in done.stderr
+
+
+def test_a_missing_data_set_is_one_line_and_its_runs_are_left_out(tmp_path, capsys):
+    runs = 'Run("a", {"dataset": "cifar10"}, script=SCRIPT), Run("b", script=SCRIPT)'
+    path = comparisons.counting(tmp_path, runs)
+    words = comparisons.words(path, tmp_path, "--datasets", str(tmp_path / "data"))
+    assert run.main([*words, "--dry_run"]) == 0
+    told = (
+        f"{tmp_path}/data/cifar10: there is no data set here; make it by python data/prepare.py --source tfds:cifar10"
+    )
+    assert capsys.readouterr().out.startswith(f"needed: {told}")
+    assert run.main(words) == 1
+    assert capsys.readouterr().err.splitlines() == [
+        f"run.py: {told} --out {tmp_path}/data/cifar10",
+        "run.py: 0 failed, 1 not run; the same command tries again",
+    ]
+    assert [row["run"] for row in rows(tmp_path)] == ["b"]
+
+
+def test_the_same_command_in_another_comparison_is_not_run_again(tmp_path, capsys):
+    first = comparisons.counting(tmp_path, 'Run("a", script=SCRIPT)')
+    assert run.main(comparisons.words(first, tmp_path)) == 0
+    text = first.read_text().replace('name="counting"', 'name="other"').replace('Run("a"', 'Run("again"')
+    other = tmp_path / "other.py"
+    other.write_text(text.replace("runs=(Run", 'runs=(Run("more", {"steps": 1}, script=SCRIPT), Run'))
+    (tmp_path / "runs").rename(tmp_path / "gone")
+    assert run.main(comparisons.words(other, tmp_path)) == 0
+    found = {(row["comparison"], row["run"]): row for row in rows(tmp_path)}
+    assert found.keys() == {("counting", "a"), ("other", "again"), ("other", "more")}
+    assert found["other", "again"]["top1"] == found["counting", "a"]["top1"] == "0.5"
+    assert len(starts(tmp_path)) == 1
+    capsys.readouterr()
 
 
 @pytest.mark.slow
