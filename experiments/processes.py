@@ -126,7 +126,7 @@ class Process:
         scale = 1 if sys.platform == "darwin" else 1024
         self.state["memory_mb"] = max(self._before["memory_mb"], round(usage.ru_maxrss * scale / 1e6))
         self.state["exit_code"] = code
-        found = re.findall(r"^model +\S+, ([\d,]+) parameters$", self.log(), re.MULTILINE)
+        found = re.findall(r"^model +\S+, ([\d,]+) parameters\b", self.log(), re.MULTILINE)
         if found:
             self.state["parameters"] = int(found[-1].replace(",", ""))
         self._write()

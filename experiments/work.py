@@ -92,7 +92,8 @@ def folder_of(comparison: Comparison, budget_name: str, run: Run) -> str:
     flags = flags_of(comparison, budget_name, run)
     start = folder_of(comparison, budget_name, comparison.run(run.start)) if run.start else ""
     content = json.dumps([run.script, start, sorted(flags.items())], default=str)
-    return f"{flags.get('arch', run.name)}-{hashlib.sha256(content.encode()).hexdigest()[:8]}"
+    name = Path(run.script).stem if run.script else flags["arch"]
+    return f"{name}-{hashlib.sha256(content.encode()).hexdigest()[:8]}"
 
 
 def training(comparison: Comparison, budget_name: str, run: Run, seed: int) -> Job:

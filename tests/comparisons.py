@@ -56,9 +56,9 @@ COMPARISON = Comparison(
 
 def counting(folder: Path, runs: str, steps: int = 2, pause: float = 0.0, seeds: int = 1) -> Path:
     """Writes the script and a comparison of it; `runs` are `Run(...)`, comma-separated, with script=SCRIPT."""
-    script = folder / "counter.py"
+    script = (folder / "counter").with_suffix(".py")
     script.write_text(COUNTER, encoding="utf-8")
-    path = folder / "counting.py"
+    path = (folder / "counting").with_suffix(".py")
     text = COMPARISON.format(script=str(script), steps=steps, pause=pause, runs=runs, seeds=seeds)
     path.write_text(text, encoding="utf-8")
     return path

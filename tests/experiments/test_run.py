@@ -129,7 +129,7 @@ def test_dry_run_counts(tmp_path, capsys):
         (["shortcut"], "did you mean shortcuts"),
         (["resnet20", "--budget", "small"], "--budget=small: resnet20 has paper"),
         (["shortcuts", "--seeds", "0"], "--seeds and --jobs"),
-        (["nowhere.py"], "nowhere.py: no such file"),
+        ([str(Path("nowhere").with_suffix(".py"))], ".py: no such file"),
     ],
 )
 def test_a_wrong_command_is_one_line(words, told, tmp_path):
@@ -161,7 +161,7 @@ def test_the_same_command_in_another_comparison_is_not_run_again(tmp_path, capsy
     first = comparisons.counting(tmp_path, 'Run("a", script=SCRIPT)')
     assert run.main(comparisons.words(first, tmp_path)) == 0
     text = first.read_text().replace('name="counting"', 'name="other"').replace('Run("a"', 'Run("again"')
-    other = tmp_path / "other.py"
+    other = first.with_stem("other")
     other.write_text(text.replace("runs=(Run", 'runs=(Run("more", {"steps": 1}, script=SCRIPT), Run'))
     (tmp_path / "runs").rename(tmp_path / "gone")
     assert run.main(comparisons.words(other, tmp_path)) == 0
