@@ -87,3 +87,23 @@ def test_the_same_flags_share_a_run():
         for comparison, (_, name) in zip(found, places, strict=True)
     }
     assert len(folders) == 1
+
+
+@pytest.mark.slow
+def test_every_network_can_be_built():
+    """Without its weights, with the options, classes and size of its runs."""
+    import keras
+
+    wanted = {}
+    for comparison, budget in EVERY:
+        for job in every_job(comparison, budget):
+            if job.command[0] == "train.py" and job.trains:
+                options = flags.parse(list(job.command[1:]))
+                network = registry.find(options.arch)
+                style = setup.build_options(options, network) | {"initializer": options.initializer or "he"}
+                style |= {"image_size": options.image_size or network.image_size, "classes": 10}
+                wanted[options.arch, str(sorted(style.items()))] = network, style
+    assert len(wanted) > 30
+    for network, style in wanted.values():
+        with keras.StatelessScope(initialize_variables=False):
+            assert network.build(**style).outputs[0].shape[-1] == 10
