@@ -48,9 +48,9 @@ def read_state(runs: Path, folder: str) -> dict[str, Any]:
 
 
 def has_ended(runs: Path, folder: str) -> bool:
-    """Whether a run is finished, or has diverged."""
-    state = read_state(runs, folder)
-    return state.get("exit_code") in (0, DIVERGED)
+    """Whether a run is finished and its figures are there, or it has diverged."""
+    code = read_state(runs, folder).get("exit_code")
+    return code == DIVERGED or (code == 0 and any(run_folder(runs, folder).glob("results*.json")))
 
 
 def has_weights(runs: Path, folder: str) -> bool:

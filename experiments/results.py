@@ -92,7 +92,7 @@ def of_run(job: Job, run: Path, state: Mapping[str, Any]) -> dict[str, str]:
     Args:
         job: what was run.
         run: its directory.
-        state: what `processes.State` knows of it: commit, processor, date, minutes, exit code ...
+        state: what `processes.read_state` knows of it: commit, processor, date, minutes, exit code ...
     """
     values: dict[str, Any] = dict.fromkeys(COLUMNS, "")
     values |= {"comparison": job.comparison, "run": job.line, "seed": job.seed, "budget": job.budget}

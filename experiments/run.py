@@ -89,8 +89,8 @@ def look(order: Order, place: Place) -> State:
 
 def _is_from(row: dict[str, str], place: Place) -> bool:
     """Whether a row is of the run that lies below `runs`, not of an earlier one elsewhere."""
-    state = processes.read_state(place.runs, work.folder_in(row["command"]))
-    return state.get("exit_code") in (0, processes.DIVERGED) and results.is_of(row, state)
+    folder = work.folder_in(row["command"])
+    return processes.has_ended(place.runs, folder) and results.is_of(row, processes.read_state(place.runs, folder))
 
 
 def record(job: Job, order: Order, place: Place) -> None:
@@ -140,7 +140,7 @@ def carry_out(order: Order, place: Place, at_once: int, stops: list) -> tuple[in
                 running[-1].start()
                 print(f"{_title(job)}: {len(state.done)} of {state.total} done", flush=True)
         if not running:
-            return len(failed), len(state.missing) - len(failed) + state.unsettled
+            return len(failed), sum(job.folder not in failed for job in state.missing) + state.unsettled
         _wait(running, stops)
         if stops:
             for process in running:

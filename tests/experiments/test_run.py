@@ -2,6 +2,7 @@
 
 import csv
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -107,6 +108,17 @@ def test_again_runs_what_only_the_table_has(tmp_path, capsys):
     assert run.main(comparisons.words(path, tmp_path, "--out", str(elsewhere), "--again")) == 0
     assert run.main(comparisons.words(path, tmp_path, "--out", str(elsewhere), "--again")) == 0
     assert [path.read_text() for path in elsewhere.glob("*/seed-0/starts")] == ["0\n"]
+    assert len(rows(tmp_path)) == 1
+    capsys.readouterr()
+
+
+def test_a_run_whose_directory_was_removed_is_run_again(tmp_path, capsys):
+    path = comparisons.counting(tmp_path, 'Run("a", script=SCRIPT)')
+    assert run.main(comparisons.words(path, tmp_path)) == 0
+    shutil.rmtree(next(tmp_path.glob("runs/*/seed-0")))  # what is known of it stays
+    (tmp_path / "results.csv").unlink()
+    assert run.main(comparisons.words(path, tmp_path)) == 0
+    assert starts(tmp_path) == ["0\n"]
     assert len(rows(tmp_path)) == 1
     capsys.readouterr()
 
