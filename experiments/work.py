@@ -31,6 +31,7 @@ class Job:
         arch, image_size, images: for the time it takes: images trained on, or tested with all their crops.
         trains: it trains a network; else it tests one or measures something.
         minutes: what it is fitted into (`--minutes`), 0 where it is not.
+        batch: images of a step; 0: the recipe's.
     """
 
     comparison: str
@@ -46,6 +47,7 @@ class Job:
     images: int
     trains: bool
     minutes: float = 0.0
+    batch: int = 0
 
     @property
     def seed(self) -> str:
@@ -115,7 +117,8 @@ def training(comparison: Comparison, budget_name: str, run: Run, seed: int) -> J
     images = 0 if run.script else DATASETS[dataset].train * epochs(flags)
     size = int(flags.get("image_size", 0))
     place = comparison.name, run.name, budget_name, (seed,), folder, tuple(words), needs
-    return Job(*place, dataset, flags.get("arch", ""), size, images, not run.script, float(flags.get("minutes", 0)))
+    length = float(flags.get("minutes", 0)), int(flags.get("batch_size") or 0)
+    return Job(*place, dataset, flags.get("arch", ""), size, images, not run.script, *length)
 
 
 def epochs(flags: Flags) -> int:

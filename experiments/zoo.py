@@ -15,7 +15,7 @@ NETWORKS = {
     "mobilenet_050": {"image_size": 32, "batch_size": 128},
     "squeezenet1_1": {"image_size": 64, "batch_size": 128},
     "alexnet": {"image_size": 67},
-    "googlenet": {"image_size": 64, "batch_size": 64},
+    "googlenet": {"image_size": 79, "batch_size": 64},
 }
 
 COMPARISON = Comparison(

@@ -102,8 +102,9 @@ def test_every_network_can_be_built():
                 network = registry.find(options.arch)
                 style = setup.build_options(options, network) | {"initializer": options.initializer or "he"}
                 style |= {"image_size": options.image_size or network.image_size, "classes": 10}
+                style |= {"auxiliary": True} if network.auxiliary_weight else {}
                 wanted[options.arch, str(sorted(style.items()))] = network, style
     assert len(wanted) > 30
     for network, style in wanted.values():
         with keras.StatelessScope(initialize_variables=False):
-            assert network.build(**style).outputs[0].shape[-1] == 10
+            assert network.build(**style).outputs[0].shape[-1] == 10  # with its auxiliary classifiers, as in training
