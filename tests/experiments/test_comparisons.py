@@ -43,7 +43,7 @@ def test_the_program_takes_every_command(comparison, budget):
         recipe = flags.recipe(options, architecture)
         assert {"ckpt", "seed"} <= options.given
         data = DATASETS[job.dataset]
-        if recipe.epochs and options.minutes is None and options.recipe in ("lab", "paper"):
+        if recipe.epochs and options.minutes is None:
             images = data.train + (data.validation if options.validation_share == 0 else 0)
             assert schedules.remarks(recipe, images // recipe.batch_size) == [], job.text
 
