@@ -25,6 +25,7 @@ from common.style import styled
 
 # Local response normalisation: section 3.3, and as weights trained in Caffe need it (alpha 1e-4 there, divided by n).
 LRN = {"paper": {"k": 2.0, "alpha": 1e-4}, "caffe": {"k": 1.0, "alpha": 2e-5}}
+WHOSE = Setting("local response normalisation: whose constants; none leaves it out", (*LRN, "none"))
 
 
 @styled(initializer="gaussian")
@@ -57,14 +58,15 @@ def build(classes: int = 1000, image_size: int = 227, dropout: float = 0.5):
 def build_two_towers(classes: int = 1000, image_size: int = 227, dropout: float = 0.5, lrn: str = "paper"):
     """The 2012 network, both towers in one: conv2, conv4 and conv5 see only the maps of their own GPU.
 
-    Images (N, 227, 227, 3) float32, mean subtracted -> logits (N, classes) float32. `lrn` names one of `LRN`.
+    Images (N, 227, 227, 3) float32, mean subtracted -> logits (N, classes) float32. `lrn` names one of `LRN`, or
+    "none".
     """
     x = image = layers.image_input(image_size, smallest=67)  # 227x227x3
     x = layers.conv(x, 96, 11, stride=4, name="conv1")  # 55x55x96
-    x = layers.lrn(x, **LRN[lrn], name="norm1")
+    x = layers.lrn(x, **LRN[lrn], name="norm1") if lrn != "none" else x
     x = layers.max_pool(x, 3, 2, name="pool1")  # 27x27x96
     x = layers.conv(x, 256, 5, padding=2, groups=2, name="conv2")  # 27x27x256
-    x = layers.lrn(x, **LRN[lrn], name="norm2")
+    x = layers.lrn(x, **LRN[lrn], name="norm2") if lrn != "none" else x
     x = layers.max_pool(x, 3, 2, name="pool2")  # 13x13x256
     x = layers.conv(x, 384, 3, padding=1, name="conv3")  # 13x13x384
     x = layers.conv(x, 384, 3, padding=1, groups=2, name="conv4")  # 13x13x384
@@ -107,7 +109,7 @@ ARCHITECTURES = (
         LAB,
         "Krizhevsky 2012, section 3",
         recipes={"paper": PAPER},
-        own_options=(Option("lrn", "paper", Setting("local response normalisation: whose constants", tuple(LRN))),),
+        own_options=(Option("lrn", "paper", WHOSE),),
     ),
 )
 

@@ -121,3 +121,10 @@ def test_the_labs_recipe():
     assert recipe.brightness > 0
     assert recipe.contrast > 0
     assert alexnet.PAPER["pca_lighting"] == 0.1
+
+
+def test_response_normalisation_can_be_left_out():
+    without = alexnet.build_two_towers(10, 67, lrn="none")
+    names = {layer.name for layer in without.layers}
+    assert not {"norm1", "norm2"} & names
+    assert {layer.name for layer in alexnet.build_two_towers(10, 67).layers} - names == {"norm1", "norm2"}

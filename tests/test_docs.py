@@ -19,7 +19,7 @@ def test_links_to_lines_point_to_what_they_name():
 def tracked_texts():
     """The pages and the code: path, text."""
     pages = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "data").glob("*.md")]
-    folders = ("cli", "common", "data", "zoo", "benchmarks", "docs", "tests")
+    folders = ("cli", "common", "data", "zoo", "benchmarks", "experiments", "docs", "tests")
     code = [*ROOT.glob("*.py"), *(path for folder in folders for path in (ROOT / folder).rglob("*.py"))]
     for path in [*pages, *code]:
         yield path, path.read_text(encoding="utf-8")
@@ -48,7 +48,7 @@ def test_links_of_pages_lead_somewhere():
 def test_flags_that_pages_name_exist():
     known = {flag.name for group in flag_tables.GROUPS.values() for flag in group}
     known |= {"help", "signal", "requeue", "enable_batching"}  # of the program, SLURM and TensorFlow Serving
-    scripts = [ROOT / "data/prepare.py", *(ROOT / "benchmarks").glob("*.py")]
+    scripts = [ROOT / "data/prepare.py", *(ROOT / "benchmarks").glob("*.py"), *(ROOT / "experiments").glob("*.py")]
     known |= {name for path in scripts for name in re.findall(r'"--(\w+)"', path.read_text(encoding="utf-8"))}
     for path, text in tracked_texts():
         if path.suffix == ".md":

@@ -1,0 +1,10 @@
+"""What the comparisons on CIFAR-10 share: ResNet-20's recipe (He et al. 2016, section 4.2) of a few epochs."""
+
+from experiments.design import PAPER, SMALL, Budget
+
+BASE = {"arch": "resnet20", "dataset": "cifar10"}
+STEPS = 351  # of an epoch: 45,000 images, 128 a step
+SHORT = {"epochs": 4, "schedule_boundaries": (2 * STEPS, 3 * STEPS)}  # drops at a half and three quarters, as there
+SMALL_BUDGET = Budget("4 epochs, learning rate x0.1 at a half and at three quarters", SHORT)
+PAPER_BUDGET = Budget("the paper's 182 epochs, x0.1 at 32,000 and 48,000 steps", {}, 5)
+BUDGETS = {SMALL: SMALL_BUDGET, PAPER: PAPER_BUDGET}

@@ -1,0 +1,59 @@
+"""The data sets of the comparisons: their sizes, and how to get what is missing."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from common.errors import UserError
+
+SUBSET = "python experiments/subset.py --source {folder}/{source} --out {folder}/{name}"
+
+
+@dataclass(frozen=True)
+class Data:
+    """A data set: images of its splits, the command that makes it, of which other one, and what that command reads."""
+
+    train: int
+    test: int
+    validation: int
+    command: str = ""
+    source: str = ""
+    reads: str = ""
+
+
+def _part(source: str, train: int, test: int, validation: int, flags: str) -> Data:
+    return Data(train, test, validation, f"{SUBSET} {flags}", source)
+
+
+CIFAR = "python data/prepare.py --source tfds:cifar10 --out {folder}/cifar10"
+IMAGENETTE = "python data/prepare.py --source imagenette-4k/ --out {folder}/imagenette-4k"
+PHOTOGRAPHS = "imagenette-4k/: class folders of ten ImageNet classes, 300 training and 100 validation pictures of each"
+IMAGENETTE_32 = "python data/prepare.py --source imagenette-4k/ --out {folder}/imagenette-32px --resize 32"
+DATASETS = {
+    "digits": Data(1257, 360, 180),
+    "cifar10": Data(45000, 10000, 5000, CIFAR),
+    "cifar10-250": _part("cifar10", 2500, 10000, 1000, "--train 250 --validation 100"),
+    "cifar10-unequal": _part("cifar10", 15325, 10000, 5000, "--train 4500 --ratio 20"),
+    "imagenette-4k": Data(3000, 1000, 1000, IMAGENETTE, reads=PHOTOGRAPHS),
+    "imagenette-32px": Data(3000, 1000, 1000, IMAGENETTE_32, reads=PHOTOGRAPHS),
+    "imagenette-10": _part("imagenette-32px", 100, 1000, 500, "--train 10 --validation 50"),
+    "imagenette-50": _part("imagenette-32px", 500, 1000, 500, "--train 50 --validation 50"),
+    "imagenette-200": _part("imagenette-32px", 2000, 1000, 500, "--train 200 --validation 50"),
+}
+
+
+def place(name: str, folder: Path) -> str:
+    """What `--dataset` takes for a data set below `folder`."""
+    return name if name == "digits" else str(folder / name)
+
+
+def missing(name: str, folder: Path) -> UserError | None:
+    """The error, one line, that says how to make a data set that is not there; None where it is."""
+    data = DATASETS[name]
+    if not data.command or (folder / name / "dataset.json").exists():
+        return None
+    command = data.command.format(name=name, source=data.source, folder=folder)
+    before = missing(data.source, folder) if data.source else None
+    if before is not None:
+        return UserError(f"{before}; then {command}", 1)
+    reads = f" ({data.reads})" if data.reads else ""
+    return UserError(f"{folder / name}: there is no data set here; make it by {command}{reads}", 1)

@@ -1,0 +1,168 @@
+"""Pictures of RESULTS.md: curves, points, grids, bubbles of what results.csv and curves/ have."""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from benchmarks.drawing import plt
+from experiments import tables, work
+from experiments.design import Comparison, Picture, Run, choose
+from experiments.tables import Line, Row
+
+# Okabe & Ito's colours, told apart by all common kinds of colour vision; further lines are dashed.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7A5C00")
+DASHES = ("-", "--", ":")
+AREA = 14.0  # square points for a million parameters
+WIDTH, DPI = 8.0, 100
+MOST_BYTES = 100_000
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a picture is drawn of: the comparison, the name of the budget, its rows and its points of curves."""
+
+    comparison: Comparison
+    budget: str
+    rows: Sequence[Row]
+    points: Sequence[Row]
+
+    def lines(self, picture: Picture) -> list[Line]:
+        """The runs and tests that the picture shows; those of scripts only where they are named."""
+        found = choose(picture.rows, self.comparison.lines)
+        return [line for line in found if picture.rows or not (isinstance(line, Run) and line.script)]
+
+    def curve(self, line: Line, series: str) -> tuple[np.ndarray, np.ndarray]:
+        """x (points,) and the mean over the seeds of y (points,): where seeds end early, over those that go on."""
+        found: dict[float, list[float]] = {}
+        for point in self.points:
+            if point["run"] == line.name and point["series"] == series:
+                found.setdefault(float(point["x"]), []).append(float(point["y"]))
+        x = sorted(found)
+        return np.array(x), np.array([statistics.fmean(found[at]) for at in x])
+
+    def per_step(self, line: Line, figure: str) -> float:
+        """A figure of a run, divided by its steps: the mean over its seeds."""
+        found = tables.rows_of(line, self.rows)
+        return statistics.fmean(float(row[figure]) / float(row["steps"]) for row in found if row["steps"])
+
+
+def style(number: int) -> dict[str, Any]:
+    """Colour and dashes of the n-th line."""
+    return {"color": COLOURS[number % len(COLOURS)], "ls": DASHES[number // len(COLOURS) % len(DASHES)]}
+
+
+def errors(data: Data, picture: Picture, axes: Any) -> None:
+    """He et al. 2016, Figure 6: errors in per cent against epochs, training thin, validation thick."""
+    for number, line in enumerate(data.lines(picture)):
+        epoch = 1 / data.per_step(line, "epochs")
+        for series, width in (("train_top1", 1.0), ("validation_top1", 2.2)):
+            x, y = data.curve(line, series)
+            label = line.title if width == 1.0 else None
+            axes.plot(x / epoch, 100 * (1 - y), lw=width, label=label, marker="o" if width > 1 else "", ms=4,
+                      **style(number))  # fmt: skip
+    axes.set(xlabel="epoch", ylabel="error, %")
+    axes.legend(frameon=False)
+
+
+def curves(data: Data, picture: Picture, axes: Any) -> None:
+    """The first series of each run, mean over its seeds, against steps."""
+    _curves(data, picture, axes, data.lines(picture))
+
+
+def best(data: Data, picture: Picture, axes: Any) -> None:
+    """The same of the best run of each group; against steps or `minutes` of processor time."""
+    named = dict.fromkeys(run.group for run in data.comparison.runs if run.group)
+    found = [work.best_of_group(data.comparison, data.budget, group, data.rows) for group in named]
+    _curves(data, picture, axes, [run for run in found if run is not None])
+
+
+def _curves(data: Data, picture: Picture, axes: Any, lines: Sequence[Line]) -> None:
+    for number, line in enumerate(lines):
+        x, y = data.curve(line, picture.series[0])
+        scale = data.per_step(line, "processor_minutes") if picture.x == "minutes" else 1.0
+        axes.plot(x * scale, y, lw=1.6, label=line.title, **style(number))
+    across = "minutes of processor time" if picture.x == "minutes" else "step"
+    axes.set(xlabel=across, ylabel=picture.series[0].replace("_", " ").replace("train ", "training "))
+    if picture.log:
+        axes.set_yscale("log")
+    axes.legend(frameon=False, fontsize=8.5, ncols=1 + len(lines) // 7)
+
+
+def lines(data: Data, picture: Picture, axes: Any) -> None:
+    """Several series of one run against what they are counted in."""
+    line = data.lines(picture)[0]
+    for number, series in enumerate(picture.series):
+        x, y = data.curve(line, series)
+        axes.plot(x, y, lw=1.6, marker="o", ms=3, label=series, **style(number))
+    axes.set(xlabel=picture.x, ylabel="standard deviation")
+    if picture.log:
+        axes.set_yscale("log")
+    axes.legend(frameon=False, fontsize=8.5, ncols=2)
+
+
+def points(data: Data, picture: Picture, axes: Any) -> None:
+    """Each row's figure as a point, a line of the picture for each run, a bar at the mean."""
+    shown = data.lines(picture)
+    for number, line in enumerate(shown):
+        found = [100 * value for value in tables.values(tables.rows_of(line, data.rows), picture.series[0])]
+        axes.plot(found, [number] * len(found), "o", color=COLOURS[0], alpha=0.7, ms=6)
+        if found:
+            axes.plot([statistics.fmean(found)] * 2, [number - 0.3, number + 0.3], color="#333333", lw=1.5)
+    axes.set_yticks(range(len(shown)), [line.title for line in shown])
+    axes.invert_yaxis()
+    axes.set(xlabel=f"{tables.FIGURES[picture.series[0]].title}, %")
+
+
+def grid(data: Data, picture: Picture, axes: Any) -> None:
+    """Rows as lines over the columns, with the seeds' standard deviation."""
+    shown = [line for line in data.lines(picture) if line.row]
+    columns = list(dict.fromkeys(line.column for line in shown))
+    for number, row in enumerate(dict.fromkeys(line.row for line in shown)):
+        across = [line for line in shown if line.row == row]
+        found = [tables.values(tables.rows_of(line, data.rows), picture.series[0]) for line in across]
+        kept = [(columns.index(line.column), values) for line, values in zip(across, found, strict=True) if values]
+        means = [100 * statistics.fmean(values) for _, values in kept]
+        spreads = [100 * statistics.stdev(values) if len(values) > 1 else 0.0 for _, values in kept]
+        axes.errorbar([x for x, _ in kept], means, spreads, marker="o", capsize=3, lw=1.6, label=row, **style(number))
+    axes.set_xticks(range(len(columns)), columns)
+    axes.set(xlabel=picture.x, ylabel=f"{tables.FIGURES[picture.series[0]].title}, %")
+    axes.legend(frameon=False, fontsize=8.5)
+
+
+def bubbles(data: Data, picture: Picture, axes: Any) -> None:
+    """Canziani et al. 2016: accuracy against multiply-adds, the area in proportion to the parameters."""
+    for number, line in enumerate(data.lines(picture)):
+        found = tables.rows_of(line, data.rows)
+        means = [tables.values(found, name) for name in ("multiply_adds", "top1", "parameters")]
+        if all(means):
+            cost, top1, parameters = map(statistics.fmean, means)
+            axes.scatter(cost / 1e6, 100 * top1, AREA * parameters / 1e6 + 8, color=style(number)["color"], alpha=0.55)
+            axes.annotate(line.title, (cost / 1e6, 100 * top1), (6, 4), textcoords="offset points", fontsize=8.5)
+    axes.set_xmargin(0.12)
+    axes.set(xscale="log", xlabel="multiply-adds of one image, millions", ylabel="test top-1, %")
+
+
+KINDS = {
+    "errors": errors, "curves": curves, "best": best, "lines": lines, "points": points, "grid": grid,
+    "bubbles": bubbles,
+}  # fmt: skip
+
+
+def draw(data: Data, picture: Picture, file: Path) -> None:
+    """Draws a picture into a PNG of at most `MOST_BYTES`, of 64 colours."""
+    height = 1.4 + 0.36 * len(data.lines(picture)) if picture.kind == "points" else 4.6
+    figure, axes = plt.subplots(figsize=(WIDTH, height), layout="constrained")
+    KINDS[picture.kind](data, picture, axes)
+    axes.grid(alpha=0.25)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(file, dpi=DPI, metadata={"Software": None})
+    plt.close(figure)
+    with Image.open(file) as drawn:
+        few = drawn.convert("RGB").quantize(64, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    few.save(file, optimize=True)
+    assert file.stat().st_size <= MOST_BYTES, f"{file} has {file.stat().st_size} bytes"

@@ -1,0 +1,68 @@
+"""Glorot & Bengio 2010, He et al. 2015: initial weights of VGG-11 and VGG-16, and what they do to the activations."""
+
+from experiments.design import PAPER, SMALL, Budget, Claim, Comparison, Picture, Run, Table
+
+NETWORKS = {"vgg11": "VGG-11", "vgg16": "VGG-16"}
+INITIALIZERS = {"gaussian": "Gaussian(0, 0.01)", "glorot": "Glorot", "he": "He"}
+SIZE = 32
+
+COMPARISON = Comparison(
+    name="initialization",
+    title="Initial weights of VGG",
+    question="From which initial weights do VGG-11 and VGG-16, without batch norm, leave the loss of chance?",
+    claims=(
+        Claim(
+            "Bad initialisation stalls the learning of deep networks; VGG-16 was trained from a trained VGG-11, until "
+            "Glorot's initialisation made that unnecessary.",
+            "Simonyan & Zisserman 2015, section 3.1",
+        ),
+        Claim(
+            "With rectifiers a variance of 2 / n keeps the signal; a model of 22 layers learns sooner with it than "
+            "with Glorot's, one of 30 layers learns with it alone.",
+            "He et al. 2015 (Delving Deep into Rectifiers), section 2.2, Figures 2 and 3",
+        ),
+    ),
+    base={"dataset": "digits", "image_size": SIZE, "batch_size": 32, "ema": 0, "schedule": "constant", "clip_norm": 1},
+    runs=(
+        *(
+            Run(
+                f"{arch}-{initializer}",
+                {"arch": arch, "initializer": initializer},
+                f"{network}, {title}",
+                row=title,
+                column=network,
+            )
+            for arch, network in NETWORKS.items()
+            for initializer, title in INITIALIZERS.items()
+        ),
+        Run(
+            "spread",
+            dict.fromkeys(("batch_size", "ema", "schedule", "clip_norm", "epochs", "dataset"))
+            | {"arch": tuple(NETWORKS), "initializer": tuple(INITIALIZERS)},
+            script="experiments/spread.py",
+        ),
+    ),
+    budgets={
+        SMALL: Budget(
+            "the digits at 32 pixels, 8 epochs of 39 steps of 32 images, gradients clipped to norm 1", {"epochs": 8}
+        ),
+        PAPER: Budget(
+            "the digits at 224 pixels, 20 epochs, gradients clipped to norm 1", {"epochs": 20, "image_size": 224}
+        ),
+    },
+    tables=(Table("grid", ("top1",), "initial weights"), Table("grid", ("train_loss",), "initial weights")),
+    pictures=(
+        Picture(
+            "lines",
+            "Standard deviation of the activations of each layer of VGG-11 and VGG-16, untrained, by initial weights",
+            tuple(f"{arch} {initializer}" for arch in NETWORKS for initializer in INITIALIZERS),
+            "spread",
+            ("spread",),
+            x="layer",
+            log=True,
+        ),
+        Picture("curves", "Training loss of VGG-11 and VGG-16 by initial weights", ("train_loss",), log=True),
+    ),
+    curves=("train_loss", *(f"{arch} {initializer}" for arch in NETWORKS for initializer in INITIALIZERS)),
+    keep_weights=False,
+)

@@ -1,0 +1,63 @@
+"""Wu & He 2018: batch norm and its alternatives at a large and at a small batch; weight standardisation."""
+
+from experiments.cifar import BASE
+from experiments.design import PAPER, SMALL, Budget, Claim, Comparison, Picture, Run, Table
+
+GROUPS = 4  # of the 16, 32 and 64 channels of ResNet-20
+NORMS = {
+    "batch": {},
+    "layer": {"norm": "layer"},
+    "instance": {"norm": "instance"},
+    "group": {"norm": "group", "norm_groups": GROUPS},
+    "none": {"norm": "none", "learning_rate": 0.01},
+    "batch-ws": {"weight_standardization": True},
+    "group-ws": {"norm": "group", "norm_groups": GROUPS, "weight_standardization": True},
+}
+LABELS = {
+    "batch-ws": "batch, weight standardisation",
+    "group-ws": "group, weight standardisation",
+    "none": "none, at a tenth of the rate",
+}
+AT_8 = ("batch", "layer", "instance", "group", "group-ws")
+
+
+def _run(name: str, batch: int) -> Run:
+    """Learning rates in proportion to the batch; the same epochs, so as many more steps."""
+    flags = dict(NORMS[name])
+    epoch = 45000 // batch
+    if batch != 128:
+        flags |= {"batch_size": batch, "learning_rate": flags.get("learning_rate", 0.1) * batch / 128}
+    small = {"schedule_boundaries": (epoch // 2, epoch * 3 // 4)}
+    paper = {"schedule_boundaries": (32000 * 128 // batch, 48000 * 128 // batch)}
+    budgets = {SMALL: small, PAPER: paper}
+    row, column = LABELS.get(name, name), f"batch {batch}"
+    return Run(f"{name}-{batch}", flags, f"{row}, {column}", budgets, row=row, column=column)
+
+
+COMPARISON = Comparison(
+    name="normalization",
+    title="Normalisation at a large and a small batch",
+    question="Which normalisation still trains ResNet-20 well when the batch shrinks from 128 to 8 images?",
+    claims=(
+        Claim(
+            "ResNet-50 on ImageNet with 32 images a worker: batch norm 23.6 % error, group norm 24.1 %, layer norm "
+            "25.3 %, instance norm 28.4 %. With 2 images a worker batch norm has 34.7 %, group norm still 24.1 %.",
+            "Wu & He 2018, Tables 1 and 2",
+        ),
+        Claim(
+            "With weight standardisation group norm reaches, at micro-batches, what batch norm reaches at large ones.",
+            "Qiao et al. 2019",
+        ),
+    ),
+    base=BASE,
+    runs=(*(_run(name, 128) for name in NORMS), *(_run(name, 8) for name in AT_8)),
+    budgets={
+        SMALL: Budget("1 epoch, learning rate x0.1 at a half and at three quarters", {"epochs": 1}),
+        PAPER: Budget("the paper's 182 epochs", {}, 3),
+    },
+    tables=(
+        Table("grid", ("top1",), "normalisation"),
+        Table("list", ("top1", "train_top1", "loss", "minutes"), "normalisation"),
+    ),
+    pictures=(Picture("grid", "Test top-1 of ResNet-20 by normalisation, at batch 128 and 8"),),
+)

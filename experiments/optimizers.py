@@ -1,0 +1,53 @@
+"""The lab's optimizers and AdamW, each at the best of three learning rates."""
+
+from experiments.cifar import BASE
+from experiments.design import PAPER, SMALL, Budget, Claim, Comparison, Picture, Run, Table
+
+RATES = {
+    "sgd": (0.03, 0.1, 0.3),
+    "momentum": (0.01, 0.03, 0.1),
+    "nesterov": (0.01, 0.03, 0.1),
+    "adagrad": (0.003, 0.01, 0.03),
+    "rmsprop": (0.0003, 0.001, 0.003),
+    "adam": (0.001, 0.003, 0.01),
+    "adamw": (0.001, 0.003, 0.01),
+}
+DECOUPLED = {"weight_decay": 0, "decoupled_weight_decay": 0.05}
+
+
+def _run(name: str, rate: float) -> Run:
+    flags = {"optimizer": name, "learning_rate": rate} | (DECOUPLED if name == "adamw" else {})
+    return Run(f"{name}-{rate:g}", flags, f"{name}, rate {rate:g}", group=name)
+
+
+COMPARISON = Comparison(
+    name="optimizers",
+    title="Optimizers",
+    question="How far does each optimizer bring ResNet-20, at the best of three rates, by steps and by minutes?",
+    claims=(
+        Claim(
+            "Adaptive methods make fast progress at first, but generalise worse than SGD with momentum at the end.",
+            "Wilson et al. 2017",
+        ),
+        Claim(
+            "Adam's L2 term is not weight decay; decoupled from the gradient it lets Adam compete "
+            "with SGD with momentum on images.",
+            "Loshchilov & Hutter 2019",
+        ),
+    ),
+    base={**BASE, "schedule": "constant"},
+    runs=tuple(_run(name, rate) for name, rates in RATES.items() for rate in rates),
+    budgets={
+        SMALL: Budget("1 epoch at a constant rate", {"epochs": 1}),
+        PAPER: Budget("182 epochs, x0.1 at 32,000 and 48,000 steps", {"schedule": "piecewise"}),
+    },
+    tables=(
+        Table("best", ("top1", "best_validation", "train_loss", "minutes"), "optimizer"),
+        Table("list", ("best_validation",), "every rate tried"),
+    ),
+    pictures=(
+        Picture("best", "Training loss of ResNet-20 by optimizer, against steps", ("train_loss",), x="step"),
+        Picture("best", "The same against minutes of processor time", ("train_loss",), "minutes", x="minutes"),
+    ),
+    curves=("train_loss", "validation_top1"),
+)

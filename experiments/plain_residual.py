@@ -1,0 +1,28 @@
+"""He et al. 2016, Figure 6: does depth hurt a plain network and help a residual one?"""
+
+from experiments import cifar
+from experiments.design import Claim, Comparison, Picture, Run, Table
+
+COMPARISON = Comparison(
+    name="plain_residual",
+    title="Plain and residual networks",
+    question="Does a network of 56 layers learn worse than one of 20 when it is plain, and better when it is residual?",
+    claims=(
+        Claim(
+            "Plain networks have a higher training error when they are deeper, and so a higher test error; residual "
+            "ones gain from depth: 8.75 % test error with 20 layers, 6.97 % with 56 (91.25 % and 93.03 % top-1).",
+            "He et al. 2016, section 4.2, Figure 6 and Table 6",
+        ),
+    ),
+    base=cifar.BASE,
+    runs=(
+        Run("plain20", {"arch": "plain20"}),
+        Run("plain56", {"arch": "plain56"}),
+        Run("resnet20", paper="91.25 %"),
+        Run("resnet56", {"arch": "resnet56"}, paper="93.03 %"),
+    ),
+    budgets=cifar.BUDGETS,
+    tables=(Table(figures=("top1", "train_top1", "loss", "train_loss", "parameters")),),
+    pictures=(Picture("errors", "Error in training (thin) and in validation of plain and residual networks"),),
+    curves=("train_top1", "validation_top1"),
+)

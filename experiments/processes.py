@@ -1,0 +1,147 @@
+"""Runs as processes: started, waited for, stopped; what is known of each stands beside its folder, in FOLDER.json."""
+
+import contextlib
+import ctypes
+import datetime
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from common.runs import files
+from experiments import processor
+from experiments.work import Job
+
+ROOT = Path(__file__).resolve().parents[1]
+DIVERGED, STOPPED = 3, (130, 143)
+_PR_SET_PDEATHSIG = 1
+KEPT_EVERY = 10.0  # seconds between two writings of the time that a run has taken
+
+
+def run_folder(runs: Path, folder: str) -> Path:
+    """The directory of a run."""
+    return runs / folder
+
+
+def state_file(runs: Path, folder: str) -> Path:
+    """Where what is known of a run stands."""
+    return runs / f"{folder}.json"
+
+
+def log_file(runs: Path, folder: str) -> Path:
+    """What the run printed."""
+    return runs / f"{folder}.log"
+
+
+def read_state(runs: Path, folder: str) -> dict[str, Any]:
+    """What is known of a run; empty before its first start."""
+    try:
+        return json.loads(state_file(runs, folder).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+
+
+def has_ended(runs: Path, folder: str) -> bool:
+    """Whether a run is finished and its figures are there, or it has diverged."""
+    code = read_state(runs, folder).get("exit_code")
+    return code == DIVERGED or (code == 0 and any(run_folder(runs, folder).glob("results*.json")))
+
+
+def has_weights(runs: Path, folder: str) -> bool:
+    """Whether a finished run can be loaded."""
+    return has_ended(runs, folder) and (run_folder(runs, folder) / "checkpoints").is_dir()
+
+
+def _with_parent() -> None:
+    """In the child: SIGTERM, on which a run saves, where its parent is killed (Linux)."""
+    if sys.platform.startswith("linux"):
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+@dataclass
+class Process:
+    """One run's process.
+
+    Attributes:
+        job, runs: what runs, and the folder of all runs.
+        state: what is known of it, with what earlier processes of the same run took.
+    """
+
+    job: Job
+    runs: Path
+    datasets: Path
+    state: dict[str, Any] = field(default_factory=dict)
+
+    def start(self) -> None:
+        """Starts it in a process group of its own: Ctrl-C reaches this program alone, which passes it on once."""
+        folder = run_folder(self.runs, self.job.folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        self.state = read_state(self.runs, self.job.folder)
+        commits = self.state.get("commit", "").split("+")
+        now = processor.commit(ROOT)
+        self.state["commit"] = "+".join(filter(None, commits if now in commits else [*commits, now]))
+        self.state |= {"processor": processor.processor(), "date": f"{datetime.date.today()}", "exit_code": None}
+        self._before = {name: self.state.get(name, 0.0) for name in ("minutes", "processor_minutes", "memory_mb")}
+        self._log = open(log_file(self.runs, self.job.folder), "a", encoding="utf-8")  # noqa: SIM115
+        self._size = self._log.tell()
+        command = [sys.executable, *self.job.located(self.datasets, self.runs)]
+        options: dict[str, Any] = {"stdout": self._log, "stderr": subprocess.STDOUT, "stdin": subprocess.DEVNULL}
+        self._begun = self._kept = time.monotonic()
+        self._process = subprocess.Popen(command, cwd=ROOT, process_group=0, preexec_fn=_with_parent, **options)
+
+    def stop(self) -> None:
+        """Asks it to save and end."""
+        if self.running:
+            self._process.send_signal(signal.SIGTERM)
+
+    @property
+    def running(self) -> bool:
+        """Whether it had not ended when `ended` looked last."""
+        return self._process.returncode is None
+
+    def ended(self) -> bool:
+        """Looks whether it has ended; what it took is then in the state."""
+        if not self.running:
+            return True
+        pid, status, usage = os.wait4(self._process.pid, os.WNOHANG)
+        now = time.monotonic()
+        self.state["minutes"] = round(self._before["minutes"] + (now - self._begun) / 60, 3)
+        if not pid:
+            if now - self._kept > KEPT_EVERY:
+                self._kept = now
+                self._write()
+            return False
+        code = os.waitstatus_to_exitcode(status)
+        self._process.returncode = code
+        self._log.close()
+        used = (usage.ru_utime + usage.ru_stime) / 60
+        self.state["processor_minutes"] = round(self._before["processor_minutes"] + used, 3)
+        scale = 1 if sys.platform == "darwin" else 1024
+        self.state["memory_mb"] = max(self._before["memory_mb"], round(usage.ru_maxrss * scale / 1e6))
+        self.state["exit_code"] = code
+        found = re.findall(r"^model +\S+, ([\d,]+) parameters\b", self.log(), re.MULTILINE)
+        if found:
+            self.state["parameters"] = int(found[-1].replace(",", ""))
+        self._write()
+        return True
+
+    def _write(self) -> None:
+        files.write_json(state_file(self.runs, self.job.folder), self.state)
+
+    def log(self) -> str:
+        """What it has printed since its start."""
+        with open(log_file(self.runs, self.job.folder), encoding="utf-8", errors="replace") as file:
+            file.seek(self._size)
+            return file.read()
+
+    def last_line(self) -> str:
+        """The last line that it has printed."""
+        lines = [line for line in re.split(r"[\r\n]+", self.log()) if line.strip()]
+        return lines[-1].strip() if lines else "it printed nothing"

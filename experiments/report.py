@@ -1,0 +1,177 @@
+"""Writes the tables and pictures of RESULTS.md from results.csv and curves/.
+
+    python experiments/report.py            RESULTS.md and docs/images/experiments/
+    python experiments/report.py --check    writes nothing; exit code 1 where RESULTS.md differs
+
+Each comparison stands between <!-- experiments:NAME begin --> and <!-- experiments:NAME end -->. Where runs are
+missing, the question, the command and the papers' claims stand there alone.
+"""
+
+import argparse
+import sys
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+
+if __package__ in (None, ""):  # run as a script: sys.path begins with experiments/ instead of the repository's root
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from common.errors import UserError
+from common.runs import files
+from experiments import catalogue, results, tables, work
+from experiments.design import Comparison, Picture
+from experiments.tables import Row
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "RESULTS.md"
+PICTURES = "docs/images/experiments"
+
+
+def part(comparison: Comparison, rows: Sequence[Row]) -> str:
+    """What stands between a comparison's markers."""
+    lines = [f"### {comparison.title}", "", *_wrapped(comparison.question), ""]
+    for name, budget in comparison.budgets.items():
+        choice = "" if name == next(iter(comparison.budgets)) else f" --budget {name}"
+        lines += _wrapped(f"- `python experiments/run.py {comparison.name}{choice}`: {budget.text}")
+    lines += ["", "What papers say:", ""]
+    for claim in comparison.claims:
+        lines += _wrapped(f"- {claim.source}: {claim.text}")
+    lines.append("")
+    complete = [name for name in comparison.budgets if state(comparison, name, rows)[0]]
+    if not complete:
+        lines.append(_unfinished(comparison, rows))
+    for name in complete:
+        lines += _figures(comparison, name, _counted(comparison, name, rows))
+    if complete and comparison.conclusion:
+        lines += ["", *_wrapped(comparison.conclusion)]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _wrapped(text: str) -> list[str]:
+    """Lines of at most 120 characters; those of a list's item stand under its text."""
+    indent = "  " if text.startswith("- ") else ""
+    bound = text.replace(" %", "\u00a0%")
+    lines = textwrap.wrap(bound, 120, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    return [line.replace("\u00a0", " ") for line in lines]
+
+
+def state(comparison: Comparison, budget: str, rows: Sequence[Row]) -> tuple[bool, int, int]:
+    """Whether a budget's runs are finished, how many of them are, and how many there are."""
+    found = work.expected_rows(comparison, budget, comparison.budgets[budget], rows)
+    done = sum(row is not None for row in found)
+    return done == len(found), done, len(found)
+
+
+def _counted(comparison: Comparison, budget: str, rows: Sequence[Row]) -> list[Row]:
+    """The rows of a budget that are of its present commands, and those of earlier versions that it keeps."""
+    jobs = work.jobs(comparison, budget, _most_seeds(rows), rows)[0]
+    earlier = {run.name: run.earlier for run in comparison.runs if run.earlier}
+    mine = [row for row in rows if row["comparison"] == comparison.name and row["budget"] == budget]
+    current = {job.key: job.text for job in jobs}
+    return [
+        row
+        for row in mine
+        if current.get(work.key_of(row)) == row["command"] or earlier.get(row["run"]) == row["command"]
+    ]
+
+
+def _most_seeds(rows: Sequence[Row]) -> int:
+    """One more than the highest seed of all rows."""
+    return 1 + max((int(seed) for row in rows for seed in row["seed"].split("+")), default=0)
+
+
+def _unfinished(comparison: Comparison, rows: Sequence[Row]) -> str:
+    _, done, count = max(
+        (state(comparison, name, rows) for name in comparison.budgets), key=lambda found: found[1] / found[2]
+    )
+    if done:
+        return f"{done} of its {count} runs are finished."
+    return "It has not been run yet."
+
+
+def _figures(comparison: Comparison, budget: str, rows: Sequence[Row]) -> list[str]:
+    """Where it was measured, tables and pictures of a budget."""
+    where = "; ".join(sorted({f"{row['processor']}, {row['precision']}" for row in rows if row["precision"]}))
+    commits = ", ".join(dict.fromkeys(row["commit"] for row in rows))
+    spent = {row["command"]: float(row["minutes"]) for row in rows}
+    lines = _wrapped(
+        f"Budget {budget}: {comparison.budgets[budget].text}. {where}; {sum(spent.values()):.0f} minutes in all; "
+        f"commit {commits}. ± is the standard deviation over n seeds."
+    )
+    lines.append("")
+    for table in comparison.tables:
+        lines += [tables.draw(table, comparison, budget, rows), ""]
+    for picture in comparison.pictures:
+        lines += [f"![{picture.title}]({PICTURES}/{file_name(comparison, budget, picture)})", ""]
+    return lines
+
+
+def file_name(comparison: Comparison, budget: str, picture: Picture) -> str:
+    """Of a picture: COMPARISON.png, with the picture's name and a budget that is not the default between."""
+    other = "" if budget == next(iter(comparison.budgets)) else budget
+    return "-".join(filter(None, [comparison.name, other, picture.name])) + ".png"
+
+
+def page(text: str, rows: Sequence[Row]) -> str:
+    """RESULTS.md with all parts made anew. Raises UserError where a comparison's markers are missing."""
+    for comparison in catalogue.every():
+        begin, end = (f"<!-- experiments:{comparison.name} {word} -->" for word in ("begin", "end"))
+        head, found, rest = text.partition(begin)
+        _, closed, tail = rest.partition(end)
+        if not (found and closed):
+            raise UserError(f"{PAGE.name}: the markers {begin} and {end} are missing; add them where it is to stand", 1)
+        text = f"{head}{begin}\n{part(comparison, rows)}{end}{tail}"
+    return text
+
+
+def draw(rows: Sequence[Row], folder: Path, curves: Path) -> int:
+    """Draws the pictures of all budgets whose runs are finished. Returns how many."""
+    from experiments import drawing
+
+    count = 0
+    for comparison in catalogue.every():
+        points = results.read_curves(comparison.name, curves)
+        for budget in comparison.budgets:
+            if state(comparison, budget, rows)[0]:
+                mine = [point for point in points if point["budget"] == budget]
+                data = drawing.Data(comparison, budget, _counted(comparison, budget, rows), mine)
+                for picture in comparison.pictures:
+                    drawing.draw(data, picture, folder / file_name(comparison, budget, picture))
+                    count += 1
+    return count
+
+
+def main(words: list[str] | None = None) -> int:
+    """Runs the command line. Returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="report.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 where RESULTS.md differs")
+    parser.add_argument("--results", type=Path, default=results.RESULTS, help="(default experiments/results.csv)")
+    parser.add_argument("--page", type=Path, default=PAGE, help="(default RESULTS.md)")
+    options = parser.parse_args(words)
+    rows = results.read(options.results)
+    before = options.page.read_text(encoding="utf-8")
+    after = page(before, rows)
+    if options.check:
+        if before != after:
+            print(
+                f"report.py: {options.page} differs from {options.results}; run experiments/report.py", file=sys.stderr
+            )
+            return 1
+        print(f"{options.page} is what {options.results} says")
+        return 0
+    pictures = draw(rows, options.page.parent / PICTURES, options.results.parent / "curves")
+    files.write_text(options.page, after)
+    print(
+        f"{options.page}: {len(catalogue.NAMES)} comparisons; {pictures} pictures in {options.page.parent / PICTURES}"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except UserError as error:
+        print(f"report.py: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)

@@ -1,0 +1,28 @@
+"""He et al. 2016, Table 6: ResNet-20 by the paper's whole schedule."""
+
+from experiments.design import PAPER, Budget, Claim, Comparison, Picture, Run, Table
+
+COMPARISON = Comparison(
+    name="resnet20",
+    title="ResNet-20 by the paper's schedule",
+    question="Does this program reach the paper's figure for ResNet-20 on CIFAR-10?",
+    claims=(Claim("8.75 % test error, 91.25 % top-1.", "He et al. 2016, Table 6"),),
+    base={"arch": "resnet20", "dataset": "cifar10", "validation_share": 0, "precision": "mixed_bfloat16"},
+    runs=(
+        Run("resnet20", paper="91.25 %"),
+        Run(
+            "before",
+            label="an earlier version, 45,000 images, stopped at step 56,411 of 63,882",
+            earlier="python resnet34.py --arch resnet20 --mode train --dataset datasets/cifar10 --precision "
+            "mixed_bfloat16 --log_every 100",
+        ),
+    ),
+    budgets={
+        PAPER: Budget(
+            "all 50,000 training images, 164 epochs of 390 steps, x0.1 at 32,000 and 48,000 steps", {"epochs": 164}, 1
+        )
+    },
+    tables=(Table(figures=("top1", "train_top1", "loss", "steps", "minutes")),),
+    pictures=(Picture("errors", "Error of ResNet-20 in training, by the paper's schedule", rows=("resnet20",)),),
+    curves=("train_top1",),
+)

@@ -1,0 +1,192 @@
+"""results.csv and curves/: what finished runs measured, where, when and by which command."""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from common.errors import UserError
+from common.runs import files, locks
+from experiments import catalogue, work
+from experiments.design import Comparison
+from experiments.work import Job
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "experiments/results.csv"
+CURVES = ROOT / "experiments/curves"
+PROVENANCE = (
+    "comparison", "run", "seed", "budget", "outcome", "commit", "processor", "precision", "date", "minutes",
+    "processor_minutes", "command",
+)  # fmt: skip
+FIGURES = (
+    "top1", "top5", "loss", "balanced_accuracy", "over_mean", "train_top1", "train_loss", "best_validation",
+    "parameters", "multiply_adds", "steps", "epochs", "images", "split", "memory_mb",
+)  # fmt: skip
+COLUMNS = PROVENANCE + FIGURES
+CURVE_COLUMNS = ("run", "seed", "budget", "series", "x", "y")
+MOST_POINTS = 40  # of a training curve
+Row = Mapping[str, str]
+
+
+def read(path: Path = RESULTS) -> list[dict[str, str]]:
+    """The rows; none where there is no file."""
+    return _read(path, COLUMNS)
+
+
+def read_curves(name: str, folder: Path = CURVES) -> list[dict[str, str]]:
+    """The points of a comparison's curves."""
+    return _read(folder / f"{name}.csv", CURVE_COLUMNS)
+
+
+def _read(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
+    if not path.exists():
+        return []
+    with open(path, newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        if tuple(reader.fieldnames or ()) != tuple(columns):
+            raise UserError(f"{path}: its columns are not {','.join(columns)}", 1)
+        return list(reader)
+
+
+def add(comparison: Comparison, job: Job, row: Row, points: Sequence[Row], path: Path, folder: Path) -> None:
+    """Puts a run's row and the points of its curves in place of what was there; several processes may do so at once."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with locks.wait(path.with_name(f".{path.name}.lock")):
+        kept = [other for other in read(path) if work.key_of(other) != job.key]
+        files.write_text(path, _text(COLUMNS, sorted([*kept, row], key=_place)))
+        if points:
+            folder.mkdir(parents=True, exist_ok=True)
+            before = read_curves(job.comparison, folder)
+            mine = {"run": job.line, "seed": job.seed, "budget": job.budget}
+            others = [other for other in before if any(other[name] != value for name, value in mine.items())]
+            merged = others + [mine | point for point in points]
+            order = {line.name: number for number, line in enumerate(comparison.lines)}
+            merged.sort(key=lambda point: (point["budget"], order.get(point["run"], -1), point["seed"]))
+            files.write_text(folder / f"{job.comparison}.csv", _text(CURVE_COLUMNS, merged))
+
+
+def _place(row: Row) -> tuple:
+    """The order of the file: that of the catalogue, of the comparison's lines, of the seeds."""
+    name = row["comparison"]
+    lines = [line.name for line in catalogue.find(name).lines] if name in catalogue.NAMES else []
+    line = lines.index(row["run"]) if row["run"] in lines else len(lines)
+    number = catalogue.NAMES.index(name) if name in catalogue.NAMES else len(catalogue.NAMES)
+    return number, row["budget"], line, row["run"], row["seed"]
+
+
+def _text(columns: Sequence[str], rows: Iterable[Row]) -> str:
+    content = io.StringIO()
+    writer = csv.DictWriter(content, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return content.getvalue()
+
+
+def of_run(job: Job, run: Path, state: Mapping[str, Any]) -> dict[str, str]:
+    """The row of a run that has ended: its figures from results.json, metrics.csv and config.json.
+
+    Args:
+        job: what was run.
+        run: its directory.
+        state: what `processes.read_state` knows of it: commit, processor, date, minutes, exit code ...
+    """
+    values: dict[str, Any] = dict.fromkeys(COLUMNS, "")
+    values |= {"comparison": job.comparison, "run": job.line, "seed": job.seed, "budget": job.budget}
+    values |= {name: state[name] for name in ("commit", "processor", "date", "minutes", "processor_minutes")}
+    values |= {"command": job.text, "memory_mb": state["memory_mb"], "parameters": state.get("parameters", "")}
+    values["multiply_adds"] = state.get("multiply_adds", "")
+    values["outcome"] = "diverged" if state["exit_code"] == 3 else "finished"
+    values["precision"] = state.get("precision") or precision(run)
+    if values["outcome"] == "finished":
+        found = json.loads(results_file(run).read_text(encoding="utf-8"))
+        values |= {name: found[name] for name in FIGURES if name in found}
+        values["over_mean"] = found.get("gain", {}).get("top1_over_mean", "")
+    values |= _of_metrics(_metrics(run))
+    return {name: _short(value) for name, value in values.items()}
+
+
+def precision(run: Path) -> str:
+    """In what a run computed; float32 where it has no config.json, as that of a script."""
+    path = run / "config.json"
+    return json.loads(path.read_text(encoding="utf-8"))["precision"] if path.exists() else "float32"
+
+
+def is_of(row: Row, state: Mapping[str, Any]) -> bool:
+    """Whether a row was made of a run of which this is known."""
+    return all(row[name] == _short(state.get(name, "")) for name in ("commit", "date", "minutes"))
+
+
+def results_file(run: Path) -> Path:
+    """results.json, or the one results file of a test."""
+    return next(iter(sorted(run.glob("results*.json"), key=lambda path: len(path.name))), run / "results.json")
+
+
+def _metrics(run: Path) -> list[dict[str, Any]]:
+    """Rows of metrics.csv with numbers as numbers."""
+    path = run / "metrics.csv"
+    if not path.exists():
+        return []
+    found = []
+    with open(path, newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            with suppress(TypeError, ValueError):  # a row that a kill tore
+                found.append({name: text if name == "split" else float(text) for name, text in row.items()})
+    return found
+
+
+def _of_metrics(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Steps, epochs, the best validation, and the training's means over the last epoch."""
+    train = [row for row in rows if row["split"] == "train"]
+    checked = [row["top1"] for row in rows if row["split"] == "validation"]
+    if not train:
+        return {}
+    last = [row for row in train if row["epoch"] == train[-1]["epoch"]]
+    before = [row["step"] for row in train if row["epoch"] < train[-1]["epoch"]]
+    edges = [before[-1] if before else 0.0, *(row["step"] for row in last)]
+    steps = [after - until for until, after in pairwise(edges)]
+
+    def mean(name: str) -> float:
+        return sum(row[name] * count for row, count in zip(last, steps, strict=True)) / sum(steps)
+
+    values: dict[str, Any] = {"steps": int(train[-1]["step"]), "epochs": int(train[-1]["epoch"])}
+    values |= {"train_top1": mean("top1"), "train_loss": mean("data_loss")}
+    return values | ({"best_validation": max(checked)} if checked else {})
+
+
+def curves_of(comparison: Comparison, run: Path) -> list[dict[str, str]]:
+    """The points of the series that a comparison keeps: training thinned to means of equal parts, validations all.
+
+    x is the step, or what a script of its own wrote under "curves" of its results.json.
+    """
+    rows = _metrics(run)
+    own: dict[str, Any] = {}
+    with suppress(OSError, ValueError):
+        own = json.loads((run / "results.json").read_text(encoding="utf-8")).get("curves", {})
+    found = []
+    for series in comparison.curves:
+        split, _, figure = series.partition("_")
+        column = "data_loss" if figure == "loss" else figure
+        points = [(row["step"], row[column]) for row in rows if row["split"] == split and column in row]
+        points = own.get(series) or (thinned(points) if split == "train" else points)
+        found += [{"series": series, "x": _short(x), "y": _short(y)} for x, y in points]
+    return found
+
+
+def thinned(points: Sequence[tuple[float, float]], most: int = MOST_POINTS) -> list[tuple[float, float]]:
+    """At most `most` points, each the mean of as many neighbours; x is that of the last of them."""
+    if len(points) <= most:
+        return list(points)
+    edges = [number * len(points) // most for number in range(most + 1)]
+    parts = [points[start:end] for start, end in pairwise(edges)]
+    return [(part[-1][0], sum(y for _, y in part) / len(part)) for part in parts]
+
+
+def _short(value: Any) -> str:
+    """Numbers with the digits that matter."""
+    if isinstance(value, float):
+        return str(int(value)) if value == int(value) and abs(value) >= 1 else f"{value:.5g}"
+    return str(value)

@@ -1,0 +1,285 @@
+"""Trains and tests what a comparison needs, and keeps the figures in results.csv.
+
+    python experiments/run.py NAME                 runs what is missing; the same command goes on after a stop
+    python experiments/run.py NAME --dry_run       lists the runs, what exists, and the minutes expected
+    python experiments/run.py all --dry_run        the same of every comparison
+    python experiments/report.py                   makes tables and pictures from results.csv
+
+Ctrl-C or SIGTERM saves the runs under way and ends. A run that fails is named in one line; the others go on.
+"""
+
+import argparse
+import shutil
+import signal
+import sys
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+if __package__ in (None, ""):  # run as a script: sys.path begins with experiments/ instead of the repository's root
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from common.errors import UserError
+from common.training import stop_signals
+from experiments import catalogue, costs, data, estimate, processes, processor, results, work
+from experiments.design import Comparison
+from experiments.processes import Process
+from experiments.work import Job
+
+ROOT = Path(__file__).resolve().parents[1]
+PAUSE = 0.2  # seconds between two looks at the processes
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where things are, and whether results.csv counts as done (`again`: only what lies in `runs`).
+
+    `absent` are the names of data sets that are not there: what needs them is left out.
+    """
+
+    runs: Path
+    datasets: Path
+    results: Path
+    curves: Path
+    again: bool = False
+    absent: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is asked for: a comparison, its budget by name, how many seeds."""
+
+    comparison: Comparison
+    budget: str
+    seeds: int
+
+
+@dataclass(frozen=True)
+class State:
+    """How far an order is.
+
+    Attributes:
+        done: commands whose figures are there.
+        missing: those whose figures are not.
+        lost: those of `done` whose weights a missing one loads, and which are gone.
+        unsettled: how many more there will be when groups have their best.
+    """
+
+    done: list[Job]
+    missing: list[Job]
+    lost: list[Job]
+    unsettled: int
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return len(self.done) + len(self.missing) + self.unsettled
+
+
+def look(order: Order, place: Place) -> State:
+    """How far an order is."""
+    rows = [row for row in results.read(place.results) if not place.again or _is_from(row, place)]
+    wanted, unsettled = work.jobs(order.comparison, order.budget, order.seeds, rows)
+    done = [job for job in wanted if any(work.is_row_of(row, job) for row in rows)]
+    missing = [job for job in wanted if job not in done]
+    needed = {folder for job in missing for folder in job.needs}
+    lost = [job for job in done if job.folder in needed and not processes.has_weights(place.runs, job.folder)]
+    return State(done, missing, lost, unsettled)
+
+
+def _is_from(row: dict[str, str], place: Place) -> bool:
+    """Whether a row is of the run that lies below `runs`, not of an earlier one elsewhere."""
+    folder = work.folder_in(row["command"])
+    return processes.has_ended(place.runs, folder) and results.is_of(row, processes.read_state(place.runs, folder))
+
+
+def record(job: Job, order: Order, place: Place) -> None:
+    """Puts the figures of a run that has ended into results.csv."""
+    folder = processes.run_folder(place.runs, job.folder)
+    state = processes.read_state(place.runs, job.folder)
+    if job.needs and not job.trains:
+        state["precision"] = results.precision(processes.run_folder(place.runs, job.needs[0]))
+    if order.comparison.costs and job.trains:
+        state["multiply_adds"] = costs.multiply_adds(folder)
+    row = results.of_run(job, folder, state)
+    points = results.curves_of(order.comparison, folder)
+    results.add(order.comparison, job, row, points, place.results, place.curves)
+    if not order.comparison.keep_weights:
+        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+
+
+def take(job: Job, order: Order, place: Place) -> bool:
+    """Puts figures into results.csv that are there already: those of a run that has ended, or of the same command in
+    another comparison. Returns whether there were some.
+    """
+    if processes.has_ended(place.runs, job.folder):
+        record(job, order, place)
+        return True
+    if place.again or order.comparison.curves or order.comparison.costs:
+        return False
+    same = [row for row in results.read(place.results) if row["command"] == job.text]
+    for row in same[:1]:
+        mine = {"comparison": job.comparison, "run": job.line, "budget": job.budget}
+        results.add(order.comparison, job, row | mine, [], place.results, place.curves)
+    return bool(same)
+
+
+def carry_out(order: Order, place: Place, at_once: int, stops: list) -> tuple[int, int]:
+    """Runs what is missing until nothing is left that can be run. Returns how many failed and how many are left."""
+    failed: set[str] = set()
+    running: list[Process] = []
+    while True:
+        state = look(order, place)
+        if [job for job in state.missing if take(job, order, place)]:
+            continue
+        for job in state.lost + state.missing if not stops else []:
+            busy = {process.job.folder for process in running} | failed
+            needs = all(processes.has_weights(place.runs, folder) for folder in job.needs)
+            if len(running) < at_once and needs and job.folder not in busy and job.dataset not in place.absent:
+                running.append(Process(job, place.runs, place.datasets))
+                running[-1].start()
+                print(f"{_title(job)}: {len(state.done)} of {state.total} done", flush=True)
+        if not running:
+            return len(failed), sum(job.folder not in failed for job in state.missing) + state.unsettled
+        _wait(running, stops)
+        if stops:
+            for process in running:
+                process.stop()
+            while not all([process.ended() for process in running if process.running]):
+                time.sleep(PAUSE)
+        for process in [one for one in running if not one.running]:
+            running.remove(process)
+            failed |= _tell(process)
+
+
+def _wait(running: list[Process], stops: list) -> None:
+    """Until one of them has ended, or a signal asks to stop."""
+    while not stops and not any([process.ended() for process in running]):
+        time.sleep(PAUSE)
+
+
+def _title(job: Job) -> str:
+    return f"{job.comparison} {job.line} seed {job.seed}"
+
+
+def _tell(process: Process) -> set[str]:
+    """One line on a run that has ended; returns its folder where it failed."""
+    job, code = process.job, process.state["exit_code"]
+    if code in (0, processes.DIVERGED):
+        how = "diverged" if code else process.last_line()
+        print(f"{_title(job)}: {how}, {process.state['minutes']:.1f} minutes", flush=True)
+    elif code not in (*processes.STOPPED, -signal.SIGTERM, -signal.SIGINT):
+        log, why = processes.log_file(process.runs, job.folder), process.last_line()
+        print(f"{_title(job)}: failed with exit code {code}: {why} ({log})", file=sys.stderr, flush=True)
+        return {job.folder}
+    return set()
+
+
+def list_runs(order: Order, place: Place) -> dict[str, float]:
+    """Prints each run, whether it exists, and the minutes expected. Returns the minutes of the missing, by folder."""
+    state = look(order, place)
+    known = estimate.measured(results.read(place.results))
+    budget = order.comparison.budgets[order.budget]
+    seeds = f"{order.seeds} seed{'s' if order.seeds > 1 else ''}"
+    print(f"{order.comparison.name}: {order.comparison.title}; budget {order.budget} ({budget.text}), {seeds}")
+    left: dict[str, float] = {}
+    for job in sorted(state.done + state.missing, key=lambda job: _place(order, job)):
+        minutes = estimate.minutes(job, known)
+        ended = processes.has_ended(place.runs, job.folder)
+        if job in state.done or ended:
+            what = "exists" if job in state.done else "has ended"
+        else:
+            left[job.folder] = minutes
+            what = f"{minutes:5.1f} minutes"
+        print(f"  {job.line:<28} seed {job.seed:<10} {what:<14} {work.RUNS}/{job.folder}")
+    if state.unsettled:
+        each = [estimate.minutes(job, known) for job in state.done + state.missing if job.trains]
+        left[order.comparison.name] = state.unsettled * sum(each) / len(each)
+        print(f"  {state.unsettled} more of the best of each group: {left[order.comparison.name]:.1f} minutes")
+    print(f"  {state.total} runs, {len(state.done)} exist; about {sum(left.values()):.0f} minutes to go", flush=True)
+    return left
+
+
+def _place(order: Order, job: Job) -> tuple[int, tuple[int, ...]]:
+    return [line.name for line in order.comparison.lines].index(job.line), job.seeds
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    found = argparse.ArgumentParser(
+        prog="run.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    add = found.add_argument
+    add("names", nargs="+", metavar="NAME", help=f"comparisons, or all: {', '.join(catalogue.NAMES)}")
+    add("--budget", help="small (hours on a laptop) or paper (the papers' lengths); default: a comparison's first")
+    add("--seeds", type=int, help="how many seeds, from 0 (default: what the comparison says)")
+    add("--jobs", type=int, default=1, help="runs at the same time (default 1; a run takes all cores)")
+    add("--out", type=Path, default=ROOT / work.RUNS, help=f"folder of the runs (default {work.RUNS})")
+    add("--datasets", type=Path, default=ROOT / work.DATA, help=f"folder of the data sets (default {work.DATA})")
+    add("--results", type=Path, default=results.RESULTS, help="the figures (default experiments/results.csv)")
+    add("--again", action="store_true", help="also run what results.csv has and --out has not")
+    add("--dry_run", action="store_true", help="list the runs and the minutes expected, and stop")
+    return found
+
+
+def main(words: list[str] | None = None) -> int:
+    """Runs the command line. Returns the exit code: 0 done, 1 something failed, 130 or 143 stopped."""
+    options = parser().parse_args(words)
+    if (options.seeds is not None and options.seeds < 1) or options.jobs < 1:
+        raise UserError("--seeds and --jobs are whole numbers from 1 on")
+    names = list(catalogue.NAMES) if options.names == ["all"] else options.names
+    curves = options.results.parent / "curves"
+    place = Place(options.out, options.datasets, options.results, curves, options.again)
+    orders = []
+    for comparison in map(catalogue.find, names):
+        if options.names == ["all"] and options.budget and options.budget not in comparison.budgets:
+            continue
+        budget, limits = comparison.budget(options.budget)
+        orders.append(Order(comparison, budget, options.seeds or limits.seeds))
+    if options.dry_run:
+        for problem in absent(orders, place).values():
+            print(f"needed: {problem}")
+        shown: dict[str, float] = {}
+        for order in orders:
+            shown |= list_runs(order, place)
+        if len(orders) > 1:
+            print(f"together about {sum(shown.values()):.0f} minutes; what several comparisons need is run once")
+        return 0
+    return _run(orders, place, options.jobs)
+
+
+def absent(orders: list[Order], place: Place) -> dict[str, UserError]:
+    """The data sets that missing runs need and that are not there, with what to do."""
+    names = dict.fromkeys(job.dataset for order in orders for job in look(order, place).missing)
+    return {name: problem for name in names if (problem := data.missing(name, place.datasets))}
+
+
+def _run(orders: list[Order], place: Place, at_once: int) -> int:
+    problems = absent(orders, place)
+    for problem in problems.values():
+        print(f"run.py: {problem}", file=sys.stderr, flush=True)
+    place = replace(place, absent=frozenset(problems))
+    commit = processor.commit(ROOT)
+    if commit.endswith(processor.CHANGED):
+        print(f"note: Python files differ from the last commit; the figures will be those of {commit}", flush=True)
+    failures = left = 0
+    with stop_signals.noted() as stops:
+        for order in orders:
+            failed, waiting = carry_out(order, place, at_once, stops)
+            failures, left = failures + failed, left + waiting
+            if stops:
+                print("run.py: stopped; the same command goes on", file=sys.stderr)
+                return 128 + stops[0]
+    if failures or left:
+        print(f"run.py: {failures} failed, {left} not run; the same command tries again", file=sys.stderr)
+        return 1
+    print(f"all runs are finished; their figures are in {place.results}")
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except UserError as error:
+        print(f"run.py: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)

@@ -1,0 +1,71 @@
+"""How the learning rate falls: seven schedules, and warm-up in front of two of them."""
+
+from typing import Any
+
+from experiments.cifar import BASE, STEPS
+from experiments.design import PAPER, SMALL, Budget, Claim, Comparison, Picture, Run, Table
+
+LENGTHS = {SMALL: 2, PAPER: 182}  # epochs
+
+
+def _schedules(epochs: int) -> dict[str, dict[str, Any]]:
+    """Flags by name. The rates that fall by a formula end near a hundredth of where they began."""
+    half = epochs * STEPS // 2
+    return {
+        "constant": {"schedule": "constant"},
+        "step": {"schedule": "piecewise", "schedule_boundaries": (half, half + half // 2)},
+        "exponential": {"schedule": "exponential", "schedule_rate": round(4.6 / epochs, 4)},
+        "inverse_time": {"schedule": "inverse_time", "schedule_rate": round(99 / epochs, 4)},
+        "cosine": {"schedule": "cosine"},
+        "sgdr": {"schedule": "sgdr", "schedule_every": epochs / 2},
+        "cyclical": {"schedule": "cyclical", "schedule_every": epochs / 2, "minimum_learning_rate": 0.001},
+    }
+
+
+LABELS = {
+    "constant": "constant", "step": "step, x0.1 at a half and three quarters", "exponential": "exponential",
+    "inverse_time": "1/t", "cosine": "cosine", "sgdr": "SGDR, two cycles", "cyclical": "cyclical, two triangles",
+}  # fmt: skip
+WARMED = ("step", "cosine")
+
+
+def _run(name: str, warm: bool) -> Run:
+    budgets = {}
+    for budget, epochs in LENGTHS.items():
+        flags = _schedules(epochs)[name]
+        warmup = {"warmup": "gradual", "warmup_epochs": epochs / 10, "warmup_factor": 0.1}
+        budgets[budget] = flags | (warmup if warm else {})
+    column = "with warm-up" if warm else "without"
+    title = f"{LABELS[name]}{', warm-up' if warm else ''}"
+    return Run(f"{name}-warm" if warm else name, {}, title, budgets, row=LABELS[name], column=column)
+
+
+COMPARISON = Comparison(
+    name="schedules",
+    title="Learning-rate schedules",
+    question="What does a falling learning rate gain, which fall is best at a fixed length, and does a warm-up help?",
+    claims=(
+        Claim(
+            "Drops by 10 when the error plateaus; ResNet-20 needs no warm-up, ResNet-110 does.",
+            "He et al. 2016, section 4.2",
+        ),
+        Claim(
+            "Warm restarts reach the accuracy of step schedules in two to four times fewer epochs.",
+            "Loshchilov & Hutter 2017",
+        ),
+        Claim("A rate that cycles between bounds reaches a baseline's accuracy in fewer steps.", "Smith 2017"),
+        Claim("A gradual warm-up matters for very large batches.", "Goyal et al. 2017, section 2.2"),
+    ),
+    base=BASE,
+    runs=(*(_run(name, False) for name in LABELS), *(_run(name, True) for name in WARMED)),
+    budgets={
+        SMALL: Budget("2 epochs, rate 0.1 at the most, warm-up over a tenth", {"epochs": 2}),
+        PAPER: Budget("182 epochs, the same shapes", {"epochs": 182}),
+    },
+    tables=(Table("grid", ("top1",), "schedule"), Table("list", ("top1", "train_top1", "loss"), "schedule")),
+    pictures=(
+        Picture("points", "Test top-1 of ResNet-20 by schedule, one point a seed"),
+        Picture("curves", "Training loss of ResNet-20 by schedule", ("train_loss",), "curves", tuple(LABELS)),
+    ),
+    curves=("train_loss",),
+)

@@ -1,0 +1,133 @@
+"""Tables of RESULTS.md: mean, spread and number of seeds of what results.csv has."""
+
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from experiments import work
+from experiments.design import Comparison, Run, Table, Test, choose
+
+Row = Mapping[str, str]
+Line = Run | Test
+NOTHING = "–"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A column: its heading, and how a mean and a standard deviation (None of one value) are written."""
+
+    title: str
+    text: Callable[[float, float | None], str]
+
+
+def _percent(mean: float, spread: float | None) -> str:
+    return f"{100 * mean:.2f} %" if spread is None else f"{100 * mean:.2f} ± {100 * spread:.2f} %"
+
+
+def _points(mean: float, spread: float | None) -> str:
+    return f"{100 * mean:+.2f}" if spread is None else f"{100 * mean:+.2f} ± {100 * spread:.2f}"
+
+
+def _number(mean: float, spread: float | None) -> str:
+    return f"{mean:.3f}" if spread is None else f"{mean:.3f} ± {spread:.3f}"
+
+
+def _whole(mean: float, _: float | None) -> str:
+    return f"{mean:,.0f}"
+
+
+def _millions(mean: float, _: float | None) -> str:
+    return f"{mean / 1e6:,.1f}M"
+
+
+def _minutes(mean: float, _: float | None) -> str:
+    return f"{mean:.1f}"
+
+
+FIGURES = {
+    "top1": Figure("test top-1", _percent),
+    "top5": Figure("test top-5", _percent),
+    "balanced_accuracy": Figure("balanced accuracy", _percent),
+    "over_mean": Figure("over the mean of its members", _points),
+    "loss": Figure("test loss", _number),
+    "train_top1": Figure("training top-1", _percent),
+    "train_loss": Figure("training loss", _number),
+    "best_validation": Figure("best validation top-1", _percent),
+    "parameters": Figure("parameters", _whole),
+    "multiply_adds": Figure("multiply-adds", _millions),
+    "steps": Figure("steps", _whole),
+    "epochs": Figure("epochs", _whole),
+    "minutes": Figure("minutes", _minutes),
+}
+
+
+def rows_of(line: Line, rows: Sequence[Row]) -> list[Row]:
+    """The rows of a run or a test, one for each seed or choice of seeds."""
+    return [row for row in rows if row["run"] == line.name]
+
+
+def values(found: Sequence[Row], figure: str) -> list[float]:
+    """A figure of all rows that have it."""
+    return [float(row[figure]) for row in found if row["outcome"] != "diverged" and row[figure] != ""]
+
+
+def cell(found: Sequence[Row], figure: str, note: bool = True) -> str:
+    """Mean and standard deviation (with n - 1) over the seeds; with `note` how many diverged, where some did."""
+    numbers = values(found, figure)
+    diverged = sum(row["outcome"] == "diverged" for row in found)
+    lost = f"diverged ({diverged} of {len(found)})" if diverged and note else ""
+    if not numbers:
+        return lost or NOTHING
+    spread = statistics.stdev(numbers) if len(numbers) > 1 else None
+    return "; ".join(filter(None, [FIGURES[figure].text(statistics.fmean(numbers), spread), lost]))
+
+
+def markdown(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    """A table; all columns but the first stand to the right."""
+    rule = [" --- ", *(" ---: " for _ in head[1:])]
+    lines = ["| " + " | ".join(head) + " |", "|" + "|".join(rule) + "|"]
+    return "\n".join([*lines, *("| " + " | ".join(cells) + " |" for cells in body)])
+
+
+def draw(table: Table, comparison: Comparison, budget: str, rows: Sequence[Row]) -> str:
+    """A table of a comparison, of the rows of one budget."""
+    lines = choose(table.rows, comparison.lines)
+    lines = [line for line in lines if table.rows or not (isinstance(line, Run) and line.script)]
+    return {"list": _list, "grid": _grid, "best": _best}[table.kind](table, comparison, budget, lines, rows)
+
+
+def _list(table: Table, comparison: Comparison, budget: str, lines: Sequence[Line], rows: Sequence[Row]) -> str:
+    published = any(line.paper for line in lines)
+    head = [table.head, *(FIGURES[name].title for name in table.figures), "n", *(["the paper"] if published else [])]
+    body = []
+    for line in lines:
+        found = rows_of(line, rows)
+        figures = [cell(found, name, note=place == 0) for place, name in enumerate(table.figures)]
+        cells = [line.title, *figures, str(len(found))]
+        body.append([*cells, *([line.paper or NOTHING] if published else [])])
+    return markdown(head, body)
+
+
+def _grid(table: Table, comparison: Comparison, budget: str, lines: Sequence[Line], rows: Sequence[Row]) -> str:
+    placed = [line for line in lines if line.row]
+    down, across = dict.fromkeys(line.row for line in placed), dict.fromkeys(line.column for line in placed)
+    at = {(line.row, line.column): rows_of(line, rows) for line in placed}
+    figure = table.figures[0]
+    body = [[row, *(cell(at.get((row, column), []), figure) for column in across)] for row in down]
+    n = sorted({len(found) for found in at.values()})
+    note = f"{FIGURES[figure].title}, n = {' or '.join(map(str, n))}"
+    return markdown([f"{table.head} ({note})", *across], body)
+
+
+def _best(table: Table, comparison: Comparison, budget: str, lines: Sequence[Line], rows: Sequence[Row]) -> str:
+    groups = dict.fromkeys(line.group for line in lines if isinstance(line, Run) and line.group)
+    head = [table.head, "the best of its rates", *(FIGURES[name].title for name in table.figures), "n"]
+    body = []
+    for group in groups:
+        best = work.best_of_group(comparison, budget, group, rows)
+        if best is not None:
+            found = rows_of(best, rows)
+            rate = best.title.rpartition("rate ")[2]
+            figures = [cell(found, name, note=place == 0) for place, name in enumerate(table.figures)]
+            body.append([group, rate, *figures, str(len(found))])
+    return markdown(head, body)

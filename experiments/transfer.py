@@ -1,0 +1,59 @@
+"""From scratch, on frozen features, or fine-tuned: ten ImageNet classes from ResNet-20's weights of CIFAR-10."""
+
+from experiments import cifar
+from experiments.design import PAPER, SMALL, Budget, Claim, Comparison, Picture, Run, Table
+
+IMAGES = {10: {"epochs": 60, "batch_size": 20}, 50: {"epochs": 30, "batch_size": 50},
+          200: {"epochs": 20, "batch_size": 50}}  # fmt: skip
+METHODS = {
+    "scratch": ("from scratch", {"learning_rate": 0.03}),
+    "frozen": ("frozen features", {"freeze": "conv", "learning_rate": 0.1}),
+    "tuned": ("fine-tuned", {"learning_rate": 0.01, "head_learning_rate": 0.1}),
+}
+
+
+def _run(images: int, method: str) -> Run:
+    title, flags = METHODS[method]
+    flags = {"dataset": f"imagenette-{images}", "schedule": "cosine", **IMAGES[images], **flags}
+    start = "" if method == "scratch" else "start"
+    return Run(f"{method}-{images}", flags, f"{title}, {images}", row=title, column=f"{images}", start=start)
+
+
+RUNS = tuple(_run(images, method) for method in METHODS for images in IMAGES)
+
+COMPARISON = Comparison(
+    name="transfer",
+    title="Transfer to other classes",
+    question="How much do weights of CIFAR-10 help on ten ImageNet classes with 10, 50 and 200 images of each?",
+    claims=(
+        Claim("Features of a network trained on ImageNet serve other tasks as they are.", "Donahue et al. 2014"),
+        Claim(
+            "Starting from transferred features generalises better than from random ones, even after "
+            "fine-tuning to the new task.",
+            "Yosinski et al. 2014",
+        ),
+    ),
+    base={"arch": "resnet20"},
+    runs=(
+        Run(
+            "start",
+            {"dataset": "cifar10"},
+            "the start, on CIFAR-10",
+            budgets={SMALL: cifar.SHORT, PAPER: {}},
+        ),
+        *RUNS,
+    ),
+    budgets={
+        SMALL: Budget("weights of 4 epochs of CIFAR-10; 20 to 60 epochs at 32 pixels"),
+        PAPER: Budget("weights of the whole schedule; 20 to 60 epochs at 32 pixels"),
+    },
+    tables=(Table("grid", ("top1",), "images a class", tuple(run.name for run in RUNS)),),
+    pictures=(
+        Picture(
+            "grid",
+            "Test top-1 on ten ImageNet classes by images a class: from scratch, frozen, fine-tuned",
+            rows=tuple(run.name for run in RUNS),
+            x="images a class",
+        ),
+    ),
+)

@@ -1,0 +1,176 @@
+"""RESULTS.md says what results.csv has, to the digit, and of unfinished comparisons nothing."""
+
+import dataclasses
+import re
+import statistics
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import comparisons
+from experiments import catalogue, drawing, report, results, tables, work
+from experiments.design import Budget, Claim, Comparison, Picture, Run, Table
+
+ROOT = Path(__file__).parents[2]
+COMPARISON = Comparison(
+    name="made",
+    title="Made",
+    question="Which?",
+    claims=(Claim("None.", "nobody"),),
+    base={"arch": "lenet5", "epochs": 4},
+    runs=(
+        Run("a", label="the first", paper="91 %", row="first", column="x"),
+        Run("b", {"epochs": 8}, row="second", column="x"),
+        Run("c", {"epochs": 9}, row="second", column="y"),
+    ),
+    budgets={"small": Budget("some", {}, 2)},
+    tables=(Table(figures=("top1", "loss", "parameters")), Table("grid", ("top1",))),
+    pictures=(Picture("points", "Points"),),
+    conclusion="So it is.",
+)
+TOP1 = {"a": (0.5, 0.6), "b": (0.25, 0.75), "c": (0.125, None)}  # None: diverged
+
+
+def rows(comparison=COMPARISON) -> list:
+    found = []
+    for run in comparison.runs:
+        for seed, top1 in enumerate(TOP1[run.name]):
+            job = work.training(comparison, "small", run, seed)
+            row = comparisons.row(job, top1="" if top1 is None else top1, loss=1 + seed, parameters=1234)
+            found.append(row | ({"outcome": "diverged"} if top1 is None else {}))
+    return found
+
+
+def test_the_page_is_what_the_table_says():
+    """RESULTS.md made again is the same to the letter: an altered figure is found."""
+    assert report.main(["--check"]) == 0
+
+
+def test_an_altered_figure_is_found(tmp_path, capsys):
+    page = tmp_path / "RESULTS.md"
+    text = report.PAGE.read_text(encoding="utf-8")
+    part = text[text.index("<!-- experiments:resnet20 begin") :]
+    figure = re.search(r"\d+\.\d+ %", part)[0]
+    page.write_text(text.replace(figure, "99.99 %"), encoding="utf-8")
+    assert report.main(["--check", "--page", str(page)]) == 1
+    assert "differs from" in capsys.readouterr().err
+    assert page.read_text(encoding="utf-8").count("99.99 %")  # nothing was written
+
+
+def test_every_row_says_where_it_is_from():
+    needed = (
+        "comparison",
+        "run",
+        "seed",
+        "budget",
+        "outcome",
+        "commit",
+        "processor",
+        "precision",
+        "minutes",
+        "command",
+    )
+    for row in results.read():
+        assert all(row[name] for name in needed), row
+        assert row["outcome"] in ("finished", "diverged", "stopped")
+        assert row["outcome"] == "stopped" or row["date"]
+
+
+def test_pictures_are_small():
+    for path in (ROOT / report.PICTURES).glob("*.png"):
+        assert path.stat().st_size < 100_000, path
+
+
+def test_figures_of_a_finished_comparison():
+    text = report.part(COMPARISON, rows())
+    spread = {name: statistics.stdev(top1) for name, top1 in TOP1.items() if None not in top1}
+    assert "| network | test top-1 | test loss | parameters | n | the paper |" in text
+    assert f"| the first | 55.00 ± {100 * spread['a']:.2f} % | 1.500 ± 0.707 | 1,234 | 2 | 91 % |" in text
+    assert f"| b | 50.00 ± {100 * np.std([0.25, 0.75], ddof=1):.2f} % | 1.500 ± 0.707 | 1,234 | 2 | – |" in text
+    assert "| c | 12.50 %; diverged (1 of 2) | 1.000 | 1,234 | 2 | – |" in text
+    assert "| network (test top-1, n = 2) | x | y |" in text
+    assert "| first | 55.00 ± 7.07 % | – |" in text
+    assert "a processor, float32; 12 minutes in all; commit abc1234." in text
+    assert text.endswith("![Points](docs/images/experiments/made.png)\n\n\nSo it is.\n")
+
+
+def test_an_unfinished_comparison_shows_no_figure():
+    text = report.part(COMPARISON, rows()[:-1])
+    assert "5 of its 6 runs are finished." in text
+    assert "±" not in text
+    assert "|" not in text
+    assert "So it is" not in text
+    assert "It has not been run yet." in report.part(COMPARISON, [])
+    assert "`python experiments/run.py made`: some" in text
+    assert "- nobody: None." in text
+
+
+def test_rows_of_other_commands_do_not_count():
+    changed = dataclasses.replace(COMPARISON, base={"arch": "lenet5", "epochs": 4, "ema": 0.5})
+    assert "It has not been run yet." in report.part(changed, rows())
+
+
+def test_a_row_of_an_earlier_version_stands_beside_the_others():
+    earlier = Run("before", label="an earlier version", earlier="python train.py --long-ago")
+    comparison = dataclasses.replace(COMPARISON, runs=(*COMPARISON.runs, earlier))
+    mine = rows(COMPARISON)
+    old = {**mine[0], "run": "before", "command": earlier.earlier, "top1": "0.4"}
+    assert "| an earlier version | 40.00 % |" in report.part(comparison, [*mine, old])
+    assert "40.00 %" not in report.part(comparison, [*mine, {**old, "command": "another"}])
+    assert "40.00 %" not in report.part(comparison, [old])
+
+
+def test_the_best_of_each_group():
+    group = tuple(
+        Run(f"{name}-{rate}", {"optimizer": name, "learning_rate": rate}, f"{name}, rate {rate}", group=name)
+        for name in ("sgd", "adam")
+        for rate in (0.1, 0.2)
+    )
+    comparison = dataclasses.replace(COMPARISON, runs=group, tables=(Table("best", ("top1",), "optimizer"),))
+    scores = {"sgd-0.1": 0.3, "sgd-0.2": 0.4, "adam-0.1": 0.6, "adam-0.2": 0.5}
+    made = [
+        comparisons.row(work.training(comparison, "small", run, 0), best_validation=scores[run.name], top1=0.5)
+        for run in group
+    ]
+    text = tables.draw(comparison.tables[0], comparison, "small", made)
+    assert text.splitlines()[2:] == ["| sgd | 0.2 | 50.00 % | 1 |", "| adam | 0.1 | 50.00 % | 1 |"]
+
+
+def curve_points() -> list[dict[str, str]]:
+    values = {("a", "0"): (4, 2), ("a", "1"): (2, 1), ("b", "0"): (3, 3), ("b", "1"): (3, 1)}
+    return [
+        {"run": run, "seed": seed, "budget": "small", "series": series, "x": str(x), "y": str(y)}
+        for (run, seed), heights in values.items()
+        for series in ("train_loss", "train_top1", "validation_top1")
+        for x, y in zip((10, 20), heights, strict=True)
+    ]
+
+
+def test_a_curve_is_the_mean_over_the_seeds():
+    data = drawing.Data(COMPARISON, "small", rows(), curve_points())
+    x, y = data.curve(COMPARISON.run("a"), "train_loss")
+    assert x.tolist() == [10, 20]
+    assert y.tolist() == [3, 1.5]
+
+
+@pytest.mark.parametrize("kind", sorted(drawing.KINDS))
+def test_every_kind_of_picture_is_drawn_and_small(kind, tmp_path):
+    runs = tuple(dataclasses.replace(run, group=run.name) for run in COMPARISON.runs[:2])
+    comparison = dataclasses.replace(COMPARISON, runs=runs)
+    more = {"steps": "20", "epochs": "2", "multiply_adds": "4000000", "best_validation": "0.5"}
+    mine = [{**row, **more} for row in rows(comparison)]
+    series = ("top1",) if kind in ("points", "grid", "bubbles") else ("train_loss",)
+    file = tmp_path / "folder/picture.png"
+    picture = Picture(kind, "title", series, rows=("a",) if kind == "lines" else ())
+    drawing.draw(drawing.Data(comparison, "small", mine, curve_points()), picture, file)
+    assert file.read_bytes().startswith(b"\x89PNG")
+    assert 2_000 < file.stat().st_size < 100_000
+
+
+def test_all_markers_are_needed(tmp_path, capsys):
+    page = tmp_path / "RESULTS.md"
+    page.write_text(report.PAGE.read_text(encoding="utf-8").replace("<!-- experiments:lrn end -->", ""))
+    with pytest.raises(report.UserError, match="experiments:lrn begin"):
+        report.main(["--page", str(page)])
+    assert len(catalogue.NAMES) == len(set(catalogue.NAMES))

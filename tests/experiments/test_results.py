@@ -1,0 +1,119 @@
+"""What is read from a run directory, and how it is kept."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+import comparisons
+from experiments import processor, results, work
+from experiments.design import Budget, Claim, Comparison, Run
+
+COMPARISON = Comparison(
+    name="made",
+    title="Made",
+    question="Which?",
+    claims=(Claim("None.", "nobody"),),
+    base={"arch": "lenet5"},
+    runs=(Run("b"), Run("a", {"epochs": 2})),
+    budgets={"small": Budget("some", {}, 2)},
+    curves=("train_loss", "validation_top1"),
+)
+METRICS = """\
+step,epoch,split,learning_rate,data_loss,l2_loss,loss,top1,top5
+1,1,step,0.1,9,0,9,0,0
+10,1,train,0.1,2,0.5,2.5,0.2,0.6
+15,1,train,0.1,1.5,0.5,2.0,0.3,0.7
+15,1,validation,0.1,1.4,0.5,1.9,0.5,0.9
+20,2,train,0.1,1.2,0.5,1.7,0.4,0.8
+30,2,train,0.1,0.9,0.5,1.4,0.7,0.9
+30,2,validation,0.1,1.6,0.5,2.1,0.45,0.9
+3"""
+STATE = {
+    "commit": "abc1234", "processor": "a processor", "date": "2026-01-02", "minutes": 1.5, "processor_minutes": 2.25,
+    "memory_mb": 700, "exit_code": 0, "parameters": 1234,
+}  # fmt: skip
+
+
+@pytest.fixture
+def run(tmp_path) -> Path:
+    (tmp_path / "metrics.csv").write_text(METRICS)
+    (tmp_path / "config.json").write_text(json.dumps({"precision": "mixed_bfloat16"}))
+    found = {"top1": 0.43, "loss": 1.65, "images": 360, "split": "test", "seconds": 2, "gain": {"top1_over_mean": 0.01}}
+    (tmp_path / "results.json").write_text(json.dumps(found))
+    return tmp_path
+
+
+def job(name: str = "a", seed: int = 0) -> work.Job:
+    return work.training(COMPARISON, "small", COMPARISON.run(name), seed)
+
+
+def test_the_figures_of_a_run(run):
+    row = results.of_run(job(), run, STATE)
+    assert row["command"] == job().text
+    wanted = {"top1": "0.43", "loss": "1.65", "over_mean": "0.01", "images": "360", "split": "test", "steps": "30"}
+    wanted |= {"epochs": "2", "best_validation": "0.5", "parameters": "1234", "minutes": "1.5", "memory_mb": "700"}
+    wanted |= {"precision": "mixed_bfloat16", "outcome": "finished", "top5": ""}
+    # the last epoch's steps 16 to 20 and 21 to 30: (5 * 1.2 + 10 * 0.9) / 15, (5 * 0.4 + 10 * 0.7) / 15
+    wanted |= {"train_loss": "1", "train_top1": "0.6"}
+    assert {name: row[name] for name in wanted} == wanted
+    assert set(row) == set(results.COLUMNS)
+    assert results.is_of(row, STATE)
+    assert not results.is_of(row, STATE | {"minutes": 1.6})
+
+
+def test_a_run_that_diverged_has_no_result(run):
+    row = results.of_run(job(), run, STATE | {"exit_code": 3})
+    assert (row["outcome"], row["top1"], row["loss"]) == ("diverged", "", "")
+
+
+def test_the_results_of_another_protocol_are_found(tmp_path):
+    (tmp_path / "results-10crops.json").write_text("{}")
+    assert results.results_file(tmp_path).name == "results-10crops.json"
+
+
+def test_curves(run):
+    points = results.curves_of(COMPARISON, run)
+    found = [(point["series"], point["x"], point["y"]) for point in points]
+    assert found == [
+        *(("train_loss", "10", "2"), ("train_loss", "15", "1.5"), ("train_loss", "20", "1.2")),
+        *(("train_loss", "30", "0.9"), ("validation_top1", "15", "0.5"), ("validation_top1", "30", "0.45")),
+    ]
+
+
+def test_thinning_takes_means_of_neighbours():
+    points = [(step, float(step)) for step in range(1, 101)]
+    found = results.thinned(points, 4)
+    assert found == [(25, 13.0), (50, 38.0), (75, 63.0), (100, 88.0)]
+    assert results.thinned(points[:4], 4) == points[:4]
+
+
+def test_a_row_takes_the_place_of_the_one_before(tmp_path):
+    path, folder = tmp_path / "results.csv", tmp_path / "curves"
+    point = {"series": "train_loss", "x": "1", "y": "2"}
+    for one, top1 in ((job("a"), 0.1), (job("b", 1), 0.2), (job("b"), 0.3), (job("a"), 0.4)):
+        results.add(COMPARISON, one, comparisons.row(one, top1=top1), [point | {"y": str(top1)}], path, folder)
+    assert sorted((row["run"], row["seed"], row["top1"]) for row in results.read(path)) == [
+        *(("a", "0", "0.4"), ("b", "0", "0.3"), ("b", "1", "0.2")),
+    ]
+    assert [(point["run"], point["seed"], point["y"]) for point in results.read_curves("made", folder)] == [
+        *(("b", "0", "0.3"), ("b", "1", "0.2"), ("a", "0", "0.4")),
+    ]
+
+
+CPUS = {
+    "model name : AMD EPYC\ncpu family : 25\nmodel : 17\nflags : fpu avx2 avx512f avx512_bf16": (
+        "AMD EPYC Zen 4, AVX-512 BF16"
+    ),
+    "model name : AMD EPYC 7763 64-Core Processor\ncpu family : 25\nmodel : 1\nflags : avx avx2": (
+        "AMD EPYC 7763 Zen 3, AVX2"
+    ),
+    "model name : Intel(R) Xeon(R) Platinum 8481C CPU @ 2.70GHz\ncpu family : 6\nmodel : 143\n"
+    "flags : avx2 avx512f avx512_bf16 amx_bf16": "Intel Xeon Platinum 8481C, AMX, AVX-512 BF16",
+    "": "unknown processor",
+}
+
+
+@pytest.mark.parametrize(("text", "name"), CPUS.items())
+def test_the_name_of_a_processor(text, name):
+    assert processor.processor(text.replace(" :", "\t:")) == name

@@ -1,0 +1,102 @@
+"""From flags to commands and folders; ensembles; the best of a group."""
+
+from pathlib import Path
+
+import comparisons
+from experiments import work
+from experiments.design import Budget, Claim, Comparison, Run, Test
+
+RATES = (0.1, 0.2, 0.4)
+COMPARISON = Comparison(
+    name="made",
+    title="Made",
+    question="Which?",
+    claims=(Claim("None.", "nobody"),),
+    base={"arch": "lenet5", "dataset": "cifar10", "epochs": 4, "flip": False},
+    runs=(
+        Run("a", {"epochs": 8}, budgets={"small": {"schedule_boundaries": (3, 5)}}),
+        Run("b", {"dataset": "digits"}, start="a"),
+        *(Run(f"rate-{rate}", {"learning_rate": rate}, group="rates") for rate in RATES),
+    ),
+    tests=(Test("two", ("a",), 2, {"crops": "10"}), Test("both", ("a", "b")), Test("five", ("a",), 5)),
+    budgets={"small": Budget("some", {"epochs": 2, "warmup": None}), "paper": Budget("all")},
+)
+
+
+def test_what_comes_later_wins():
+    flags = work.flags_of(COMPARISON, "small", COMPARISON.run("a"))
+    assert flags == {
+        **{"arch": "lenet5", "dataset": "cifar10", "epochs": 8, "flip": False, "warmup": None},
+        "schedule_boundaries": (3, 5),
+    }
+    assert work.flags_of(COMPARISON, "small", COMPARISON.run("b"))["epochs"] == 2
+    assert work.flags_of(COMPARISON, "paper", COMPARISON.run("b"))["epochs"] == 4
+
+
+def test_a_training_command():
+    job = work.training(COMPARISON, "small", COMPARISON.run("a"), 7)
+    assert job.text == (
+        "python train.py --mode train --log_every 20 --keep 1 --noreport --dataset datasets/cifar10 --arch lenet5 "
+        f"--epochs 8 --noflip --schedule_boundaries 3,5 --seed 7 --ckpt experiments/runs/{job.folder}"
+    )
+    assert (job.images, job.dataset, job.seed) == (8 * 45000, "cifar10", "7")
+    words = job.located(Path("/data sets"), Path("/runs"))
+    assert words[words.index("--dataset") + 1] == "/data sets/cifar10"
+    assert words[-1] == f"/runs/{job.folder}"
+
+
+def test_a_run_from_another_loads_the_same_seed():
+    first, second = (work.training(COMPARISON, "small", COMPARISON.run(name), 2) for name in "ab")
+    assert second.needs == (first.folder,)
+    assert f"--restore experiments/runs/{first.folder}" in second.text
+    assert "--dataset" not in second.text
+
+
+def test_ensembles_are_choices_of_consecutive_seeds():
+    two, both, five = COMPARISON.tests
+    assert two.groups(3) == [(0, 1), (1, 2), (2, 0)]
+    assert two.groups(2) == [(0, 1)]
+    assert both.groups(3) == [(0,), (1,), (2,)]
+    assert both.groups(1) == [(0,)]
+    assert five.groups(5) == [(0, 1, 2, 3, 4)]
+    assert five.groups(3) == []
+    job = work.testing(COMPARISON, "small", two, (2, 0))
+    folders = [work.training(COMPARISON, "small", COMPARISON.run("a"), seed).folder for seed in (2, 0)]
+    assert job.needs == tuple(folders)
+    assert f"--restore experiments/runs/{folders[0]},experiments/runs/{folders[1]} " in job.text
+    assert job.located(Path("d"), Path("/x"))[4] == f"/x/{folders[0]},/x/{folders[1]}"
+    assert (job.seed, job.images) == ("2+0", 10000 * 2 * 10)
+
+
+def rows(*scores: float | None) -> list:
+    """A row of the first seed of each rate; None: it diverged."""
+    jobs = [work.training(COMPARISON, "small", COMPARISON.run(f"rate-{rate}"), 0) for rate in RATES]
+    return [
+        comparisons.row(job, best_validation="" if score is None else score)
+        | ({} if score is not None else {"outcome": "diverged"})
+        for job, score in zip(jobs, scores, strict=False)
+    ]
+
+
+def test_only_the_best_of_a_group_has_more_seeds():
+    jobs, unsettled = work.jobs(COMPARISON, "small", 3, rows(0.5, 0.7))
+    assert unsettled == 2
+    assert [job.seed for job in jobs if job.line.startswith("rate")] == ["0", "0", "0"]
+    jobs, unsettled = work.jobs(COMPARISON, "small", 3, rows(0.5, 0.7, None))
+    assert unsettled == 0
+    assert [(job.line, job.seed) for job in jobs if job.line.startswith("rate")] == [
+        *(("rate-0.1", "0"), ("rate-0.2", "0"), ("rate-0.2", "1"), ("rate-0.2", "2"), ("rate-0.4", "0")),
+    ]
+
+
+def test_a_row_of_another_command_is_not_a_result():
+    job = work.training(COMPARISON, "small", COMPARISON.run("a"), 0)
+    assert work.is_row_of(comparisons.row(job), job)
+    assert not work.is_row_of({**comparisons.row(job), "command": job.text.replace("8", "9")}, job)
+
+
+def test_what_diverged_is_not_tested():
+    job = work.training(COMPARISON, "small", COMPARISON.run("a"), 1)
+    gone = {**comparisons.row(job), "outcome": "diverged"}
+    found = [job.seed for job in work.jobs(COMPARISON, "small", 3, [gone])[0] if job.line == "two"]
+    assert found == ["2+0"]
