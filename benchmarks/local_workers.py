@@ -50,7 +50,7 @@ def speeds(output: str, batch_size: int) -> list[float]:
 
 
 def train(count: int, arguments: list[str], folder: Path) -> str:
-    """Trains with so many workers. Returns what the chief said. Raises RuntimeError with the words of one that failed."""
+    """Trains with so many workers. Returns what the chief said. Raises RuntimeError with a failed one's last words."""
     processes = []
     for config in configs(count):
         environment = {name: value for name, value in os.environ.items() if name != "TF_CONFIG"}
