@@ -22,7 +22,7 @@ CALLS = {
     "zoo.densenet": {"build_cifar": (40, 12, False, 5, 8)},
     "zoo.mobilenet": {"build": (0.25, 5, 32)},
     "zoo.inception": {"build_v2": (5, 32), "build_v3": (5, 75)},
-    "zoo.preresnet": {"build": (50, 5, 32), "build_cifar": (20, 5, 16), "build_v2": (50, 5, 32)},
+    "zoo.preresnet": {"build": (50, 5, 32), "build_cifar": (110, 5, 16), "build_v2": (50, 5, 32)},
     "zoo.wide_resnet": {"build": (50, 5, 32), "build_cifar": (16, 1, 5, 16)},
     "zoo.resnext": {"build": (50, 32, 4, 5, 32), "build_cifar": (29, 8, 4, 5, 16)},
     "zoo.stochastic_depth": {},
