@@ -1,6 +1,9 @@
 """A network small enough to train within a test, and the program run on it inside this process."""
 
-from functools import partial
+import atexit
+import shutil
+import tempfile
+from functools import cache, partial
 from pathlib import Path
 
 import train
@@ -13,6 +16,7 @@ from common.recipe import Recipe
 from common.runs import checkpoints
 from common.runs import config as runs
 from common.style import styled
+from data import digits
 
 RECIPE = Recipe(batch_size=64, learning_rate=0.02, initializer="he", weight_decay=0.001, resize=16, plateau_patience=3)
 
@@ -28,15 +32,33 @@ def build(classes=10, image_size=16, dropout=0.25):
     return layers.network(image, layers.logits(x, classes, name="fc"), name="tiny")
 
 
+@cache
+def _digits() -> Path:
+    """The digits, prepared once a process."""
+    folder = Path(tempfile.mkdtemp(prefix="digits-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    digits.prepare(folder / "digits")
+    return folder / "digits"
+
+
+def _copy_digits(folder: Path) -> None:
+    """What `digits.prepare` leaves, copied."""
+    if not (Path(folder) / "dataset.json").exists():
+        shutil.copytree(_digits(), folder, dirs_exist_ok=True)
+
+
 def register(monkeypatch, folder: Path, error_analysis: bool = False) -> None:
     """Adds `tiny`, and `tiny_plain` without batch norm, to the registry and moves into `folder`.
 
     `--precision auto` is float32 there, whatever the processor.
-    Tests end without the error analysis, whose pictures take longer than the training, unless it is wanted.
+    Tests end without the error analysis, whose pictures take longer than the training, unless it is wanted. The digits
+    are copied into the folder when they are asked for: to prepare them anew takes as long as some tests.
     """
     if not error_analysis:
         monkeypatch.setattr(testing, "_analyse_errors", lambda *_: None)
     monkeypatch.setattr(distribution, "bfloat16_units", lambda: None)
+    _digits()  # by the true function, before it is replaced
+    monkeypatch.setattr(digits, "prepare", _copy_digits)
     plain = partial(build, norm="none")
     made = (
         Architecture("tiny", "alexnet", build, 16, RECIPE, "made for the tests"),
