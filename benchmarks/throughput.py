@@ -31,10 +31,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import graph as graphs
-from benchmarks import processor
 from benchmarks.contenders import APPLICATIONS, Task, build_ours
 from benchmarks.limits import MATRIX
 from benchmarks.turns import Contender, Worker, ratio, run, write_csv
+from common import processor
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 ARCHITECTURES = "alexnet,vgg16,googlenet,resnet34,resnet50,resnet20"
@@ -49,7 +49,7 @@ class Result:
     """One contender's line.
 
     Attributes:
-        processor, instruction_sets, onednn_limit: of `processor.Processor`, where it was measured.
+        processor, instruction_sets, onednn_limit: `processor.describe()`'s name, sets and limit, where it was measured.
         arch, mode, precision, batch_size, image_size, contender: what was measured.
         images_per_second: median over the rounds; `lowest` and `highest` beside it.
         ours_is: our images/s over this contender's, the median of the rounds' ratios.
@@ -126,9 +126,9 @@ def results(workers: list[Worker], multiply_adds: int) -> list[Result]:
         operations = (6 if task.mode == "train" else 2) * multiply_adds
         lines.append(
             Result(
-                processor=machine.model,
-                instruction_sets=machine.instruction_sets,
-                onednn_limit=machine.onednn_limit,
+                processor=machine.name,
+                instruction_sets=" + ".join(machine.sets),
+                onednn_limit=machine.limit,
                 arch=task.arch,
                 mode=task.mode,
                 precision=task.precision,
@@ -250,7 +250,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         multiples = getattr(options, name)
         if not all(multiple.isdecimal() and int(multiple) for multiple in multiples):
             parser.error(f"--{name}={','.join(multiples)}: give whole numbers from 1, e.g. 1,2,4")
-    if "mixed_bfloat16" in options.precision and processor.aborts_in_bfloat16():
+    if "mixed_bfloat16" in options.precision and processor.describe().aborts_in_bfloat16:
         parser.error(f"--precision: under {processor.LIMIT} as it is set bfloat16 ends the process; leave it out")
     return options
 

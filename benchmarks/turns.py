@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks import processor
 from benchmarks.contenders import Task
+from common import machine
 
 ROOT = Path(__file__).resolve().parents[1]
 OWN = ("ours", "jpegs", "decode", "peak")  # not peers: without these there is nothing to compare
@@ -131,7 +131,7 @@ def _of_all_batches(contender: Contender, say: Callable[[str], None]) -> list[Wo
         batch = multiple * contender.task.batch_size
         needed = made[-1].megabytes * batch / made[-1].batch if made else 0.0
         try:
-            if needed > processor.available_megabytes():
+            if needed > machine.available_megabytes():
                 raise RuntimeError(f"it may take {needed:,.0f} MB")
             made.append(_ready(replace(contender, task=replace(contender.task, batch_size=batch)), TRIAL_SECONDS))
         except RuntimeError as error:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from common import machine
+from common import machine, processor
 from common.errors import UserError, unknown
 from common.lazy import lazy
 
@@ -24,11 +24,7 @@ else:  # --help lists the names below: TensorFlow waits until a device is chosen
 
 STRATEGIES = ("auto", "one", "mirrored", "multiworker")
 COMMUNICATIONS = ("auto", "ring", "nccl")
-CPUINFO = Path("/proc/cpuinfo")
 DRIVER = (Path("/proc/driver"), Path("/dev"))  # where NVIDIA's driver shows nvidia, nvidia0 ...
-# Values of ONEDNN_MAX_CPU_ISA under which oneDNN has no instructions for bfloat16, or none of AMX.
-_WITHOUT_BFLOAT16 = {"SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI"}
-_WITHOUT_AMX = {"AVX512_CORE_BF16", "AVX512_CORE_FP16", "AVX10_1_512"}
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 NORMALISE = ("auto", "on", "off")
 
@@ -128,18 +124,14 @@ def resolve_precision(name: str = "auto") -> str:
 def bfloat16_units() -> str | None:
     """What computes in bfloat16 here faster than in float32, for people; None: nothing does.
 
-    GPUs do from compute capability 8 on. Of a processor's instructions oneDNN uses what ONEDNN_MAX_CPU_ISA allows.
+    GPUs do from compute capability 8 on.
     """
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
         details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
         capable = all(one.get("compute_capability", (0,))[0] >= 8 for one in details)
         return "tensor cores" if capable else None
-    limit = os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper()
-    flags = set(re.findall(r"\w+", CPUINFO.read_text())) if CPUINFO.exists() else set()
-    if "amx_bf16" in flags and limit not in _WITHOUT_BFLOAT16 | _WITHOUT_AMX:
-        return "AMX"
-    return "AVX-512 BF16" if "avx512_bf16" in flags and limit not in _WITHOUT_BFLOAT16 else None
+    return processor.describe().bfloat16_units
 
 
 def normalises(name: str = "auto") -> bool:

@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from common.errors import UserError
@@ -20,6 +21,13 @@ _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4
 def cores() -> int:
     """How many processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def available_megabytes() -> float:
+    """Memory that a process may still take without others being swapped out; infinite where that is not known."""
+    file = Path("/proc/meminfo")
+    found = re.search(r"^MemAvailable:\s*(\d+) kB$", file.read_text(), re.MULTILINE) if file.exists() else None
+    return int(found[1]) * 1024 / 1e6 if found else float("inf")
 
 
 def gpu_visible() -> bool:

@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from common import processor
 from common.runs import files
-from experiments import processor
+from experiments import version
 from experiments.work import Job
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -85,9 +86,9 @@ class Process:
         folder.parent.mkdir(parents=True, exist_ok=True)
         self.state = read_state(self.runs, self.job.folder)
         commits = self.state.get("commit", "").split("+")
-        now = processor.commit(ROOT)
+        now = version.commit(ROOT)
         self.state["commit"] = "+".join(filter(None, commits if now in commits else [*commits, now]))
-        self.state |= {"processor": processor.processor(), "date": f"{datetime.date.today()}", "exit_code": None}
+        self.state |= {"processor": processor.describe().short, "date": f"{datetime.date.today()}", "exit_code": None}
         self._before = {name: self.state.get(name, 0.0) for name in ("minutes", "processor_minutes", "memory_mb")}
         self._log = open(log_file(self.runs, self.job.folder), "a", encoding="utf-8")  # noqa: SIM115
         self._size = self._log.tell()

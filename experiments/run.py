@@ -21,7 +21,7 @@ if __package__ in (None, ""):  # run as a script: sys.path begins with experimen
 
 from common.errors import UserError
 from common.training import stop_signals
-from experiments import catalogue, costs, data, estimate, processes, processor, results, work
+from experiments import catalogue, costs, data, estimate, processes, results, version, work
 from experiments.design import Comparison
 from experiments.processes import Process
 from experiments.work import Job
@@ -259,8 +259,8 @@ def _run(orders: list[Order], place: Place, at_once: int) -> int:
     for problem in problems.values():
         print(f"run.py: {problem}", file=sys.stderr, flush=True)
     place = replace(place, absent=frozenset(problems))
-    commit = processor.commit(ROOT)
-    if commit.endswith(processor.CHANGED):
+    commit = version.commit(ROOT)
+    if commit.endswith(version.CHANGED):
         print(f"note: Python files differ from the last commit; the figures will be those of {commit}", flush=True)
     failures = left = 0
     with stop_signals.noted() as stops:

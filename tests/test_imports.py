@@ -12,6 +12,7 @@ TOP = {
     "class_names",
     "errors",
     "machine",
+    "processor",
     "distribution",
     "recipe",
     "settings",

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 import tiny
-from benchmarks import contenders, drawing, graph, processor, throughput, turns
+from benchmarks import contenders, drawing, graph, throughput, turns
+from common import machine, processor
 from common.training import trainer, validation
 from images import tree
 
@@ -151,7 +152,7 @@ def test_csv_and_picture(workers, tmp_path):
         "processor,instruction_sets,onednn_limit,"
         "arch,mode,precision,batch_size,image_size,contender,images_per_second,lowest,highest,ours_is,utilisation,"
     )
-    assert {row["processor"] for row in rows} == {processor.describe().model}
+    assert {row["processor"] for row in rows} == {processor.describe().name}
     assert ",".join(rows[0]) == columns + "peak_gflops,megabytes,first_step_seconds,rounds"
     assert [row["contender"] for row in rows] == [line.contender for line in lines]
     assert [float(row["ours_is"]) for row in rows] == [line.ours_is for line in lines]
@@ -229,7 +230,7 @@ class Sized(turns.Worker):
 def test_a_peer_takes_the_batch_at_which_it_is_fastest(monkeypatch, multiples, memory, best, ended, words):
     monkeypatch.setattr(turns, "Worker", Sized)
     monkeypatch.setattr(Sized, "ended", [])
-    monkeypatch.setattr(processor, "available_megabytes", lambda: memory)
+    monkeypatch.setattr(machine, "available_megabytes", lambda: memory)
     said = []
     left = turns.start(turns.Contender("PyTorch", "torch", task("torch", "train"), multiples), 9.0, said.append)
     assert (left.batch, left.seconds, left.turn) == (best, [], 9.0)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from common import distribution
+from common import distribution, processor
 from common.errors import UserError
 from common.runs import checkpoints
 
@@ -201,20 +201,20 @@ def test_precision_holds_inside_only():
     [
         ("fma avx2", "", None),
         ("fma avx2 avx512f avx512_vnni", "", None),
-        ("avx2 avx512f avx512_bf16", "", "AVX-512 BF16"),
-        ("avx2 avx512f avx512_bf16 amx_bf16 amx_tile", "", "AMX"),
-        ("avx2 avx512f avx512_bf16 amx_bf16 amx_tile", "avx512_core_bf16", "AVX-512 BF16"),
-        ("avx2 avx512f avx512_bf16 amx_bf16 amx_tile", "AVX512_CORE_AMX", "AMX"),
-        ("avx2 avx512f avx512_bf16 amx_bf16 amx_tile", "AVX512_CORE", None),
-        ("avx2 avx512f avx512_bf16", "AVX2", None),
+        ("avx2 avx512bw avx512_bf16", "", "AVX-512 BF16"),
+        ("avx2 avx512bw avx512_bf16 amx_bf16 amx_tile", "", "AMX"),
+        ("avx2 avx512bw avx512_bf16 amx_bf16 amx_tile", "avx512_core_bf16", "AVX-512 BF16"),
+        ("avx2 avx512bw avx512_bf16 amx_bf16 amx_tile", "AVX512_CORE_AMX", "AMX"),
+        ("avx2 avx512bw avx512_bf16 amx_bf16 amx_tile", "AVX512_CORE", None),
+        ("avx2 avx512bw avx512_bf16", "AVX2", None),
         ("avx2 amx_bf16_of_another_name", "", None),
     ],
 )
 def test_auto_precision_wants_a_processor_that_computes_in_bfloat16(monkeypatch, tmp_path, flags, limit, units):
     monkeypatch.setattr(distribution.tf.config, "list_physical_devices", lambda kind: [])
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", limit)
-    (tmp_path / "cpuinfo").write_text(f"flags\t: {flags}\n")
-    monkeypatch.setattr(distribution, "CPUINFO", tmp_path / "cpuinfo")
+    (tmp_path / "cpuinfo").write_text(f"flags\t\t: {flags}\n")
+    monkeypatch.setattr(processor, "CPUINFO", tmp_path / "cpuinfo")
     assert distribution.bfloat16_units() == units
     assert distribution.resolve_precision("auto") == ("mixed_bfloat16" if units else "float32")
     assert distribution.resolve_precision("mixed_float16") == "mixed_float16"

@@ -1,4 +1,5 @@
 import ctypes
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -68,3 +69,7 @@ def test_no_other_error_is_taken_for_one(error):
     with pytest.raises(type(error)) as caught, machine.shortage_named():
         raise error
     assert caught.value is error
+
+
+def test_available_memory_is_what_the_system_says():
+    assert 10 < machine.available_megabytes() < 1e8 or math.isinf(machine.available_megabytes())

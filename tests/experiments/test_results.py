@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import comparisons
-from experiments import processor, results, work
+from experiments import results, work
 from experiments.design import Budget, Claim, Comparison, Run
 
 COMPARISON = Comparison(
@@ -99,21 +99,3 @@ def test_a_row_takes_the_place_of_the_one_before(tmp_path):
     assert [(point["run"], point["seed"], point["y"]) for point in results.read_curves("made", folder)] == [
         *(("b", "0", "0.3"), ("b", "1", "0.2"), ("a", "0", "0.4")),
     ]
-
-
-CPUS = {
-    "model name : AMD EPYC\ncpu family : 25\nmodel : 17\nflags : fpu avx2 avx512f avx512_bf16": (
-        "AMD EPYC Zen 4, AVX-512 BF16"
-    ),
-    "model name : AMD EPYC 7763 64-Core Processor\ncpu family : 25\nmodel : 1\nflags : avx avx2": (
-        "AMD EPYC 7763 Zen 3, AVX2"
-    ),
-    "model name : Intel(R) Xeon(R) Platinum 8481C CPU @ 2.70GHz\ncpu family : 6\nmodel : 143\n"
-    "flags : avx2 avx512f avx512_bf16 amx_bf16": "Intel Xeon Platinum 8481C, AMX, AVX-512 BF16",
-    "": "unknown processor",
-}
-
-
-@pytest.mark.parametrize(("text", "name"), CPUS.items())
-def test_the_name_of_a_processor(text, name):
-    assert processor.processor(text.replace(" :", "\t:")) == name
