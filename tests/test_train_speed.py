@@ -29,7 +29,7 @@ def test_a_compiled_run_trains_as_the_other_and_resumes_only_as_itself(here, cap
     same = ("--epochs=1", "--log_every=1", "--dropout=0")  # XLA draws other masks from the same seeds
     tiny.start("plain", *same)
     tiny.start("compiled", *same, "--jit")
-    assert "float32, XLA\n" in capsys.readouterr().out
+    assert ", XLA\n" in capsys.readouterr().out
     np.testing.assert_allclose(losses(here / "compiled")[:5], losses(here / "plain")[:5], rtol=1e-4)
     assert json.loads((here / "compiled/config.json").read_text())["jit"] is True
     with pytest.raises(SystemExit):
