@@ -25,6 +25,7 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from common import errors
 from common.errors import UserError
 
 
@@ -98,8 +99,5 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    try:
+    with errors.ending_in_a_line("linear_probe.py"):
         main(sys.argv[1:])
-    except UserError as error:
-        print(f"linear_probe.py: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)

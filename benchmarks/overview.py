@@ -14,14 +14,14 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from common.training import metrics_file
+
 SHOWN = 8  # predictions
 
 
 def curves(run: Path) -> dict[str, list[tuple[int, float]]]:
     """(step, top-1) of training, over log intervals, and of validation, in metrics.csv."""
-    from common.report import record
-
-    rows = record.metrics(run / "metrics.csv")
+    rows = metrics_file.read(run / metrics_file.METRICS_FILE)
     return {
         split: [(row["step"], row["top1"]) for row in rows if row["split"] == split]
         for split in ("train", "validation")

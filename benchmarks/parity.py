@@ -33,6 +33,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as the program does
 
 from cli import flags
+from common import errors
 from common.errors import UserError
 from common.lazy import lazy
 
@@ -277,10 +278,8 @@ def main(arguments: list[str] | None = None) -> None:
 
 if __name__ == "__main__":
     try:
-        main()
-    except UserError as error:
-        print(f"parity.py: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        with errors.ending_in_a_line("parity.py"):
+            main()
     except KeyboardInterrupt:
         print("stopped; the same command goes on", file=sys.stderr)
         sys.exit(130)

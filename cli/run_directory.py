@@ -11,7 +11,7 @@ from common.errors import UserError
 from common.runs import checkpoints, locks
 from common.runs import config as runs
 from common.runs.files import write_json
-from common.training import log_writers, lr_range, schedules
+from common.training import log_writers, lr_range, metrics_file, schedules
 
 LOCK_FILE = ".lock"  # in a run directory
 RANGE_TEST = lr_range.NAME  # a folder in it that `--lr_range_test` leaves there, which is no part of the run
@@ -101,7 +101,7 @@ def _begin(run: Path, config: "runs.RunConfig", given: Container[str], defaults:
 
 def _undo(run: Path) -> bool:
     """Empties a new run's directory, but for the lock, unless something was trained. Returns whether it did."""
-    if checkpoints.folders(run) or _trained(run / log_writers.METRICS_FILE):
+    if checkpoints.folders(run) or _trained(run / metrics_file.METRICS_FILE):
         return False
     for path in _contents(run):
         if path.is_dir():

@@ -2,7 +2,9 @@
 
 import difflib
 import os
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 LISTED = 200  # names in an error, e.g. not all of a thousand classes
 
@@ -17,6 +19,16 @@ class UserError(Exception):
     def __init__(self, message: str, exit_code: int = 2):
         super().__init__(message)
         self.exit_code = exit_code
+
+
+@contextmanager
+def ending_in_a_line(script: str) -> Iterator[None]:
+    """A UserError inside it ends the program: its line on stderr, behind the script's name, and its exit code."""
+    try:
+        yield
+    except UserError as error:
+        print(f"{script}: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
 
 
 def unknown(what: str, given: str, allowed: Iterable[str]) -> UserError:

@@ -16,6 +16,7 @@ from pathlib import Path
 if __package__ in (None, ""):  # run as a script: sys.path begins with experiments/ instead of the repository's root
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+from common import errors
 from common.errors import UserError
 from common.runs import files
 from experiments import catalogue, results, tables, work
@@ -170,8 +171,5 @@ def main(words: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    try:
+    with errors.ending_in_a_line("report.py"):
         sys.exit(main())
-    except UserError as error:
-        print(f"report.py: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)

@@ -11,7 +11,8 @@ from typing import Any
 
 from common.errors import UserError
 from common.runs import files, locks
-from experiments import catalogue, work
+from common.training import metrics_file
+from experiments import catalogue, processes, work
 from experiments.design import Comparison
 from experiments.work import Job
 
@@ -99,13 +100,13 @@ def of_run(job: Job, run: Path, state: Mapping[str, Any]) -> dict[str, str]:
     values |= {name: state[name] for name in ("commit", "processor", "date", "minutes", "processor_minutes")}
     values |= {"command": job.text, "memory_mb": state["memory_mb"], "parameters": state.get("parameters", "")}
     values["multiply_adds"] = state.get("multiply_adds", "")
-    values["outcome"] = "diverged" if state["exit_code"] == 3 else "finished"
+    values["outcome"] = "diverged" if state["exit_code"] == processes.DIVERGED else "finished"
     values["precision"] = state.get("precision") or precision(run)
     if values["outcome"] == "finished":
         found = json.loads(results_file(run).read_text(encoding="utf-8"))
         values |= {name: found[name] for name in FIGURES if name in found}
         values["over_mean"] = found.get("gain", {}).get("top1_over_mean", "")
-    values |= _of_metrics(_metrics(run))
+    values |= _of_metrics(metrics_file.read(run / metrics_file.METRICS_FILE))
     return {name: _short(value) for name, value in values.items()}
 
 
@@ -125,20 +126,7 @@ def results_file(run: Path) -> Path:
     return next(iter(sorted(run.glob("results*.json"), key=lambda path: len(path.name))), run / "results.json")
 
 
-def _metrics(run: Path) -> list[dict[str, Any]]:
-    """Rows of metrics.csv with numbers as numbers."""
-    path = run / "metrics.csv"
-    if not path.exists():
-        return []
-    found = []
-    with open(path, newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            with suppress(TypeError, ValueError):  # a row that a kill tore
-                found.append({name: text if name == "split" else float(text) for name, text in row.items()})
-    return found
-
-
-def _of_metrics(rows: list[dict[str, Any]]) -> dict[str, Any]:
+def _of_metrics(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Steps, epochs, the best validation, and the training's means over the last epoch."""
     train = [row for row in rows if row["split"] == "train"]
     checked = [row["top1"] for row in rows if row["split"] == "validation"]
@@ -162,7 +150,7 @@ def curves_of(comparison: Comparison, run: Path) -> list[dict[str, str]]:
 
     x is the step, or what a script of its own wrote under "curves" of its results.json.
     """
-    rows = _metrics(run)
+    rows = metrics_file.read(run / metrics_file.METRICS_FILE)
     own: dict[str, Any] = {}
     with suppress(OSError, ValueError):
         own = json.loads((run / "results.json").read_text(encoding="utf-8")).get("curves", {})

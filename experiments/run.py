@@ -19,6 +19,7 @@ from pathlib import Path
 if __package__ in (None, ""):  # run as a script: sys.path begins with experiments/ instead of the repository's root
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+from common import errors
 from common.errors import UserError
 from common.training import stop_signals
 from experiments import catalogue, costs, data, estimate, processes, results, version, work
@@ -278,8 +279,5 @@ def _run(orders: list[Order], place: Place, at_once: int) -> int:
 
 
 if __name__ == "__main__":
-    try:
+    with errors.ending_in_a_line("run.py"):
         sys.exit(main())
-    except UserError as error:
-        print(f"run.py: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)

@@ -20,6 +20,7 @@ if __package__ in (None, ""):  # run as a script: sys.path begins with experimen
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import train
+from common import errors
 from common.errors import UserError
 from common.input import records
 from common.input.records import Shard, SplitInfo
@@ -119,8 +120,5 @@ def main(words: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    try:
+    with errors.ending_in_a_line("subset.py"):
         main()
-    except UserError as error:
-        print(f"subset.py: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)

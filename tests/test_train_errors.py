@@ -11,7 +11,7 @@ import tensorflow as tf
 
 import tiny
 from common.runs import checkpoints, locks
-from common.training.log_writers import MetricsFile
+from common.training.metrics_file import MetricsFile
 from training_runs import same_weights
 
 

@@ -1,6 +1,5 @@
 """What a run directory says of its run, read back for people: configuration, curves, results, speed."""
 
-import csv
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +9,7 @@ from common.errors import UserError
 from common.runs import checkpoints
 from common.runs import config as runs
 from common.runs.files import read_json
-from common.training import log_writers
-
-_WHOLE = ("step", "epoch")
+from common.training import log_writers, metrics_file
 
 
 @dataclass(frozen=True)
@@ -46,28 +43,7 @@ def read(run: Path) -> Record:
     run = Path(run)
     config_file = run / checkpoints.CONFIG_FILE
     config = read_json(config_file) if config_file.exists() else {}
-    return Record(run, config, metrics(run / log_writers.METRICS_FILE), results(run), speed(run))
-
-
-def metrics(path: Path) -> tuple[dict[str, Any], ...]:
-    """The rows of metrics.csv; a row that a kill tore is left out."""
-    if not path.exists():
-        return ()
-    found: list[dict[str, Any]] = []
-    with open(path, newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            try:
-                values = {name: _number(name, value) for name, value in row.items() if name in log_writers.COLUMNS}
-            except (TypeError, ValueError):
-                continue
-            found.append(values)
-    return tuple(found)
-
-
-def _number(name: str, value: str) -> Any:
-    if name == "split":
-        return value
-    return int(value) if name in _WHOLE else float(value)
+    return Record(run, config, metrics_file.read(run / metrics_file.METRICS_FILE), results(run), speed(run))
 
 
 def results(run: Path) -> dict[str, dict[str, Any]]:

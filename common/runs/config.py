@@ -6,6 +6,7 @@ import shutil
 import sys
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,7 @@ class RunConfig:
     module: str = ""
     recipe_name: str = "lab"
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """The classes for people, by label, no two alike (`class_names.shown`)."""
         return class_names.shown(self.classes, self.words)

@@ -1,4 +1,4 @@
-"""The files a run writes for people: metrics.csv and TensorBoard's events.
+"""TensorBoard's events that a run writes for people, and the rewinding of them and of metrics.csv.
 
 TensorBoard's curves of one quantity share a chart: the tag is the quantity, the run is the split.
 
@@ -8,7 +8,6 @@ TensorBoard's curves of one quantity share a chart: the tag is the quantity, the
     RUN/tensorboard/test        what `--mode test` measured
 """
 
-import csv
 import dataclasses
 import math
 import os
@@ -21,10 +20,9 @@ import numpy as np
 import tensorflow as tf
 
 from common.recipe import Recipe
+from common.training import metrics_file
 
-METRICS_FILE = "metrics.csv"
 EVENTS_FOLDER = "tensorboard"
-COLUMNS = ("step", "epoch", "split", "learning_rate", "data_loss", "l2_loss", "loss", "top1", "top5")
 
 
 class Profiler:
@@ -56,49 +54,12 @@ class Profiler:
             tf.profiler.experimental.stop()
 
 
-class MetricsFile:
-    """metrics.csv: what a run measured, nothing in it that a rerun would change.
-
-    Its column `split` says what a row is: `step`, one of the first fifty steps; `train`, the mean over a log interval;
-    `validation`, a validation. Losses and rates are written with all their digits, so that two files can be compared
-    byte for byte.
-    """
-
-    def __init__(self, run: Path):
-        self.path = Path(run) / METRICS_FILE
-        if not self.path.exists():
-            self.path.write_text(",".join(COLUMNS) + "\n", encoding="utf-8")
-
-    def add(self, *rows: dict) -> None:
-        """Appends rows and flushes them to the disk."""
-        with open(self.path, "a", newline="", encoding="utf-8") as file:
-            csv.DictWriter(file, COLUMNS, lineterminator="\n").writerows(rows)
-            file.flush()
-            os.fsync(file.fileno())
-
-    def rewind(self, step: int, validated: bool = True) -> None:
-        """Drops the rows after `step`, and a row torn by a kill, so that a resumed run writes them again once.
-
-        Unless `validated`, a validation after exactly `step` steps is dropped too.
-        """
-
-        def stays(line: str) -> bool:
-            number, _, split = line.split(",")[:3]
-            return int(number) < step or (int(number) == step and (validated or split != "validation"))
-
-        lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True)
-        kept = [line for line in lines[1:] if line.endswith("\n") and stays(line)]
-        temporary = self.path.with_suffix(".csv.tmp")
-        temporary.write_text("".join([",".join(COLUMNS) + "\n", *kept]), encoding="utf-8")
-        os.replace(temporary, self.path)
-
-
 def rewind(run: Path, step: int, validated: bool = True) -> None:
     """Removes what a run wrote after `step`, from metrics.csv and TensorBoard's events; -1: all of it.
 
     Unless `validated`, the results of a validation after exactly `step` steps are removed too.
     """
-    MetricsFile(run).rewind(step, validated)
+    metrics_file.MetricsFile(run).rewind(step, validated)
     board = Path(run) / EVENTS_FOLDER
     _rewind_events(board / "train", step)
     for folder in (board, board / "validation"):

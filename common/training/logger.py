@@ -10,7 +10,7 @@ from common.errors import UserError
 from common.input import read_errors
 from common.nn import losses
 from common.progress import ProgressLine, duration, sparkline
-from common.training import log_writers
+from common.training import log_writers, metrics_file
 from common.training.run_state import SUMS, Job, State
 from common.training.speed import Speed
 
@@ -107,7 +107,7 @@ class ChiefLogger(Logger):
 
     def __init__(self, job: Job, state: State):
         self.job, self.state = job, state
-        self.metrics = log_writers.MetricsFile(job.run)
+        self.metrics = metrics_file.MetricsFile(job.run)
         self.board = log_writers.TensorBoard(job.run)
         self.train, self.validated = (log_writers.TensorBoard(job.run, name) for name in ("train", "validation"))
         self.progress, self.speed = ProgressLine(job.total_steps, state.step), Speed(job.recipe.batch_size)

@@ -27,15 +27,17 @@ def make_train_step(job: Job, watch: Callable[[Sequence[tf.Tensor | None]], Abst
         with watch(gradients):
             optimizers.apply_gradients(optimizer, gradients, variables, recipe.clip_norm)
 
-    def replica_step(images, labels):
+    def summed_gradients(images, labels):
         results, gradients = own_gradients(images, labels)
-        results, *gradients = replicas.summed([results, *gradients])
+        return replicas.summed([results, *gradients])
+
+    def replica_step(images, labels):
+        results, *gradients = summed_gradients(images, labels)
         update(*gradients)
         return results
 
     def scaled_gradients(images, labels):
-        results, gradients = own_gradients(images, labels)
-        results, *gradients = replicas.summed([results, *gradients])
+        results, *gradients = summed_gradients(images, labels)
         return results, scale.unscaled(gradients)
 
     def scaled_step(images, labels):

@@ -2,7 +2,6 @@ import csv
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from benchmarks import local_workers
 from common import distribution, processor
 from common.errors import UserError
 from common.runs import checkpoints
@@ -20,23 +20,16 @@ TESTS = Path(__file__).parents[1]
 STEPS = 57  # three epochs of 19
 
 
-def begin(folder: Path, which: str, tf_config: dict | None = None) -> subprocess.Popen:
+def begin(folder: Path, which: str, tf_config: str | None = None) -> subprocess.Popen:
     environment = os.environ | {"PYTHONPATH": f"{TESTS}:{TESTS.parent}"}
     if tf_config:
-        environment["TF_CONFIG"] = json.dumps(tf_config)
+        environment["TF_CONFIG"] = tf_config
     command = [sys.executable, str(TESTS / "replicas.py"), str(folder), which]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 def begin_workers(folder: Path, count: int, which: str = "workers") -> list[subprocess.Popen]:
-    sockets = [socket.socket() for _ in range(count)]  # all open at once, so that every port is another
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    addresses = [f"127.0.0.1:{one.getsockname()[1]}" for one in sockets]
-    for one in sockets:
-        one.close()
-    cluster = {"worker": addresses}
-    return [begin(folder, which, {"cluster": cluster, "task": {"type": "worker", "index": i}}) for i in range(count)]
+    return [begin(folder, which, config) for config in local_workers.configs(count)]
 
 
 @pytest.fixture(scope="module")

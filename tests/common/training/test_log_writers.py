@@ -4,14 +4,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from common.training import log_writers
+from common.training import log_writers, metrics_file
 
 ROW = {"epoch": 1, "split": "train", "learning_rate": 0.01, "data_loss": 2.25, "l2_loss": 0.5, "loss": 2.75}
 ROW |= {"top1": 0.125, "top5": 0.5}
 
 
 def test_metrics_file_rewinds_to_a_step_and_drops_a_torn_row(tmp_path):
-    metrics = log_writers.MetricsFile(tmp_path)
+    metrics = metrics_file.MetricsFile(tmp_path)
     for step in (10, 20, 30):
         metrics.add({"step": step, **ROW})
     whole = metrics.path.read_text()
@@ -24,7 +24,7 @@ def test_metrics_file_rewinds_to_a_step_and_drops_a_torn_row(tmp_path):
 
 
 def test_a_validation_that_no_checkpoint_knows_of_is_dropped_and_the_rest_of_its_step_stays(tmp_path):
-    metrics = log_writers.MetricsFile(tmp_path)
+    metrics = metrics_file.MetricsFile(tmp_path)
     metrics.add({"step": 20, **ROW, "split": "step"}, {"step": 20, **ROW})
     before = metrics.path.read_text()
     metrics.add({"step": 20, **ROW, "split": "validation"})
