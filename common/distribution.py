@@ -241,8 +241,10 @@ def peers_named(devices: Devices) -> Iterator[None]:
     except lost as error:
         if devices.workers == 1:
             raise
-        others = [int(task) for task in re.findall(r"/task:(\d+)", error.message) if int(task) != devices.worker]
-        worker = f"worker {others[0]} ({_addresses()[others[0]]})" if others else "another worker"
+        named = [int(task) for task in re.findall(r"/task:(\d+)", error.message) if int(task) != devices.worker]
+        if devices.workers == 2:  # whatever the message says
+            named = [1 - devices.worker]
+        worker = f"worker {named[0]} ({_addresses()[named[0]]})" if named else "another worker"
         raise UserError(
             f"{worker} is gone; start the same command on all machines again: the run goes on from its last checkpoint",
             1,

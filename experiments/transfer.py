@@ -44,7 +44,7 @@ COMPARISON = Comparison(
         *RUNS,
     ),
     budgets={
-        SMALL: Budget("weights of 4 epochs of CIFAR-10; 20 to 60 epochs at 32 pixels"),
+        SMALL: Budget("weights of 3 epochs of CIFAR-10; 20 to 60 epochs at 32 pixels"),
         PAPER: Budget("weights of the whole schedule; 20 to 60 epochs at 32 pixels"),
     },
     tables=(Table("grid", ("top1",), "images a class", tuple(run.name for run in RUNS)),),

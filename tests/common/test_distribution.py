@@ -94,15 +94,33 @@ def test_a_signal_to_one_worker_stops_all_of_them_at_the_next_log_interval(tmp_p
 @pytest.mark.slow
 def test_a_lost_worker_ends_the_others_with_its_name(tmp_path):
     workers = begin_workers(tmp_path, 2)
-    while not workers[0].stdout.readline().startswith("epoch 1: validation"):
-        assert workers[0].poll() is None
+    lines = [workers[0].stdout.readline()]
+    while lines[-1] and not lines[-1].startswith("epoch 1: validation"):
+        lines.append(workers[0].stdout.readline())
     workers[1].kill()
-    output = workers[0].communicate(timeout=300)[0]
+    output = "".join(lines) + workers[0].communicate(timeout=300)[0]
     workers[1].communicate()
-    assert workers[0].returncode == 1
+    assert workers[0].returncode == 1, output
     last = output.splitlines()[-1]
     assert re.match(r"alexnet.py: worker 1 \(127\.0\.0\.1:\d+\) is gone; start the same command", last), output
     assert checkpoints.newest(tmp_path / "normalised-workers").step in (19, 38, 57)
+
+
+@pytest.mark.parametrize(
+    ("workers", "message", "name"),
+    [
+        (2, "Connection reset by peer", r"worker 1 \(b:1\)"),  # there is but one other
+        (3, "from /job:worker/replica:0/task:0: no answer from /job:worker/replica:0/task:2", r"worker 2 \(c:1\)"),
+        (3, "Connection reset by peer", "another worker"),
+    ],
+)
+def test_the_worker_that_is_gone_is_named_where_it_is_known(workers, message, name, monkeypatch):
+    addresses = ["a:1", "b:1", "c:1"][:workers]
+    monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": {"worker": addresses}, "task": {"index": 0}}))
+    devices = distribution.Devices(tf.distribute.get_strategy(), 0, workers, workers, "")
+    with pytest.raises(UserError, match=f"^{name} is gone; start the same command on all machines again"):
+        with distribution.peers_named(devices):
+            raise tf.errors.UnavailableError(None, None, message)
 
 
 def test_a_batch_that_does_not_divide_is_refused():
