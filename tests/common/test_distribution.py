@@ -118,9 +118,9 @@ def test_the_worker_that_is_gone_is_named_where_it_is_known(workers, message, na
     addresses = ["a:1", "b:1", "c:1"][:workers]
     monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": {"worker": addresses}, "task": {"index": 0}}))
     devices = distribution.Devices(tf.distribute.get_strategy(), 0, workers, workers, "")
-    with pytest.raises(UserError, match=f"^{name} is gone; start the same command on all machines again"):
-        with distribution.peers_named(devices):
-            raise tf.errors.UnavailableError(None, None, message)
+    said = f"^{name} is gone; start the same command on all machines again"
+    with pytest.raises(UserError, match=said), distribution.peers_named(devices):
+        raise tf.errors.UnavailableError(None, None, message)
 
 
 def test_a_batch_that_does_not_divide_is_refused():
