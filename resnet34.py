@@ -245,7 +245,7 @@ CIFAR_WARM = replace(CIFAR, warmup="constant", warmup_epochs=400 / 351, warmup_f
 #   8. On ImageNet the learning rate is in proportion to the batch, 0.1 at 256; `--learning_rate` is taken as it is.
 #   9. The classifier of the CIFAR nets starts from Gaussian(0, 0.01), as in Goyal et al. 2017, section 5.1; the paper
 #      is silent on it. With He's initialisation the first loss is near 6 in place of ln(10) = 2.3, and the first steps
-#      at 0.1 do damage that a run recovers from slowly; how much is a matter of the seed (RESULTS.md).
+#      at 0.1 do damage that a run recovers from slowly; how much depends on the seed (RESULTS.md).
 #      `--classifier_initializer he` shows it.
 #   10. `--batch_norm global` takes the statistics over all devices; the paper and the default, over each one's share.
 #   11. `modern`: a batch of 256, not 1,024, and the rate in proportion. The average of the weights moves at every step,

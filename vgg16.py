@@ -90,7 +90,7 @@ PAPER = dict(epochs=74, scale_range=(256, 512), pca_lighting=0.1)
 #      deeper nets from it; later it found that Glorot's initialisation needs no such start. The first way:
 #          python vgg16.py --mode train --arch vgg11
 #          python vgg16.py --mode train --arch vgg16 --initializer gaussian --restore ckpt/vgg11
-#      Nor did that leave ln(10) in 117 steps at 64 pixels, where Glorot's reached 79 % (docs/initialisation.md).
+#      That start did not leave ln(10) in 117 steps at 64 pixels; Glorot's reached 79 % (docs/initialisation.md).
 #   2. The lab writes standard deviation 0.01, the paper variance 0.01, which is a standard deviation of 0.1.
 #   3. The lab draws the short side from [256, 480] like ResNet's; the paper from [256, 512], and shifts the colours
 #      along their principal components. `--recipe paper` does both.
@@ -98,7 +98,7 @@ PAPER = dict(epochs=74, scale_range=(256, 512), pca_lighting=0.1)
 #      0.01 shrinks the activations until the loss is back at ln(classes); 0.0025 trains. `--learning_rate` is taken as
 #      it is.
 #   5. A-LRN normalises with the constants of 2012 (k 2, n 5, alpha 1e-4, beta 0.75), as the paper says.
-#   6. The networks with batch norm have the recipe of those without, which the paper and the lab have alone.
+#   6. The networks with batch norm have the recipe of those without; the paper and the lab have no others.
 
 
 def member(name: str, column: str, norm: str = "none") -> Architecture:

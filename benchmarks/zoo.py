@@ -29,7 +29,7 @@ PICTURE = ROOT / "docs/images/zoo.png"
 HEAD = """\
 # The networks
 
-All networks of the registry, by year and family. `python benchmarks/zoo.py` makes this page and its picture.
+All networks that `--arch` takes, by year and family. `python benchmarks/zoo.py` makes this page and its picture.
 
 ![Multiply-adds against published error, bubbles of the size of the parameters](images/zoo.png)
 

@@ -44,13 +44,13 @@ RUN = (
     _flag("mode", str, None, "what to do", choices=MODES),
     _flag("config", str, None, "a YAML or JSON file of flags and values, or an earlier run's config.json; flags beside "
           "it win"),
-    _flag("arch", str, None, "which network of this family; its name. In a summary also several, comma-separated"),
+    _flag("arch", str, None, "the network's name; --mode summary takes several, comma-separated"),
     _flag("dataset", str, "digits", "digits, tfds:NAME, or a path: prepared records, ImageNet TFRecords, class folders",
           ("train", "test", "features", "export", "visualize")),
-    _flag("ckpt", str, None, "the run directory (default ckpt/ARCH); in a test where results go",
+    _flag("ckpt", str, None, "the run directory (default ckpt/ARCH); in a test: where the results go",
           ("train", "test")),
-    _flag("restore", str, None, "what to load: a run directory, a folder of one, a checkpoint, a weight file (README); "
-          "or several", (*TRAIN, *USING)),
+    _flag("restore", str, None, "what to load: a run directory, a folder of one, a checkpoint, a weight file "
+          "(docs/weights.md); tests and predictions also take several", (*TRAIN, *USING)),
     _flag("split", str, "test", "which split to use", ("test", "features", "export",
           "visualize"), choices=("train", "validation", "test")),
     _flag("crops", str, "1", "centre, corners, GoogLeNet's, or every window; softmax is averaged", ("test", "predict"),
@@ -72,7 +72,7 @@ RUN = (
           "values)", VISUALIZE, least=0),
     _flag("target", str, None, "the class that a picture is asked about, its name (default: the predicted one)",
           VISUALIZE),
-    _flag("shown", int, 8, "how many pictures to show what the network sees in", VISUALIZE, least=1, most=100),
+    _flag("shown", int, 8, "how many pictures are looked into one by one", VISUALIZE, least=1, most=100),
     _flag("export_format", list, ["saved_model", "keras"], "saved_model, keras, tflite, tflite_int8, onnx",
           ("export",)),
     _flag("verify", bool, False, "load the files in a fresh process and compare their answers on images", ("export",)),
@@ -94,7 +94,7 @@ RUN = (
           ("train", "test", "predict"), alone="all"),
     _flag("skip_bad_images", bool, False, "of class folders: leave out image files that cannot be decoded, named and "
           "counted, in place of stopping", ("train", "test", "features")),
-    _flag("lr_range_test", int, 0, "in place of training: sweep the learning rate from 1e-05 to 10 in so many steps, "
+    _flag("lr_range_test", int, 0, "in place of training: sweep the learning rate from 1e-05 to 10 in this many steps, "
           "e.g. 200, draw the loss over it and suggest a rate; 0: off", TRAIN, least=0),
     _flag("dry_run", bool, False, "print the resolved recipe, model, data and expected time, and stop", TRAIN),
     _flag("log_gradients", bool, False, "TensorBoard: at every log interval the norm of each variable's gradient, and "
@@ -113,8 +113,8 @@ DEVICES = (
           ("train", "test"), choices="common.distribution:STRATEGIES"),
     _flag("communication", str, "auto", "how several machines sum their gradients: TensorFlow's ring or NVIDIA's NCCL",
           ("train", "test"), choices="common.distribution:COMMUNICATIONS"),
-    _flag("virtual_devices", int, 0, "splits the CPU into this many devices, to try mirrored out", ("train", "test"),
-          least=0, most=64),
+    _flag("virtual_devices", int, 0, "split the CPU into this many devices, to try --strategy mirrored",
+          ("train", "test"), least=0, most=64),
     _flag("jit", bool, False, "compile the step with XLA; for one GPU, on a CPU it is slower", TRAIN),
     _flag("deterministic", bool, False, "the same bits from run to run on a GPU too, at the price of speed; a CPU has "
           "them anyway", TRAIN),

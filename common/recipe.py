@@ -27,18 +27,18 @@ class Recipe:
     # fmt: off
     optimizer: str = _field(0, "momentum", "the optimizer", choices="common.training.optimizers:OPTIMIZERS")
     learning_rate: float = _field(0, 0.01, "initial (cyclical schedules: highest) learning rate", above=0)
-    learning_rate_batch: int = _field(0, 0, "batch that learning_rate is for: another takes one in proportion; 0, and "
-                                            "with --learning_rate: any", least=0)
-    momentum: float = _field(0, 0.9, "rho of momentum, nesterov and lars", least=0, below=1)
+    learning_rate_batch: int = _field(0, 0, "batch size that the recipe's learning_rate is for; another scales it "
+                                            "in proportion; 0, or --learning_rate given: no scaling", least=0)
+    momentum: float = _field(0, 0.9, "momentum coefficient of momentum, nesterov and lars", least=0, below=1)
     gamma: float = _field(0, 0.9, "rmsprop: decay of the squared gradients", least=0, below=1)
     rho: float = _field(0, 0.95, "adadelta: decay of the squared gradients", least=0, below=1)
     beta_1: float = _field(0, 0.9, "adam, adamw, lamb, lion: decay of the mean", least=0, below=1)
-    beta_2: float = _field(0, 0.999, "adam, adamw, lamb: decay of the squares; lion: of the mean that is kept", least=0,
+    beta_2: float = _field(0, 0.999, "adam, adamw, lamb: decay of the squared gradients; lion: of the mean", least=0,
                            below=1)
     epsilon: float | None = _field(0, None, "term that keeps a division finite (default: the optimizer's own)", least=0)
     batch_size: int = _field(0, 128, "global batch, over all devices", least=1)
-    accumulate: int = _field(0, 1, "go through the batch in so many parts, one at a time, for less memory; batch norm "
-                                   "sees a part", least=1)
+    accumulate: int = _field(0, 1, "go through the batch in this many parts, one at a time, for less memory; batch "
+                                   "norm sees a part", least=1)
     epochs: int | None = _field(0, None, "passes over the training split (default: what the data set suggests, else "
                                          "the recipe's)", least=1)
     clip_norm: float = _field(0, 0.0, "clip gradients to this global norm, summed over replicas; 0: off", least=0)
@@ -56,11 +56,11 @@ class Recipe:
     plateau_drops: int = _field(1, 3, "plateau: the run ends when one more drop would be due", least=0)
     cycle_multiplier: float = _field(1, 1.0, "sgdr: each period is this many times the last", least=1)
     minimum_learning_rate: float = _field(1, 0.0, "linear, cosine, sgdr, cyclical: the lower end", least=0)
-    warmup: str = _field(1, "none", "in front of the schedule", choices=("none", "constant", "gradual"))
+    warmup: str = _field(1, "none", "warm-up before the schedule", choices=("none", "constant", "gradual"))
     warmup_epochs: float = _field(1, 0.0, "length of the warm-up", least=0)
     warmup_factor: float = _field(1, 0.1, "constant: share of the learning rate meanwhile; gradual: the share it "
                                           "begins with", least=0, most=1)
-    patience: int = _field(1, 0, "end the run after so many validations without a higher top-1; 0: off", least=0)
+    patience: int = _field(1, 0, "end the run after this many validations without a higher top-1; 0: off", least=0)
 
     loss: str = _field(2, "cross_entropy", "what is minimised: softmax cross-entropy, mean binary cross-entropy "
                                            "of all classes, focal loss; tests always report cross-entropy",
@@ -77,7 +77,7 @@ class Recipe:
     label_smoothing: float = _field(2, 0.0, "share of the target spread over all classes", least=0, below=1)
     initializer: str = _field(2, "gaussian", "distribution of the initial weights",
                               choices="common.nn.initializers:INITIALIZERS")
-    classifier_initializer: str | None = _field(2, None, "the same of the classifier (default: as initializer)",
+    classifier_initializer: str | None = _field(2, None, "distribution of the classifier's (default: as initializer)",
                                                 choices="common.nn.initializers:INITIALIZERS")
 
     freeze: str | None = _field(3, None, "conv: train the classifier (and other fully connected layers) only; a "

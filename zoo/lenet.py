@@ -1,4 +1,4 @@
-"""LeNet-5: seven layers for handwritten digits, in use to read several million cheques a day; 1998.
+"""LeNet-5: seven layers for handwritten digits, used to read several million cheques a day; 1998.
 
 Paper   Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, "Gradient-Based Learning Applied to Document Recognition",
         Proceedings of the IEEE 86(11), 1998, http://yann.lecun.com/exdb/publis/pdf/lecun-98.pdf. Section II.B:

@@ -36,7 +36,7 @@ CIFAR_TABLE = {110: ("basic", 18), 164: ("bottleneck", 18), 1001: ("bottleneck",
 #   1. The last average is over the whole map, 7x7 at 224 pixels (8x8 of 32), so that other image sizes work.
 #   2. preresnet carries the stride in the first 1x1 of a bottleneck, as the paper's ResNets do; `--stride_in 3x3` moves
 #      it to the 3x3, as the authors' Torch models have it.
-#   3. resnet50v2 and its sisters have the stride in the last block of a stage, where the identity is a 1x1 max pool, a
+#   3. resnet50v2, 101v2 and 152v2 have the stride in the last block of a stage, where the identity is a 1x1 max pool, a
 #      pre-activation before every block and biases wherever no norm follows; zeros take part in the first max pool.
 
 

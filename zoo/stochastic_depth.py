@@ -1,15 +1,15 @@
-"""Stochastic depth: a deep ResNet whose blocks are left out of training steps at random, the later the more often.
+"""Stochastic depth: a deep ResNet whose blocks are left out of training steps at random, later ones more often.
 
 Paper   G. Huang, Y. Sun, Z. Liu, D. Sedra, K. Weinberger, "Deep Networks with Stochastic Depth", ECCV 2016,
         https://arxiv.org/abs/1603.09382.
-Result  CIFAR-10 test error of 110 layers: 5.25 %, without 6.41 %; of 1,202 layers 4.91 %, without 6.67 %.
+Result  CIFAR-10 test error of 110 layers: 5.25 % (6.41 % without it); of 1,202 layers: 4.91 % (6.67 %).
 
 python train.py --mode train --arch resnet110_stochastic_depth --dataset datasets/cifar10
 python train.py --mode train --arch resnet50 --stochastic_depth 0.8
 python train.py --mode test --arch resnet110_stochastic_depth --restore ckpt/
 
-Block l of L takes part in a training step with probability p_l = 1 - l / L (1 - p_L), p_L = 0.5: of the 54 blocks of
-resnet110 40.25 on average. When it is left out the step does not compute it. When tested its branch counts p_l times.
+Block l of L takes part in a training step with probability p_l = 1 - (l / L) (1 - p_L), p_L = 0.5: on average 40.25 of
+resnet110's 54 blocks. A block that is left out is not computed. In a test its branch is multiplied by p_l.
 """
 
 from dataclasses import replace

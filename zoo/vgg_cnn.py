@@ -103,7 +103,7 @@ RECIPE = Recipe(
     pca_lighting=0.1,
 )
 # Deviations
-#   1. Batch 128, of which the paper says nothing; its authors' own later code has 256 (F), 196 (M), 128 (S).
+#   1. Batch 128, which the paper does not give; its authors' own later code has 256 (F), 196 (M), 128 (S).
 #   2. The paper writes a Gaussian of variance 0.01; standard deviation 0.01 is what AlexNet has and what trains.
 
 
