@@ -215,7 +215,7 @@ SMALL = dict(
     warmup_factor=0.1,
     weight_decay=0.0005,
     label_smoothing=0.1,
-    ema=0.998,
+    ema=0.99,
     crop="inception",
     auto_augment="trivial",
 )

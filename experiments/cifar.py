@@ -4,7 +4,9 @@ from experiments.design import PAPER, SMALL, Budget
 
 BASE = {"arch": "resnet20", "dataset": "cifar10"}
 STEPS = 351  # of an epoch: 45,000 images, 128 a step
-SHORT = {"epochs": 3, "schedule_boundaries": (3 * STEPS // 2, 9 * STEPS // 4)}  # a half and three quarters, as there
-SMALL_BUDGET = Budget("3 epochs, learning rate x0.1 at a half and at three quarters", SHORT)
+# The rate drops at a half and at three quarters, as there.
+SHORT = {"epochs": 2, "schedule_boundaries": (STEPS, 3 * STEPS // 2)}
+LONG = {"epochs": 12, "schedule_boundaries": (6 * STEPS, 9 * STEPS)}
+SMALL_BUDGET = Budget("2 epochs, learning rate x0.1 at a half and at three quarters", SHORT)
 PAPER_BUDGET = Budget("the paper's 182 epochs, x0.1 at 32,000 and 48,000 steps", {}, 5)
 BUDGETS = {SMALL: SMALL_BUDGET, PAPER: PAPER_BUDGET}

@@ -40,11 +40,12 @@ COMPARISON = Comparison(
             dict.fromkeys(("batch_size", "ema", "schedule", "clip_norm", "epochs", "dataset"))
             | {"arch": tuple(NETWORKS), "initializer": tuple(INITIALIZERS)},
             script="experiments/spread.py",
+            seeds=1,
         ),
     ),
     budgets={
         SMALL: Budget(
-            "the digits at 32 pixels, 8 epochs of 39 steps of 32 images, gradients clipped to norm 1", {"epochs": 8}
+            "the digits at 32 pixels, 5 epochs of 39 steps of 32 images, gradients clipped to norm 1", {"epochs": 5}
         ),
         PAPER: Budget(
             "the digits at 224 pixels, 20 epochs, gradients clipped to norm 1", {"epochs": 20, "image_size": 224}

@@ -15,11 +15,11 @@ COMPARISON = Comparison(
         Claim("It does not improve VGG's column A.", "Simonyan & Zisserman 2015, section 4.1"),
         Claim("Batch norm allows higher rates and replaces response normalisation.", "Ioffe & Szegedy 2015"),
     ),
-    base={"arch": "alexnet_two_towers", "dataset": "cifar10", "image_size": 67},
+    base={"arch": "alexnet_two_towers", "dataset": "cifar10", "image_size": 67, "initializer": "glorot"},
     runs=(
         Run("lrn", label="with LRN"),
         Run("none", {"lrn": "none"}, "without"),
-        Run("batch", {"lrn": "none", "norm": "batch"}, "batch norm in its place"),
+        Run("batch", {"lrn": "none", "norm": "batch"}, "batch norm after every convolution"),
     ),
     budgets={
         SMALL: Budget("CIFAR-10 at 67 pixels, 2 epochs, cosine", {"epochs": 2, "schedule": "cosine"}),

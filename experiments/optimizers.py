@@ -4,10 +4,10 @@ from experiments.cifar import BASE
 from experiments.design import PAPER, SMALL, Budget, Claim, Comparison, Picture, Run, Table
 
 RATES = {
-    "sgd": (0.03, 0.1, 0.3),
+    "sgd": (0.1, 0.3, 1.0),
     "momentum": (0.01, 0.03, 0.1),
     "nesterov": (0.01, 0.03, 0.1),
-    "adagrad": (0.003, 0.01, 0.03),
+    "adagrad": (0.03, 0.1, 0.3),
     "rmsprop": (0.0003, 0.001, 0.003),
     "adam": (0.001, 0.003, 0.01),
     "adamw": (0.001, 0.003, 0.01),
@@ -35,11 +35,11 @@ COMPARISON = Comparison(
             "Loshchilov & Hutter 2019",
         ),
     ),
-    base={**BASE, "schedule": "constant"},
+    base={**BASE, "schedule": "cosine"},
     runs=tuple(_run(name, rate) for name, rates in RATES.items() for rate in rates),
     budgets={
-        SMALL: Budget("1 epoch at a constant rate", {"epochs": 1}),
-        PAPER: Budget("182 epochs, x0.1 at 32,000 and 48,000 steps", {"schedule": "piecewise"}),
+        SMALL: Budget("1 epoch, cosine", {"epochs": 1}),
+        PAPER: Budget("182 epochs, cosine"),
     },
     tables=(
         Table("best", ("top1", "best_validation", "train_loss", "minutes"), "optimizer"),

@@ -1,7 +1,7 @@
 """A part of a prepared data set: fewer training images, or unequally many of its classes.
 
     python experiments/subset.py --source datasets/cifar10 --out datasets/cifar10-250 --train 250 --validation 100
-    python experiments/subset.py --source datasets/cifar10 --out datasets/cifar10-unequal --train 4500 --ratio 20
+    python experiments/subset.py --source datasets/cifar10 --out datasets/cifar10-unequal --train 4000 --ratio 20
 
 Of each class the first images in the records' order, which is mixed, are taken. --validation takes that many further
 training images of each class for a validation split; where the source has no test split, its validation split then

@@ -78,9 +78,15 @@ def test_no_single_run_of_the_small_budgets_takes_long():
                 assert estimate.minutes(job, {}) < (21 if job.minutes else 16), job.text
 
 
-def test_the_same_flags_share_a_run():
-    """ResNet-20's short run stands in four comparisons, and is trained once."""
-    places = [("plain_residual", "resnet20"), ("shortcuts", "A"), ("ensembles", "resnet20"), ("transfer", "start")]
+SHARED = {
+    "short": [("plain_residual", "resnet20"), ("shortcuts", "A"), ("ensembles", "resnet20"), ("schedules", "step")],
+    "long": [("ensembles", "long"), ("transfer", "start"), ("recipes", "cifar-lab")],
+}
+
+
+@pytest.mark.parametrize("places", SHARED.values(), ids=SHARED)
+def test_the_same_flags_share_a_run(places):
+    """A run that stands in several comparisons is trained once."""
     found = [catalogue.find(name) for name, _ in places]
     folders = {
         work.training(comparison, "small", comparison.run(name), 1).folder

@@ -11,8 +11,8 @@ from experiments import data, subset
 def test_counts_fall_geometrically():
     assert subset.counts(100, 3, 4) == [100, 50, 25]
     assert subset.counts(7, 2, 1) == [7, 7]
-    unequal = subset.counts(4500, 10, 20)
-    assert (unequal[0], unequal[-1], sum(unequal)) == (4500, 225, data.DATASETS["cifar10-unequal"].train)
+    unequal = subset.counts(4000, 10, 20)
+    assert (unequal[0], unequal[-1], sum(unequal)) == (4000, 200, data.DATASETS["cifar10-unequal"].train)
 
 
 def test_the_first_of_each_class_are_chosen_and_then_the_next():
