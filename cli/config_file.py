@@ -8,6 +8,18 @@ import yaml
 from cli.flag_tables import Flag
 from common.errors import UserError, unknown
 
+_SWITCH = dict.fromkeys(("true", "yes", "on"), True) | dict.fromkeys(("false", "no", "off"), False)  # YAML 1.1's
+
+
+class _Loader(yaml.SafeLoader):
+    """Values stay text, as on the command line: the flag's kind says what `off`, `20:40` and `010` mean, not YAML."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag.endswith((":null", ":merge"))]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
 
 def arguments(file: str, known: dict[str, Flag], other_recipe: bool = False) -> list[str]:
     """The file's flags as arguments, to be put in front of the command line's, which so win.
@@ -19,52 +31,75 @@ def arguments(file: str, known: dict[str, Flag], other_recipe: bool = False) -> 
         other_recipe: a recipe is named beside the file; of a run's config.json the hyper-parameters are left out then.
 
     Raises:
-        UserError: there is no such file, it is not YAML, or it has a key that is no flag.
+        UserError: there is no such file, it is not YAML, or it has a key that is no flag or a value that is none.
     """
+    values = _read(file)
+    if values.get("imported") is not None:
+        raise UserError(f"--config={file}: it is of imported weights, which nothing trained; use --restore")
+    if isinstance(values.get("recipe"), dict):
+        recipe = set(values["recipe"]) if other_recipe else set()
+        try:
+            found = of_run(values)
+        except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+            raise UserError(
+                f"--config={file}: is not a run's config.json; its recipe, options or started_from are not as a run "
+                "writes them"
+            ) from error
+        values = {name: value for name, value in found.items() if name not in recipe}
+    return [
+        word
+        for name, value in values.items()
+        if value not in (None, [])
+        for word in _arguments(file, name, value, known)
+    ]
+
+
+def _read(file: str) -> dict:
+    """The file's keys and values: text, None, lists, dictionaries."""
     try:
         text = Path(file).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"--config={file}: {getattr(error, 'strerror', None) or 'not a text file'}") from error
     try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        values = yaml.load(text, _Loader)
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a tag such as !!int that its value does not fit
         where = getattr(error, "problem_mark", None)
         raise UserError(f"--config={file}: not YAML or JSON{(where and f', line {where.line + 1}') or ''}") from error
     if not isinstance(values, dict):
         raise UserError(f"--config={file}: give names of flags and their values, e.g. learning_rate: 0.01")
-    if values.get("imported") is not None:
-        raise UserError(f"--config={file}: it is of imported weights, which nothing trained; use --restore")
-    if isinstance(values.get("recipe"), dict):
-        recipe = set(values["recipe"]) if other_recipe else set()
-        values = {name: value for name, value in of_run(values).items() if name not in recipe}
-    return [_argument(file, name, value, known) for name, value in values.items() if value not in (None, [])]
+    return values
 
 
 def of_run(values: dict) -> dict[str, Any]:
     """The flags that begin the run of a config.json anew, and their values."""
     recipe = dict(values["recipe"])
-    batch = recipe.get("learning_rate_batch")
+    batch = int(recipe.get("learning_rate_batch") or 0)
     if batch:  # the rate there is that of the run's own batch
-        recipe["learning_rate"] *= batch / recipe["batch_size"]
+        recipe["learning_rate"] = float(recipe["learning_rate"]) * batch / int(recipe["batch_size"])
     same = ["arch", "dataset", "image_size", "seed", "precision", "device_normalise", "jit", "deterministic"]
     same += ["validation_share"]
     flags = {name: values[name] for name in same if name in values}
     start = values.get("started_from") or {}
     named = {"recipe": values.get("recipe_name"), "restore": start.get("path")}
-    return flags | dict(values.get("options", {})) | recipe | named
+    return flags | {**(values.get("options") or {})} | recipe | named
 
 
-def _argument(file: str, name: Any, value: Any, known: dict[str, Flag]) -> str:
+def _arguments(file: str, name: Any, value: Any, known: dict[str, Flag]) -> list[str]:
     """One flag with its value, as on the command line."""
     if name not in known or name == "config":
         raise unknown(f"--config={file}: key", str(name), known.keys() - {"config"})
-    if isinstance(value, bool):
-        return f"--{name}" if value else f"--no{name}"
-    if isinstance(value, list):
-        return f"--{name}={','.join(map(str, value))}"
-    if isinstance(value, dict):
+    flag, items = known[name], value if isinstance(value, list) else [value]
+    if any(item is None or isinstance(item, list | dict) for item in items):
         raise UserError(f"--config={file}: {name}: give a value or a list")
-    return f"--{name}={value}"
+    word = ",".join(map(str, items))
+    switch = _SWITCH.get(word.lower())
+    if flag.kind is bool and switch is None:
+        raise UserError(f"--config={file}: {name}: {word}: give true or false")
+    if flag.kind is bool:
+        return [f"--{name}" if switch else f"--no{name}"]
+    if flag.alone and switch is not None:
+        return [f"--{name}={flag.alone}"] if switch else []
+    return [f"--{name}={word}"]
 
 
 def text(values: dict[str, Any]) -> str:

@@ -32,6 +32,29 @@ def test_json_is_read_too(write):
     assert (options.mode, options.optimizer) == ("train", "adam")
 
 
+@pytest.mark.parametrize(
+    ("content", "name", "value"),
+    [
+        ("device_normalise: off", "device_normalise", "off"),  # `off` is a bool in YAML 1.1
+        ("device_normalise: on\nckpt: run", "device_normalise", "on"),
+        ("ckpt: yes\nepochs: 2", "ckpt", "yes"),
+        ("profile: 20:40", "profile", (20, 40)),  # 1240 in base 60 in YAML 1.1
+        ("seed: 010", "seed", 10),  # 8 in YAML 1.1
+        ("learning_rate: 1e-05", "learning_rate", 1e-5),
+        ("flip: yes", "flip", True),
+        ("flip: Off", "flip", False),
+        ('{"flip": false}', "flip", False),
+        ("snapshots: true", "snapshots", "all"),
+        ("snapshots: false", "snapshots", None),
+        ("epochs: ~", "epochs", None),
+    ],
+)
+def test_a_value_means_what_the_flag_takes(write, content, name, value):
+    options = flags.parse(["--mode=train", "--config", write(content)])
+    assert options.values[name] == value
+    assert (name in options.given) == (value is not None)
+
+
 def test_image_files_may_stand_in_it(write):
     options = flags.parse(["--config", write("mode: predict\nimages: [a.jpg, b.jpg]\nrestore: run\n")])
     assert (options.images, options.restore) == (["a.jpg", "b.jpg"], "run")
@@ -44,8 +67,17 @@ def test_image_files_may_stand_in_it(write):
         ("config: other.yaml", "key: 'config' is not known"),
         ("- 1\n- 2", "give names of flags and their values"),
         ("a: [1", "not YAML or JSON, line 1"),
+        ("seed: !!int x", "not YAML or JSON"),
         ("mode: {a: 1}", "mode: give a value or a list"),
         ("imported: {file: a.npz}\nrecipe: {}", "use --restore"),
+        ("flip: maybe", "flip: maybe: give true or false"),
+        ("flip: 1", "flip: 1: give true or false"),
+        ("layers: [[conv1], conv2]", "layers: give a value or a list"),
+        ("recipe: {learning_rate_batch: 256}", "is not a run's config.json; its recipe, options or started_from"),
+        ("recipe: {learning_rate: a, learning_rate_batch: 256, batch_size: 1}", "is not a run's config.json"),
+        ("recipe: {learning_rate: 1, learning_rate_batch: 256, batch_size: 0}", "is not a run's config.json"),
+        ("recipe: {}\noptions: [a]", "is not a run's config.json"),
+        ("recipe: {}\nstarted_from: x", "is not a run's config.json"),
     ],
 )
 def test_what_is_wrong_with_a_file_is_one_line(write, content, message):
