@@ -1,5 +1,6 @@
 """`--config FILE`: flags in a file, YAML or JSON, or an earlier run's config.json."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -75,13 +76,23 @@ def of_run(values: dict) -> dict[str, Any]:
     recipe = dict(values["recipe"])
     batch = int(recipe.get("learning_rate_batch") or 0)
     if batch:  # the rate there is that of the run's own batch
-        recipe["learning_rate"] = float(recipe["learning_rate"]) * batch / int(recipe["batch_size"])
+        recipe["learning_rate"] = _unscaled(float(recipe["learning_rate"]), int(recipe["batch_size"]) / batch)
     same = ["arch", "dataset", "image_size", "seed", "precision", "device_normalise", "jit", "deterministic"]
     same += ["validation_share"]
     flags = {name: values[name] for name in same if name in values}
     start = values.get("started_from") or {}
     named = {"recipe": values.get("recipe_name"), "restore": start.get("path")}
     return flags | {**(values.get("options") or {})} | recipe | named
+
+
+def _unscaled(rate: float, scale: float) -> float:
+    """The learning rate that times `scale` is `rate` to the last bit: of several the one with the fewest digits.
+
+    The quotient is rounded, so its neighbours are tried too. Where none of them is exact, `rate` is no such product.
+    """
+    quotient = rate / scale
+    near = (quotient, math.nextafter(quotient, 0.0), math.nextafter(quotient, math.inf))
+    return min((one for one in near if one * scale == rate), key=lambda one: len(repr(one)), default=quotient)
 
 
 def _arguments(file: str, name: Any, value: Any, known: dict[str, Flag]) -> list[str]:

@@ -104,6 +104,18 @@ def test_the_rate_of_a_run_is_given_for_the_batch_it_was_meant_for():
     assert (found["shortcut"], found["seed"], found["learning_rate_batch"]) == ("B", 3, 256)
 
 
+@pytest.mark.parametrize(
+    ("meant_for", "batch", "rate"),
+    [(256, 20, 0.01), (256, 48, 0.1), (100, 7, 0.3), (128, 96, 0.015), (96, 128, 1e-5), (7, 1000, 1 / 3)],
+)
+def test_a_runs_rate_comes_back_to_the_last_bit(meant_for, batch, rate):
+    """As `setup.resolve` scales it: rate times (batch / meant_for)."""
+    resolved = rate * (batch / meant_for)
+    recipe = {"learning_rate": resolved, "learning_rate_batch": meant_for, "batch_size": batch}
+    assert config_file.of_run({"recipe": recipe})["learning_rate"] * (batch / meant_for) == resolved
+    assert config_file.of_run({"recipe": recipe})["learning_rate"] == pytest.approx(rate, rel=1e-15)
+
+
 def test_a_recipe_beside_a_runs_config_stands_in_for_the_runs_own(write):
     recipe = {"learning_rate": 0.025, "learning_rate_batch": 0, "batch_size": 64, "epochs": 3}
     file = write(json.dumps({"arch": "resnet18", "seed": 3, "recipe": recipe, "recipe_name": "small"}), "config.json")
