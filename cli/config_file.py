@@ -1,6 +1,7 @@
 """`--config FILE`: flags in a file, YAML or JSON, or an earlier run's config.json."""
 
 import math
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,9 @@ import yaml
 from cli.flag_tables import Flag
 from common.errors import UserError, unknown
 
+# What config.json has beside flags: what was found out when the run began, or is said of it for people.
+RECORDED = ("classes", "words", "module", "preprocessing", "steps", "split_seed", "imported", "versions", "command")
+_NESTED = ("recipe", "recipe_name", "options", "started_from")
 _SWITCH = dict.fromkeys(("true", "yes", "on"), True) | dict.fromkeys(("false", "no", "off"), False)  # YAML 1.1's
 
 
@@ -27,9 +31,11 @@ def arguments(file: str, known: dict[str, Flag], other_recipe: bool = False) -> 
 
     Args:
         file: YAML, of which JSON is a part: flag names without dashes and their values; a list for several. `null`
-            leaves a flag at its default. A run's config.json stands for the flags that begin the same run anew.
+            leaves a flag at its default. A run's config.json, or what `--dry_run` printed, with `recipe` as a
+            dictionary, stands for the flags that begin the same run anew.
         known: the flags by name.
-        other_recipe: a recipe is named beside the file; of a run's config.json the hyper-parameters are left out then.
+        other_recipe: a recipe is named beside the file; of a run's config.json the hyper-parameters and the size of the
+            images, which a recipe may name too, are left out then.
 
     Raises:
         UserError: there is no such file, it is not YAML, or it has a key that is no flag or a value that is none.
@@ -38,7 +44,7 @@ def arguments(file: str, known: dict[str, Flag], other_recipe: bool = False) -> 
     if values.get("imported") is not None:
         raise UserError(f"--config={file}: it is of imported weights, which nothing trained; use --restore")
     if isinstance(values.get("recipe"), dict):
-        recipe = set(values["recipe"]) if other_recipe else set()
+        of_recipe = {*values["recipe"], "image_size"} if other_recipe else set()
         try:
             found = of_run(values)
         except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
@@ -46,7 +52,7 @@ def arguments(file: str, known: dict[str, Flag], other_recipe: bool = False) -> 
                 f"--config={file}: is not a run's config.json; its recipe, options or started_from are not as a run "
                 "writes them"
             ) from error
-        values = {name: value for name, value in found.items() if name not in recipe}
+        values = {name: value for name, value in found.items() if name not in of_recipe}
     return [
         word
         for name, value in values.items()
@@ -71,18 +77,36 @@ def _read(file: str) -> dict:
     return values
 
 
-def of_run(values: dict) -> dict[str, Any]:
-    """The flags that begin the run of a config.json anew, and their values."""
+def of_run(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The flags that begin the run of a config.json, or of what `--dry_run` prints, anew, and their values."""
     recipe = dict(values["recipe"])
     batch = int(recipe.get("learning_rate_batch") or 0)
     if batch:  # the rate there is that of the run's own batch
         recipe["learning_rate"] = _unscaled(float(recipe["learning_rate"]), int(recipe["batch_size"]) / batch)
-    same = ["arch", "dataset", "image_size", "seed", "precision", "device_normalise", "jit", "deterministic"]
-    same += ["validation_share"]
-    flags = {name: values[name] for name in same if name in values}
+    return _beside_recipe(values) | recipe | {"recipe": values.get("recipe_name")}
+
+
+def _beside_recipe(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The flags of a config.json that are no hyper-parameters."""
+    flags = {name: value for name, value in values.items() if name not in (*RECORDED, *_NESTED)}
     start = values.get("started_from") or {}
-    named = {"recipe": values.get("recipe_name"), "restore": start.get("path")}
-    return flags | {**(values.get("options") or {})} | recipe | named
+    return flags | {**(values.get("options") or {})} | ({"restore": start["path"]} if start else {})
+
+
+def of_command(config: Mapping[str, Any], values: Mapping[str, Any], given: Container[str]) -> dict[str, Any]:
+    """A training command with nothing left open, as `--dry_run` prints it: like config.json, and the other flags.
+
+    Args:
+        config: what config.json would hold.
+        values: of every flag.
+        given: the names of those that were given.
+    """
+    resolved = _beside_recipe(config)
+    elsewhere = {*resolved, *config["recipe"], "recipe", "config", "dry_run"}
+    flags = {name: value for name, value in values.items() if name in given and name not in elsewhere}
+    if "profile" in flags:
+        flags["profile"] = "{}:{}".format(*flags["profile"])
+    return flags | resolved | {"recipe_name": config["recipe_name"], "recipe": config["recipe"]}
 
 
 def _unscaled(rate: float, scale: float) -> float:
@@ -113,8 +137,13 @@ def _arguments(file: str, name: Any, value: Any, known: dict[str, Flag]) -> list
     return [f"--{name}={word}"]
 
 
-def text(values: dict[str, Any]) -> str:
+def text(values: Mapping[str, Any]) -> str:
     """Flags and their values as a file that `--config` reads."""
-    plain = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
-    plain = {name: value for name, value in plain.items() if value not in (None, [])}
-    return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, default_flow_style=None, width=120)
+    return yaml.safe_dump(_plain(values), sort_keys=False, allow_unicode=True, default_flow_style=None, width=120)
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Without what is not set, and with lists for tuples."""
+    nested = {name: _plain(value) if isinstance(value, dict) else value for name, value in values.items()}
+    lists = {name: list(value) if isinstance(value, tuple) else value for name, value in nested.items()}
+    return {name: value for name, value in lists.items() if value not in (None, [])}

@@ -32,7 +32,7 @@ def run(options: flags.Options, family: str | None) -> None:
         if whole.devices.chief:
             print(heading(job, whole), flush=True)
         if options.dry_run:
-            print(dry_run(job, whole.config, options.ensemble or 1, whole.data.path if prepared else None))
+            print(dry_run(job, whole, options.ensemble or 1, whole.data.path if prepared else None))
         else:
             range_test.run(job, whole)
             setup.tell(bad)
@@ -249,7 +249,7 @@ def length(job: Job, config: "runs.RunConfig") -> str:
     return f"{config.steps:,} steps ({epochs:.1f} epochs), which fit into {config.minutes:g} minutes"
 
 
-def dry_run(job: Job, config: runs.RunConfig, count: int, prepared: str | None) -> str:
+def dry_run(job: Job, run: Plan, count: int, prepared: str | None) -> str:
     """`--dry_run`: everything that was resolved, as a file for `--config`, and the time that `count` runs would take.
 
     The time comes from three real steps. `prepared` is the data set that had to be prepared for it, if any.
@@ -261,7 +261,9 @@ def dry_run(job: Job, config: runs.RunConfig, count: int, prepared: str | None) 
     return "\n".join(
         [
             "# for --config:",
-            config_file.text(config_file.of_run(dataclasses.asdict(config))),
+            config_file.text(
+                config_file.of_command(dataclasses.asdict(run.config), run.options.values, run.options.given)
+            ),
             f"expecting {several}{each} for {steps} steps ({job.recipe.batch_size / seconds:.1f} images/s)"
             f"{', and validation' if job.validation else ''}; {written}",
         ]

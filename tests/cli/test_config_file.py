@@ -1,11 +1,15 @@
 import json
+from dataclasses import asdict, fields
+from pathlib import Path
 
 import pytest
 import yaml
 
 import tiny
-from cli import config_file, flags
+from cli import config_file, flag_tables, flags
 from common.errors import UserError
+from common.recipe import Recipe
+from common.runs.config import RunConfig
 
 
 @pytest.fixture
@@ -127,18 +131,83 @@ def test_a_recipe_beside_a_runs_config_stands_in_for_the_runs_own(write):
 
 
 def test_the_recipes_name_stands_in_the_file_of_a_run():
-    assert config_file.of_run({"recipe": {"epochs": 3}, "recipe_name": "modern"})["recipe"] == "modern"
+    found = config_file.of_run({"recipe": {"epochs": 3}, "recipe_name": "modern", "minutes": 5.0})
+    assert found == {"epochs": 3, "recipe": "modern", "minutes": 5.0}
+
+
+def test_all_of_config_json_is_a_flag_or_known_to_be_none():
+    """So that a further field is not forgotten, as `minutes` was."""
+    written = {field.name for field in fields(RunConfig)} | {"versions", "command"}
+    known = {flag.name for group in flag_tables.GROUPS.values() for flag in group}
+    assert written - {*config_file.RECORDED} - known == {"recipe_name", "options", "started_from"}
+    assert {*config_file.RECORDED} <= written
+
+
+def test_a_config_json_of_an_earlier_version_is_a_file_of_flags():
+    earlier = Path(__file__).parents[1] / "common/runs/earlier_config.json"
+    options = flags.parse(["--mode=train", "--config", str(earlier)])
+    assert (options.arch, options.shortcut, options.image_size, options.recipe) == ("resnet20", "A", 16, "lab")
+
+
+def config_of(command: flags.Options, **more) -> dict:
+    """config.json of a command, where nothing is found out but what it says."""
+    names = ("arch", "dataset", "image_size", "seed", "precision", "jit", "deterministic", "validation_share")
+    named = {name: command.values[name] for name in (*names, "minutes", "device_normalise")}
+    found = {"options": {}, "classes": ("a", "b"), "preprocessing": {"resize": 64}, "recipe": Recipe(), **named, **more}
+    return asdict(RunConfig(**found))
+
+
+SAMPLES = {"mode": "train", "arch": "resnet18", "dataset": "tfds:mnist", "ckpt": "run", "restore": "/runs/first"}
+SAMPLES |= {"snapshots": "all", "profile": "20:40", "validation_share": "0.25", "minutes": "2.5"}
+
+
+def sample(flag: flag_tables.Flag) -> str:
+    """A flag with a value that is not its default."""
+    if flag.kind is bool:
+        return f"--no{flag.name}" if flag.default else f"--{flag.name}"
+    other = next((name for name in flag.setting.names if name != flag.default), None)
+    return f"--{flag.name}={SAMPLES.get(flag.name) or other or (flag.default or 0) + 3}"
+
+
+def test_every_flag_of_a_run_stands_in_what_a_dry_run_prints(write):
+    of_runs = [flag for flag in (*flag_tables.RUN, *flag_tables.DEVICES) if "train" in flag.modes]
+    of_runs = [flag for flag in of_runs if flag.name not in ("config", "dry_run")]
+    first = flags.parse(["--image_size=64", *map(sample, of_runs)])
+    assert all(first.values[flag.name] != flag.default for flag in of_runs)
+    config = config_of(first, started_from={"path": "/runs/first", "checkpoint": "step-1"})
+    file = write(config_file.text(config_file.of_command(config, first.values, first.given)))
+    again = flags.parse(["--config", file])
+    for flag in of_runs:
+        assert again.values[flag.name] == first.values[flag.name], flag.name
+    assert again.image_size == 64
+    resolved = {name: value for name, value in asdict(Recipe()).items() if value not in (None, ())}
+    assert {name: again.values[name] for name in resolved} == resolved
+
+
+def test_a_recipe_beside_what_a_dry_run_prints_stands_in_for_its_own(write):
+    first = flags.parse(["--mode=train", "--arch=resnet18", "--keep=5", "--image_size=64", "--learning_rate=0.5"])
+    config = config_of(first, options={"shortcut": "A"}, recipe=Recipe(learning_rate=0.5))
+    file = write(config_file.text(config_file.of_command(config, first.values, first.given)))
+    options = flags.parse(["--config", file, "--recipe=small", "--epochs=3"])
+    assert (options.recipe, options.arch, options.keep, options.shortcut) == ("small", "resnet18", 5, "A")
+    assert options.given & ({*asdict(Recipe())} | {"image_size"}) == {"epochs"}
+    options = flags.parse(["--config", file, "--recipe=small", "--image_size=96"])
+    assert options.image_size == 96
+    flat = write("mode: train\nlearning_rate: 0.5\nimage_size: 64\n", "flat.yaml")  # flags, which win over a recipe
+    options = flags.parse(["--config", flat, "--recipe=small"])
+    assert (options.learning_rate, options.image_size) == (0.5, 64)
 
 
 def test_what_a_dry_run_prints_is_the_same_command(monkeypatch, tmp_path, capsys, write):
     tiny.register(monkeypatch, tmp_path)
     given = ["--optimizer", "adam", "--norm", "none", "--seed", "5", "--nodecay_biases_and_norms"]
+    given += ["--minutes", "5", "--ensemble", "2", "--keep", "3", "--profile", "2:3", "--noreport"]
     tiny.start("run", "--dry_run", *given, "--precision", "float32")
     first = capsys.readouterr().out
     body = first[first.index("# for --config:") : first.index("expecting ")]
-    assert yaml.safe_load(body)["optimizer"] == "adam"
+    assert yaml.safe_load(body)["recipe"]["optimizer"] == "adam"
 
-    tiny.run("--mode", "train", "--dry_run", "--ckpt", "run", "--config", write(body))
+    tiny.run("--dry_run", "--config", write(body))
 
     second = capsys.readouterr().out
     assert second[: second.index("expecting ")] == first[: first.index("expecting ")]

@@ -26,7 +26,7 @@ def test_the_start_names_the_recipe_and_the_augmentation(monkeypatch, tmp_path, 
     printed = capsys.readouterr().out
     assert "augment  contrast 0.1, erasing 0.25, mixup 0.2 or CutMix 1\n" in printed  # digits are not mirrored
     assert "recipe   modern: momentum, learning rate 0.02 (cosine), batch 64" in printed
-    assert "\nrecipe: modern\n" in printed  # of the file for --config
+    assert "\nrecipe_name: modern\n" in printed  # of the file for --config
     tiny.run("--mode", "train", "--arch", "tiny", "--dry_run")
     printed = capsys.readouterr().out
     assert "augment" not in printed.partition("# for --config:")[0]
