@@ -26,7 +26,7 @@ _Loader.yaml_implicit_resolvers = {
 }
 
 
-def arguments(file: str, known: dict[str, Flag], other_recipe: bool = False) -> list[str]:
+def arguments(file: str, known: dict[str, Flag], beside: Container[str] = ()) -> list[str]:
     """The file's flags as arguments, to be put in front of the command line's, which so win.
 
     Args:
@@ -34,17 +34,17 @@ def arguments(file: str, known: dict[str, Flag], other_recipe: bool = False) -> 
             leaves a flag at its default. A run's config.json, or what `--dry_run` printed, with `recipe` as a
             dictionary, stands for the flags that begin the same run anew.
         known: the flags by name.
-        other_recipe: a recipe is named beside the file; of a run's config.json the hyper-parameters and the size of the
-            images, which a recipe may name too, are left out then.
+        beside: the names of the flags on the command line. `images` replaces the file's, which it would be added to.
+            Beside `recipe` the hyper-parameters of a run's config.json are left out, and the size of the images, which
+            a recipe may name too.
 
     Raises:
         UserError: there is no such file, it is not YAML, or it has a key that is no flag or a value that is none.
     """
-    values = _read(file)
+    values, replaced = _read(file), {"images"} if "images" in beside else set()
     if values.get("imported") is not None:
         raise UserError(f"--config={file}: it is of imported weights, which nothing trained; use --restore")
     if isinstance(values.get("recipe"), dict):
-        of_recipe = {*values["recipe"], "image_size"} if other_recipe else set()
         try:
             found = of_run(values)
         except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
@@ -52,11 +52,12 @@ def arguments(file: str, known: dict[str, Flag], other_recipe: bool = False) -> 
                 f"--config={file}: is not a run's config.json; its recipe, options or started_from are not as a run "
                 "writes them"
             ) from error
-        values = {name: value for name, value in found.items() if name not in of_recipe}
+        replaced |= {*values["recipe"], "image_size"} if "recipe" in beside else set()
+        values = found
     return [
         word
         for name, value in values.items()
-        if value not in (None, [])
+        if value not in (None, []) and name not in replaced
         for word in _arguments(file, name, value, known)
     ]
 

@@ -85,14 +85,16 @@ def parse(arguments: list[str]) -> Options:
 
 
 def _with_config(arguments: list[str], known: dict[str, Flag]) -> list[str]:
-    """The arguments with those of `--config`'s file in front of them."""
+    """The arguments with those of `--config`'s file in front of them. Raises UserError where it is given twice."""
     parts = [word.lstrip("-").partition("=") if word.startswith("-") else ("", "", "") for word in arguments]
-    other_recipe = any(name == "recipe" for name, _, _ in parts)
-    for place, (name, equals, file) in enumerate(parts):
-        if name == "config":
-            file = file if equals else next(iter(arguments[place + 1 :]), "")
-            return [*(config_file.arguments(file, known, other_recipe) if file else []), *arguments]
-    return arguments
+    names = [name for name, _, _ in parts]
+    if "config" not in names:
+        return arguments
+    if names.count("config") > 1:
+        raise UserError("--config is given twice; put all flags into one file")
+    _, equals, file = parts[names.index("config")]
+    file = file if equals else next(iter(arguments[names.index("config") + 1 :]), "")
+    return [*(config_file.arguments(file, known, names) if file else []), *arguments]
 
 
 def _image_files(arguments: list[str]) -> tuple[list[str], list[str] | None]:

@@ -65,6 +65,22 @@ def test_image_files_may_stand_in_it(write):
 
 
 @pytest.mark.parametrize(
+    "given", [["--images", "c.jpg", "d.jpg"], ["--images=c.jpg,d.jpg"], ["-images=c.jpg", "d.jpg"]]
+)
+def test_image_files_beside_it_replace_those_in_it(write, given):
+    file = write("mode: predict\nimages: [a.jpg, b.jpg]\nrestore: run\n")
+    for arguments in (["--config", file, *given], [*given, "--config", file]):
+        assert flags.parse(arguments).images == ["c.jpg", "d.jpg"]
+
+
+def test_a_second_file_is_refused(write):
+    one, two = write("mode: train\n", "one.yaml"), write("epochs: 3\n", "two.yaml")
+    for arguments in (["--config", one, "--config", two], [f"--config={one}", f"-config={one}"]):
+        with pytest.raises(UserError, match="--config is given twice; put all flags into one file"):
+            flags.parse(arguments)
+
+
+@pytest.mark.parametrize(
     ("content", "message"),
     [
         ("learnig_rate: 0.1", "key: 'learnig_rate' is not known; did you mean learning_rate?"),
