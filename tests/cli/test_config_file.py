@@ -90,6 +90,7 @@ def test_a_second_file_is_refused(write):
         ("seed: !!int x", "not YAML or JSON"),
         ("mode: {a: 1}", "mode: give a value or a list"),
         ("imported: {file: a.npz}\nrecipe: {}", "use --restore"),
+        ("split_seed: 3\nseed: 5\nrecipe: {}", "of an ensemble, whose splits were drawn by seed 3"),
         ("flip: maybe", "flip: maybe: give true or false"),
         ("flip: 1", "flip: 1: give true or false"),
         ("layers: [[conv1], conv2]", "layers: give a value or a list"),
@@ -107,6 +108,13 @@ def test_what_is_wrong_with_a_file_is_one_line(write, content, message):
     assert str(caught.value).startswith(f"--config={file}: ")
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_run_that_trained_on_gets_its_splits_from_the_one_it_started_from(write):
+    file = write(json.dumps({"seed": 5, "split_seed": 3, "recipe": {}, "started_from": {"path": "first"}}))
+    assert flags.parse(["--mode=train", "--config", file]).restore == "first"
+    alone = write(json.dumps({"seed": 5, "split_seed": None, "recipe": {}}))
+    assert flags.parse(["--mode=train", "--config", alone]).seed == 5
 
 
 def test_a_missing_file_and_no_file(tmp_path):
