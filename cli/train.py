@@ -204,6 +204,7 @@ def heading(job: Job, run: Plan) -> str:
     suggested = ", ".join(f"{name} {value}" for name, value in info.suggested.items())
     initial, of_head = recipe.initializer, recipe.classifier_initializer
     initial += f", classifier {of_head}" if of_head not in (None, initial) else ""
+    decoupled = f", decoupled {recipe.decoupled_weight_decay:g}" if recipe.decoupled_weight_decay else ""
     named = "" if config.recipe_name == "lab" else f"{config.recipe_name}: "
     lines = {
         "model": f"{config.arch}, {parameters:,} parameters{' to train' if recipe.freeze else ''}",
@@ -213,7 +214,7 @@ def heading(job: Job, run: Plan) -> str:
         "augment": random_changes.in_force(recipe, info),
         "recipe": f"{named}{recipe.optimizer}, learning rate {recipe.learning_rate:g} ({recipe.schedule}{scaled}), "
         f"batch {recipe.batch_size}, {length(job, config)}, weight decay "
-        f"{recipe.weight_decay:g}, {initial}",
+        f"{recipe.weight_decay:g}{decoupled}, {initial}",
         "training": finetuning.rates(job.model, recipe),
         "devices": f"{job.devices.text}, {precision(run)}{', XLA' if config.jit else ''}"
         + (", normalising bytes" if config.device_normalise == "on" else ""),

@@ -132,11 +132,12 @@ def caution(recipe: Recipe) -> str | None:
     """A line to print at the start of a run whose optimizer and schedule do not go together, else None."""
     if recipe.optimizer in ("ftrl", "adagrad_da") and (recipe.schedule != "constant" or recipe.warmup != "none"):
         return f"{recipe.optimizer} rescales every weight when the learning rate changes; --schedule constant fits it"
-    if OPTIMIZERS[recipe.optimizer].decouples and recipe.weight_decay and not recipe.decoupled_weight_decay:
-        return (
-            f"weight decay {recipe.weight_decay:g} is part of the loss; {recipe.optimizer}'s own is "
-            "--decoupled_weight_decay, with --weight_decay 0"
-        )
+    if OPTIMIZERS[recipe.optimizer].decouples and recipe.weight_decay:
+        loss = f"weight decay {recipe.weight_decay:g} is"
+        if recipe.decoupled_weight_decay:
+            own = f"{recipe.optimizer}'s own of {recipe.decoupled_weight_decay:g}"
+            return f"{loss} also part of the loss, beside {own}; --weight_decay 0 leaves it out"
+        return f"{loss} part of the loss; {recipe.optimizer}'s own is --decoupled_weight_decay, with --weight_decay 0"
     if recipe.optimizer == "lion" and recipe.beta_2 > 0.99:
         return f"lion's paper has --beta_2 0.99, here {recipe.beta_2:g}"
     if recipe.optimizer == "adadelta" and recipe.learning_rate < 0.1:

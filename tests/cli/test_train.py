@@ -16,6 +16,15 @@ def test_the_start_says_how_the_weights_begin(monkeypatch, tmp_path, capsys, of_
     assert said in capsys.readouterr().out
 
 
+def test_the_start_names_both_weight_decays(monkeypatch, tmp_path, capsys):
+    tiny.register(monkeypatch, tmp_path)
+    given = ("--optimizer", "adamw", "--decoupled_weight_decay", "0.05", "--learning_rate", "0.001")
+    tiny.run("--mode", "train", "--arch", "tiny", "--dry_run", *given)
+    printed = capsys.readouterr().out
+    assert "weight decay 0.001, decoupled 0.05, he\n" in printed
+    assert "weight decay 0.001 is also part of the loss, beside adamw's own of 0.05" in printed
+
+
 def test_the_start_names_the_recipe_and_the_augmentation(monkeypatch, tmp_path, capsys):
     tiny.register(monkeypatch, tmp_path)
     changed = dataclasses.replace(

@@ -142,3 +142,6 @@ def test_an_optimizer_without_a_decay_of_its_own_is_refused():
 def test_the_loss_decay_of_such_an_optimizer_is_remarked_on():
     assert "--decoupled_weight_decay" in optimizers.caution(Recipe(optimizer="adamw", weight_decay=0.0005))
     assert optimizers.caution(Recipe(optimizer="adamw", weight_decay=0.0, decoupled_weight_decay=0.05)) is None
+    assert optimizers.caution(Recipe(optimizer="adamw", weight_decay=0.0005, decoupled_weight_decay=0.05)) == (
+        "weight decay 0.0005 is also part of the loss, beside adamw's own of 0.05; --weight_decay 0 leaves it out"
+    )
