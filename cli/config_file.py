@@ -48,8 +48,8 @@ def arguments(file: str, known: dict[str, Flag], beside: Container[str] = ()) ->
         seed = values.get("split_seed")
         if seed is not None and not values.get("started_from"):  # else the run it started from gives the splits
             raise UserError(
-                f"--config={file}: it is of an ensemble, whose splits were drawn by seed {seed}, which no flag gives to "
-                f"a single run; begin the ensemble anew with --seed {seed} and --ensemble"
+                f"--config={file}: it is of an ensemble, whose splits were drawn by seed {seed}, which no flag gives "
+                f"to a single run; begin the ensemble anew with --seed {seed} and --ensemble"
             )
         try:
             found = of_run(values)
