@@ -11,6 +11,7 @@ from cli.plan import Plan
 from common import distribution
 from common.input import read_errors
 from common.progress import ProgressLine
+from common.recipe import Recipe
 from common.training import lr_range
 from common.training.run_state import Job
 
@@ -47,13 +48,21 @@ def run(job: Job, plan: Plan) -> None:
         with read_errors.writing(plan.run):
             folder.mkdir(parents=True, exist_ok=True)
             lr_range.write(folder, losses, steps, advice)
-        print(report(advice, folder, sys.argv, plan.options.given))
+        print(report(advice, folder, sys.argv, plan.options.given, head_share(job.recipe)))
 
 
-def report(advice: lr_range.Advice | None, folder: Path, command: list[str], given: Container[str]) -> str:
+def head_share(recipe: Recipe) -> float | None:
+    """What the classifier's learning rate was times that of the other layers, throughout the sweep; None: the same."""
+    return None if recipe.head_learning_rate is None else recipe.head_learning_rate / recipe.learning_rate
+
+
+def report(
+    advice: lr_range.Advice | None, folder: Path, command: list[str], given: Container[str], head: float | None = None
+) -> str:
     """The sweep's result in two or three lines.
 
-    `command` is the one that made it, the program's name first, with the flags `given` in it or in its file.
+    `command` is the one that made it, the program's name first, with the flags `given` in it or in its file; `head` is
+    that of `head_share`.
     """
     picture = f"picture and table in {folder}"
     if advice is None:
@@ -63,18 +72,19 @@ def report(advice: lr_range.Advice | None, folder: Path, command: list[str], giv
         [
             f"suggestion: learning rate {advice.suggested:g}, a tenth of {advice.lowest:.2g}{edge}, where the smoothed "
             f"loss was lowest ({advice.loss:.4f}); it fell fastest at {advice.steepest:.2g}",
-            f"train with it: {training_command(command, given, advice.suggested)}",
+            f"train with it: {training_command(command, given, advice.suggested, head)}",
             picture,
         ]
     )
 
 
-def training_command(command: list[str], given: Container[str], rate: float) -> str:
+def training_command(command: list[str], given: Container[str], rate: float, head: float | None = None) -> str:
     """The command of a sweep made into that of the training at a rate; its other flags stay.
 
-    Flags that are `given` but do not stand in it, since they come from the file of `--config`, are turned off.
+    The classifier's own rate is `head` times that rate, as in the sweep. Flags that are `given` but do not stand in the
+    command, since they come from the file of `--config`, are turned off.
     """
-    replaced = ("lr_range_test", "learning_rate", "learning_rate_batch")
+    replaced = ("lr_range_test", "learning_rate", "learning_rate_batch", "head_learning_rate")
     kept, dropped, value_follows = [], set(), False
     for word in command:
         name, equals, _ = word.lstrip("-").partition("=")
@@ -86,4 +96,5 @@ def training_command(command: list[str], given: Container[str], rate: float) -> 
         else:
             kept.append(word)
     off = [f"--{name}=0" for name in ("lr_range_test", "learning_rate_batch") if name in given and name not in dropped]
-    return "python " + shlex.join([*kept, *off, f"--learning_rate={rate:g}"])
+    rates = [f"--learning_rate={rate:g}", *([] if head is None else [f"--head_learning_rate={rate * head:g}"])]
+    return "python " + shlex.join([*kept, *off, *rates])

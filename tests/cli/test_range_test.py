@@ -5,6 +5,7 @@ import pytest
 
 import tiny
 from cli import range_test
+from common.recipe import Recipe
 from common.training import lr_range
 
 
@@ -30,6 +31,23 @@ from common.training import lr_range
 )
 def test_the_command_that_trains_at_the_rate(command, given, wanted):
     assert range_test.training_command(command, given, 0.03) == wanted
+
+
+def test_the_classifiers_rate_keeps_its_proportion_to_the_suggested_one():
+    """The sweep had it at 0.5 / 0.02 = 25 times the rate; at 0.03 that is 0.75."""
+    head = range_test.head_share(Recipe(learning_rate=0.02, head_learning_rate=0.5))
+    command = [
+        "alexnet.py",
+        "--restore=run",
+        "--head_learning_rate",
+        "0.5",
+        "--learning_rate=0.02",
+        "--lr_range_test=99",
+    ]
+    assert range_test.training_command(command, {"head_learning_rate"}, 0.03, head) == (
+        "python alexnet.py --restore=run --learning_rate=0.03 --head_learning_rate=0.75"
+    )
+    assert range_test.head_share(Recipe(learning_rate=0.02, layer_decay=0.9)) is None
 
 
 def test_what_is_said(tmp_path):
