@@ -87,9 +87,8 @@ def configure(
     """
     recipe = setup.resolve(options, architecture, data.info)
     before = start.config if start else None
-    off = (None, 1.0)
-    for name in ("freeze", "head_learning_rate", "layer_decay"):
-        if getattr(recipe, name) not in off and getattr(architecture.recipe, name) in off and before is None:
+    for name, off in (("freeze", None), ("head_learning_rate", None), ("layer_decay", 1.0)):
+        if getattr(recipe, name) != off and getattr(architecture.recipe, name) == off and before is None:
             raise UserError(f"--{name} is for training on from other weights; name them with --restore")
     own = before.image_size if before is not None and before.arch == architecture.name else architecture.image_size
     image_size = options.image_size or architecture.changes(options.recipe).get("image_size", own)

@@ -180,6 +180,9 @@ def test_layer_decay_multiplies_the_rate_of_each_layer_below_the_classifier():
     assert normalised["conv4_3_conv2"] == normalised["conv4_3_conv2_bn"] == 0.5
     assert normalised["conv1"] == normalised["conv1_bn"] == 0.5**19
 
+    resnet18 = finetuning.rate_factors(registry.find("resnet18").build(classes=3, image_size=32), settings)
+    assert resnet18["conv1"] == 0.5**20  # 1 + 16 convolutions and 3 projections
+
     head = dataclasses.replace(settings, head_learning_rate=2.0)
     assert finetuning.rate_factors(model, head)["fc8"] == 4.0
     assert finetuning.rate_factors(model, head)["fc7"] == 0.5
@@ -215,7 +218,10 @@ def test_training_on_leaves_what_is_frozen_to_the_bit(pretrained, capsys):
     assert "head_learning_rate: 0.1 -> 0.2" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("setting", [("--freeze", "conv"), ("--head_learning_rate", "0.1")])
+@pytest.mark.parametrize(
+    "setting",
+    [("--freeze", "conv"), ("--head_learning_rate", "0.1"), ("--head_learning_rate", "1"), ("--layer_decay", "0.9")],
+)
 def test_nothing_is_frozen_at_its_initial_values(monkeypatch, tmp_path, capsys, setting):
     tiny.register(monkeypatch, tmp_path)
     with pytest.raises(SystemExit) as caught:
