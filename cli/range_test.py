@@ -24,7 +24,7 @@ def run(job: Job, plan: Plan) -> None:
     """
     steps, chief = plan.options.lr_range_test, plan.devices.chief
     if plan.start:
-        trained_networks.transfer(plan.start, plan.architecture, job.model)
+        trained_networks.transfer(plan.start, plan.architecture, job.model, plan.config.classes)
     if chief:
         print(f"sweeping the learning rate from {lr_range.LOWEST:g} to {lr_range.HIGHEST:g} in {steps} steps")
     line = ProgressLine(steps) if chief else None

@@ -78,7 +78,7 @@ def train_one(run: Plan) -> None:
             if devices.chief and not state.finished:
                 print(f"going on from step {state.step} of {job.total_steps} ({checkpoint.folder})", flush=True)
         elif run.start:
-            news = trained_networks.transfer(run.start, run.architecture, job.model)
+            news = trained_networks.transfer(run.start, run.architecture, job.model, run.config.classes)
             if devices.chief:
                 print(news, flush=True)
         stopped = None if state.finished else training.fit(job, state)

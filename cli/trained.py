@@ -17,6 +17,7 @@ from common.input import datasets, pipeline
 from common.nn import batch_norm_folding, fully_convolutional, graph_rewrite
 from common.runs import checkpoints
 from common.runs import config as runs
+from common.training import finetuning
 
 
 @dataclass(frozen=True)
@@ -151,20 +152,32 @@ def check_fit(source: Trained, architecture: Architecture) -> None:
         )
 
 
-def transfer(source: Trained, architecture: Architecture, model: Any) -> str:
+def transfer(source: Trained, architecture: Architecture, model: Any, classes: tuple[str, ...]) -> str:
     """Takes over what a test of the source uses, layer by layer; returns a line on which layers start afresh.
 
-    Of the same network every layer whose shapes agree is taken (so the classifier starts afresh where the classes
-    differ); of another one, the layers this network inherits. Raises UserError where nothing fits.
+    Of the same network every layer whose shapes agree is taken; of another one, the layers this network inherits. The
+    classifiers start afresh where the source's classes are not `classes`, even if they are as many. Imported weights do
+    not name theirs: their classifier is taken where its shape agrees, as in a test.
+
+    Raises:
+        UserError: nothing fits.
     """
     same = source.architecture.name == architecture.name
-    checkpoint = source.checkpoint
-    taken, left = checkpoints.transfer(checkpoint, model.variables, None if same else architecture.inherits)
+    checkpoint, unnamed = source.checkpoint, bool(source.config.imported)
+    heads = {layer.name for layer in finetuning.classifiers(model)}
+    layers = {layer.name for layer in model.layers} if same else set(architecture.inherits)
+    others = not unnamed and source.config.classes != classes
+    taken, left = checkpoints.transfer(checkpoint, model.variables, layers - heads if others else layers)
     if not taken:
         raise UserError(
             f"--restore={checkpoint.folder}: no layer of {source.architecture.name} fits {architecture.name}"
         )
-    return f"starting from {checkpoint.folder}: {len(taken)} variables taken; new layers: {', '.join(left) or 'none'}"
+    said = f"starting from {checkpoint.folder}: {len(taken)} variables taken; new layers: {', '.join(left) or 'none'}"
+    if others:
+        return f"{said}; the classifier is new, as the classes are others"
+    if unnamed and heads & {path.split("/")[0] for path in taken}:
+        return f"{said}; the classifier is taken for the data set's: imported weights do not name their classes"
+    return said
 
 
 def with_data(options: flags.Options, trained: Trained) -> tuple["datasets.Dataset", Trained]:

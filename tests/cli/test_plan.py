@@ -115,7 +115,7 @@ def test_what_was_tested_is_what_training_and_every_other_mode_restore():
     assert np.abs(averages["conv1/kernel"] - raw["conv1/kernel"]).max() > 1e-3
     command = planned("--restore=first")
     model = setup.build_model(command.architecture, command.config)
-    trained_networks.transfer(command.start, command.architecture, model)
+    trained_networks.transfer(command.start, command.architecture, model, command.config.classes)
     options = flags.parse(["--mode=features", "--restore=first", "--arch=tiny"])
     for one in (model, trained_networks.build(trained_networks.one(options, "alexnet"))):
         for variable in one.variables:

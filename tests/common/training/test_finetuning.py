@@ -110,7 +110,7 @@ def test_a_convolutional_classifier_is_replaced_and_trained_at_its_own_rate(monk
     tuned = ("--freeze", "conv", "--head_learning_rate", "0.5", "--epochs", "1", "--batch_size", "16")
     tiny.start("second", "--arch", "convolutional", "--restore", "first", "--dataset", "photos", *tuned)
     printed = capsys.readouterr().out
-    assert "2 variables taken; new layers: conv2" in printed
+    assert "2 variables taken; new layers: conv2; the classifier is new, as the classes are others" in printed
     assert "conv1 frozen; conv2 at 0.5" in printed
     before, after = weights("first"), weights("second")
     assert (before["conv2/kernel"].shape, after["conv2/kernel"].shape) == ((1, 1, 8, 10), (1, 1, 8, 2))
