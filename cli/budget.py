@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from itertools import islice
 
 from common import distribution
+from common.errors import UserError
 from common.training import dead_units, trainer
 from common.training.run_state import Job
 from common.training.train_step import make_train_step
@@ -66,31 +67,46 @@ def untrained(job: Job) -> Iterator[None]:
 def steps_in(
     seconds: float, each: float, image: float, validated: int, tested: int, per_epoch: int, saved_bytes: int
 ) -> int:
-    """The steps that fit into `seconds`, at least 1.
+    """The steps that fit into `seconds`; 0 where not even one does.
+
+    A checkpoint and a validation follow every epoch, and the last step of a run that ends in the midst of one.
 
     Args:
         seconds: that are left.
         each, image: seconds of a step and of an image in a test.
         validated, tested: images of the validation and of the test.
-        per_epoch: steps between two validations, before each of which a checkpoint is written.
+        per_epoch: steps of an epoch.
         saved_bytes: of a checkpoint.
     """
-    left = seconds - image * tested - ENDING
+    left = max(0.0, seconds - image * tested - ENDING)
     pause = image * validated + saved_bytes / DISK
-    return max(1, int(left / (each + pause / per_epoch)))
+    epochs, rest = divmod(left, per_epoch * each + pause)
+    return int(epochs) * per_epoch + max(0, int((rest - pause) / each))
+
+
+def seconds_of_one(each: float, image: float, validated: int, tested: int, saved_bytes: int) -> float:
+    """The seconds that a run of one step takes; the arguments are those of `steps_in`."""
+    return each + image * (validated + tested) + saved_bytes / DISK + ENDING
 
 
 def fit(job: Job, minutes: float, begun: float) -> int:
     """The steps with which the run ends `minutes` after `begun` (of time.perf_counter), the same for all workers.
 
-    The job is new, and is so again afterwards.
+    The job is new, and is so again afterwards. Raises UserError where not even one step fits.
     """
     with untrained(job):
         each, image, tracing = measure(job)
-    groups = [job.model.variables, job.optimizer.variables]
-    saved = sum(4 * variable.shape.num_elements() for group in groups for variable in group)
+    saved = sum(4 * variable.shape.num_elements() for group in trainer.groups(job).values() for variable in group)
     sizes = {name: split.examples for name, split in job.splits.items()}
     validated = sizes.get("validation", 0) if job.validation else 0
-    left = 60 * minutes - (time.perf_counter() - begun) - tracing  # the run traces its steps anew
-    steps = steps_in(left, each, image, validated, sizes.get("test", validated), job.steps_per_epoch, saved)
-    return distribution.from_chief(steps, job.devices)
+    tested = sizes.get("test", validated)
+    spent = time.perf_counter() - begun + tracing  # the run traces its steps anew
+    steps = steps_in(60 * minutes - spent, each, image, validated, tested, job.steps_per_epoch, saved)
+    steps = distribution.from_chief(steps, job.devices)
+    if not steps:
+        least = spent + seconds_of_one(each, image, validated, tested, saved)
+        raise UserError(
+            f"--minutes={minutes:g}: too short; the start, one step, a checkpoint and the validation and test of the "
+            f"network take about {math.ceil(least / 6) / 10:g} minutes"
+        )
+    return steps

@@ -64,11 +64,43 @@ def test_patience_ends_a_run_that_gets_no_better(capsys):
     assert len(rows("run")) == 3
 
 
-def test_the_steps_that_fit_into_a_time():
-    """100 s less 10 for the test and 8 for the end; a step takes 0.5 s, every ten 4 s of validation and 1 of disk."""
-    fit = budget.steps_in(100, 0.5, 0.01, validated=400, tested=1000, per_epoch=10, saved_bytes=200_000_000)
-    assert fit == 82
-    assert budget.steps_in(1, 0.5, 0.01, validated=400, tested=1000, per_epoch=10, saved_bytes=0) == 1
+@pytest.mark.parametrize(
+    ("seconds", "steps"),
+    [
+        (100, 80),  # 8 epochs of 5 s and their pauses of 5 s are 80 s of 82; a step more needs 5.5 s
+        (104, 82),  # 8 epochs, 2 steps and the pause after them: 86 s
+        (103, 80),
+        (28.2, 10),  # one epoch: 10 of 10.2 s
+        (27.8, 9),  # 9 steps and the pause after them: 9.5 of 9.8 s
+        (23.75, 1),  # one step and its pause: 5.5 of 5.75 s
+        (23.25, 0),
+        (1, 0),
+    ],
+)
+def test_the_steps_that_fit_into_a_time(seconds, steps):
+    """18 s go to the test and the end; a step takes 0.5 s, every ten and the last 4 s of validation and 1 of disk."""
+    sizes = {"validated": 400, "tested": 1000, "saved_bytes": 200_000_000}
+    assert budget.steps_in(seconds, 0.5, 0.01, per_epoch=10, **sizes) == steps
+    assert budget.seconds_of_one(0.5, 0.01, **sizes) == pytest.approx(23.5)
+
+
+def test_without_a_validation_an_epoch_still_ends_with_a_checkpoint():
+    """12 s are left: 2 epochs of 5 s and their checkpoints of 1 s."""
+    fit = budget.steps_in(30, 0.5, 0.01, validated=0, tested=1000, per_epoch=10, saved_bytes=200_000_000)
+    assert fit == 20
+
+
+def test_minutes_that_hold_no_step_are_refused_and_leave_nothing(monkeypatch, capsys):
+    """A test image takes 0.1 s, the digits have 180 to validate and 360 to test: over a minute with 8 s at the end."""
+    monkeypatch.setattr(budget, "measure", lambda job: (0.5, 0.1, 1.0))
+    with pytest.raises(SystemExit) as caught:
+        tiny.start("run", "--minutes", "1", "--schedule", "cosine")
+    assert caught.value.code == 2
+    error = capsys.readouterr().err
+    assert "--minutes=1: too short; the start, one step" in error
+    assert float(error.split()[-2]) >= 1.1  # 63.5 s and what the start took
+    assert error.count("\n") == 1
+    assert not Path("run").exists()
 
 
 def test_a_schedule_is_shortened_as_a_whole():
