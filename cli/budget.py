@@ -23,14 +23,17 @@ def seconds_per_step(job: Job, most: int = 3, seconds: float = math.inf) -> tupl
 
     Args:
         job: its steps.
-        most, seconds: how many steps after the first are measured, or for how long, whichever comes first.
+        most, seconds: how many steps after the first are measured, or for how long, whichever comes first. Of
+            several workers, whose steps wait for one another, the first whose time is over ends it for all.
     """
     start = time.perf_counter()
     step, batches = make_train_step(job), iter(distribution.distribute(job.training(0), job.devices))
+    any_worker = distribution.make_any(job.devices)
     job.optimizer.learning_rate.assign(job.schedule.rate(0))
     step(*next(batches)).numpy()
+    any_worker(False)  # traces it
     traced, done = time.perf_counter(), 0
-    while done < most and time.perf_counter() - traced < seconds:
+    while done < most and not any_worker(time.perf_counter() - traced >= seconds):
         step(*next(batches)).numpy()
         done += 1
     return (time.perf_counter() - traced) / done, traced - start

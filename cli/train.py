@@ -32,7 +32,9 @@ def run(options: flags.Options, family: str | None) -> None:
         if whole.devices.chief:
             print(heading(job, whole), flush=True)
         if options.dry_run:
-            print(dry_run(job, whole, options.ensemble or 1, whole.data.path if prepared else None))
+            expected = dry_run(job, whole, options.ensemble or 1, whole.data.path if prepared else None)
+            if whole.devices.chief:
+                print(expected)
         else:
             range_test.run(job, whole)
             setup.tell(bad)

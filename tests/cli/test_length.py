@@ -13,6 +13,7 @@ import tensorflow as tf
 import jobs
 import tiny
 from cli import budget
+from common import distribution
 from common.recipe import Recipe
 from common.training import ema, schedules
 from training_runs import same_weights
@@ -128,6 +129,24 @@ def test_what_was_trained_to_measure_the_speed_is_undone_to_the_bit(monkeypatch)
         assert any("seed" in variable.path for variable, one in zip(variables, changed, strict=True) if one)
     for variable, old in zip(variables, before, strict=True):
         np.testing.assert_array_equal(variable.numpy(), old)
+
+
+def test_several_workers_end_the_measurement_of_the_speed_together(monkeypatch):
+    """By the clock of whichever is first over: it is asked before each step, since a step waits for all of them."""
+    asked, taken = [], []
+
+    def any_worker(value):
+        asked.append(value)
+        return len(asked) == 5  # the first call traces it; before the fourth step another worker's time is over
+
+    monkeypatch.setattr(distribution, "make_any", lambda devices: any_worker)
+    monkeypatch.setattr(budget, "make_train_step", lambda job: lambda *batch: tf.constant(taken.append(1) or 0.0))
+    batches = tf.data.Dataset.from_tensors((tf.zeros((8, 16, 16, 3)), tf.range(8))).repeat()
+    made = jobs.make_job(tiny.build(), dataclasses.replace(tiny.RECIPE, epochs=1), training=lambda _: batches)
+    each, _ = budget.seconds_per_step(made, most=10, seconds=1e6)
+    assert len(taken) == 1 + 3
+    assert asked == [False] * 5
+    assert each > 0
 
 
 @pytest.mark.slow

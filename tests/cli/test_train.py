@@ -2,8 +2,10 @@ import dataclasses
 
 import pytest
 
+import cli.train
 import tiny
 from cli import registry
+from common import distribution
 
 
 @pytest.mark.parametrize(
@@ -40,3 +42,13 @@ def test_the_start_names_the_recipe_and_the_augmentation(monkeypatch, tmp_path, 
     printed = capsys.readouterr().out
     assert "augment" not in printed.partition("# for --config:")[0]
     assert "recipe   momentum, learning rate 0.02 (plateau), batch 64" in printed
+
+
+@pytest.mark.parametrize(("worker", "said"), [(0, True), (1, False)])
+def test_of_several_workers_the_chief_alone_prints_a_dry_run(monkeypatch, tmp_path, capsys, worker, said):
+    tiny.register(monkeypatch, tmp_path)
+    devices = dataclasses.replace(distribution.choose("one"), worker=worker)
+    monkeypatch.setattr(distribution, "choose", lambda *_: devices)
+    monkeypatch.setattr(cli.train, "dry_run", lambda *_: "expecting 3s")
+    tiny.run("--mode", "train", "--arch", "tiny", "--dry_run")
+    assert ("expecting 3s" in capsys.readouterr().out) == said
