@@ -4,10 +4,10 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import islice
 
 from common import distribution
 from common.errors import UserError
+from common.input import read_errors
 from common.training import dead_units, trainer
 from common.training.run_state import Job
 from common.training.train_step import make_train_step
@@ -25,16 +25,26 @@ def seconds_per_step(job: Job, most: int = 3, seconds: float = math.inf) -> tupl
         job: its steps.
         most, seconds: how many steps after the first are measured, or for how long, whichever comes first. Of
             several workers, whose steps wait for one another, the first whose time is over ends it for all.
+
+    Raises:
+        UserError: an image cannot be read.
     """
     start = time.perf_counter()
-    step, batches = make_train_step(job), iter(distribution.distribute(job.training(0), job.devices))
-    any_worker = distribution.make_any(job.devices)
+    step, any_worker = make_train_step(job), distribution.make_any(job.devices)
+    with read_errors.named(job.splits["train"]):
+        batches = iter(distribution.distribute(job.training(0), job.devices))
+
+    def take() -> None:
+        with read_errors.named(job.splits["train"]):
+            batch = next(batches)
+        step(*batch).numpy()
+
     job.optimizer.learning_rate.assign(job.schedule.rate(0))
-    step(*next(batches)).numpy()
+    take()
     any_worker(False)  # traces it
     traced, done = time.perf_counter(), 0
     while done < most and not any_worker(time.perf_counter() - traced >= seconds):
-        step(*next(batches)).numpy()
+        take()
         done += 1
     return (time.perf_counter() - traced) / done, traced - start
 
@@ -42,15 +52,21 @@ def seconds_per_step(job: Job, most: int = 3, seconds: float = math.inf) -> tupl
 def measure(job: Job) -> tuple[float, float, float]:
     """Seconds of a step, of one validation image, and of the tracing of both. The job's weights are trained meanwhile.
 
-    Without a validation an image is taken to cost a third of its part of a step, the forward pass.
+    Without a validation an image is taken to cost a third of its part of a step, the forward pass. Raises UserError
+    where an image cannot be read.
     """
     each, tracing = seconds_per_step(job, STEPS, SECONDS)
     if job.validation is None:
         return each, each / job.recipe.batch_size / 3, tracing
     evaluate = dead_units.WatchedStep(job.model, job.devices, job.jit, job.finish)
     begun = time.perf_counter()
-    clock = []
-    for batch in islice(distribution.distribute(job.validation(), job.devices), BATCHES):
+    clock: list[float] = []
+    batches = iter(distribution.distribute(job.validation(), job.devices))
+    while len(clock) < BATCHES:
+        with read_errors.named(job.splits["validation"]):
+            batch = next(batches, None)
+        if batch is None:
+            break
         evaluate(*batch).numpy()
         clock.append(time.perf_counter())
     later = (clock[-1] - clock[0]) / (len(clock) - 1) if len(clock) > 1 else clock[0] - begun

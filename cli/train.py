@@ -12,7 +12,7 @@ from cli import trained as trained_networks
 from cli.plan import Plan
 from cli.trained import Trained
 from common import distribution
-from common.input import bad_images, class_balance, device_part, pipeline, random_changes
+from common.input import bad_images, class_balance, device_part, pipeline, random_changes, read_errors
 from common.progress import duration
 from common.runs import checkpoints
 from common.runs import config as runs
@@ -129,7 +129,8 @@ def make_job(run: Plan, bad: "bad_images.BadImages | None" = None) -> Job:
 
     weights = None
     if recipe.class_weight == "balanced":
-        weights = class_balance.weights(class_balance.counts(data.splits["train"], data.info))
+        with read_errors.named(data.splits["train"]):
+            weights = class_balance.weights(class_balance.counts(data.splits["train"], data.info))
 
     def validation():
         return pipeline.evaluation(data.splits["validation"], preprocessing, **shares)

@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 import tiny
+from cli import budget
 from common.runs import checkpoints, locks
 from common.training.metrics_file import MetricsFile
 from training_runs import same_weights
@@ -120,14 +121,36 @@ def test_test_mode_says_what_is_missing(capsys, arguments, message):
     assert error.count("\n") == 1
 
 
-def damaged_digits(keep: float) -> str:
-    """A copy of the digits whose training shard is cut in the middle, its length declared accordingly."""
+def damaged_digits(keep: float, split: str = "train") -> str:
+    """A copy of the digits of which a split's shard has nothing but zeros behind the share `keep`, its length kept."""
     tiny.start("first", "--dry_run")
     shutil.copytree("datasets/digits", "damaged")
-    shard = Path("damaged/train-00000-of-00001.tfrecord")
+    shard = Path(f"damaged/{split}-00000-of-00001.tfrecord")
     content = shard.read_bytes()
     shard.write_bytes(content[: int(len(content) * keep)] + bytes(len(content) - int(len(content) * keep)))
     return str(shard)
+
+
+@pytest.mark.parametrize(
+    ("split", "more"),
+    [
+        ("train", ("--dry_run",)),
+        ("train", ("--minutes", "5")),
+        ("validation", ("--minutes", "5")),
+        ("train", ("--class_weight", "balanced", "--validation_share", "0")),  # which counts the images of each class
+    ],
+)
+def test_damage_that_is_met_before_the_training_is_named_too(monkeypatch, capsys, split, more):
+    monkeypatch.setattr(budget, "STEPS", 2)
+    shard = damaged_digits(0.0, split)
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as caught:
+        tiny.start("run", "--dataset", "damaged", "--schedule", "constant", *more)
+    error = capsys.readouterr().err
+    assert caught.value.code == 1
+    assert f"{Path(shard).name}: damaged at record 0" in error
+    assert len([line for line in error.splitlines() if not line.startswith("searching ")]) == 1
+    assert not Path("run").exists()
 
 
 def test_a_shard_damaged_half_way_is_named(capsys):

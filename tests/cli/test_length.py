@@ -119,7 +119,8 @@ def test_what_was_trained_to_measure_the_speed_is_undone_to_the_bit(monkeypatch)
     model = tiny.build(dropout=0.25)
     pictures, labels = tf.random.stateless_normal((8, 16, 16, 3), (1, 2)), tf.range(8)
     batches = tf.data.Dataset.from_tensors((pictures, labels)).repeat()
-    made = jobs.make_job(model, recipe, training=lambda _: batches, average=ema.WeightAverage(model, 0.5))
+    own = {"training": lambda _: batches, "splits": {"train": None}, "average": ema.WeightAverage(model, 0.5)}
+    made = jobs.make_job(model, recipe, **own)
     variables = [v for owner in (model, made.optimizer, made.average) for v in owner.variables]
     before = [variable.numpy() for variable in variables]
     with budget.untrained(made):
@@ -142,7 +143,8 @@ def test_several_workers_end_the_measurement_of_the_speed_together(monkeypatch):
     monkeypatch.setattr(distribution, "make_any", lambda devices: any_worker)
     monkeypatch.setattr(budget, "make_train_step", lambda job: lambda *batch: tf.constant(taken.append(1) or 0.0))
     batches = tf.data.Dataset.from_tensors((tf.zeros((8, 16, 16, 3)), tf.range(8))).repeat()
-    made = jobs.make_job(tiny.build(), dataclasses.replace(tiny.RECIPE, epochs=1), training=lambda _: batches)
+    recipe = dataclasses.replace(tiny.RECIPE, epochs=1)
+    made = jobs.make_job(tiny.build(), recipe, training=lambda _: batches, splits={"train": None})
     each, _ = budget.seconds_per_step(made, most=10, seconds=1e6)
     assert len(taken) == 1 + 3
     assert asked == [False] * 5
