@@ -6,7 +6,7 @@ import sys
 import time
 from typing import Any
 
-from cli import budget, config_file, flags, plan, range_test, run_directory, run_report, setup
+from cli import budget, config_file, flags, length, plan, range_test, run_directory, run_report, setup
 from cli import test as testing
 from cli import trained as trained_networks
 from cli.plan import Plan
@@ -71,7 +71,7 @@ def train_one(run: Plan) -> None:
         bad = setup.bad_images_of(run.options, run.data)
         job = make_job(run, bad)
         if config.minutes is not None and config.steps is None:
-            job, run = fit_into_time(job, run, begun)
+            job, run = length.fit_into_time(job, run, begun)
         if devices.chief:
             print(heading(job, run), flush=True)
         state = State()
@@ -87,26 +87,6 @@ def train_one(run: Plan) -> None:
         if stopped is not None:
             sys.exit(128 + stopped)
         test_the_best(job, state, run, bad)
-
-
-def fit_into_time(job: Job, run: Plan, begun: float) -> tuple[Job, Plan]:
-    """Both with the number of steps that `--minutes` has time for, which goes into config.json."""
-    assert run.config.minutes is not None
-    if run.devices.chief:
-        print(f"measuring the speed, to fit the run into {run.config.minutes:g} minutes", flush=True)
-    config = dataclasses.replace(run.config, steps=budget.fit(job, run.config.minutes, begun))
-    if run.devices.chief:
-        runs.rewrite(run.run, config)
-    return dataclasses.replace(job, **timing(config, job.steps_per_epoch)), dataclasses.replace(run, config=config)
-
-
-def timing(config: "runs.RunConfig", steps_per_epoch: int) -> dict[str, Any]:
-    """What of a `Job` depends on the number of steps."""
-    recipe, steps = config.recipe, config.steps
-    assert recipe.epochs is not None  # resolved
-    whole = steps_per_epoch * recipe.epochs
-    timed = recipe if steps is None else schedules.fitted(recipe, steps / whole)
-    return {"length": steps, "schedule": schedules.make_schedule(timed, steps_per_epoch, steps or whole)}
 
 
 def make_job(run: Plan, bad: "bad_images.BadImages | None" = None) -> Job:
@@ -149,7 +129,7 @@ def make_job(run: Plan, bad: "bad_images.BadImages | None" = None) -> Job:
         ),
         validation=validation if "validation" in data.splits else None,
         steps_per_epoch=steps_per_epoch,
-        **timing(config, steps_per_epoch),
+        **length.timing(config, steps_per_epoch),
         identity={"arch": config.arch, "classes": len(config.classes), "optimizer": recipe.optimizer},
         mean=pipeline.mean_picture(preprocessing),
         loss_scale=loss_scale,
@@ -216,7 +196,7 @@ def heading(job: Job, run: Plan) -> str:
         + ("" if recipe.flip and info.flip else ", no flip"),
         "augment": random_changes.in_force(recipe, info),
         "recipe": f"{named}{recipe.optimizer}, learning rate {recipe.learning_rate:g} ({recipe.schedule}{scaled}), "
-        f"batch {recipe.batch_size}, {length(job, config)}, weight decay "
+        f"batch {recipe.batch_size}, {length.text(job, config)}, weight decay "
         f"{recipe.weight_decay:g}{decoupled}, {initial}",
         "training": finetuning.rates(job.model, recipe),
         "devices": f"{job.devices.text}, {precision(run)}{', XLA' if config.jit else ''}"
@@ -241,16 +221,6 @@ def precision(run: Plan) -> str:
         return policy
     units = distribution.bfloat16_units()
     return f"{policy} (auto: {f'{units} is faster in it' if units else 'nothing here is faster in bfloat16'})"
-
-
-def length(job: Job, config: "runs.RunConfig") -> str:
-    """How long the run is: `10 epochs of 390 steps`, or `1,234 steps (3.2 epochs), which fit into 10 minutes`."""
-    if config.minutes is None:
-        return f"{job.recipe.epochs} epochs of {job.steps_per_epoch} steps"
-    if config.steps is None:
-        return f"as many steps as fit into {config.minutes:g} minutes"
-    epochs = config.steps / job.steps_per_epoch
-    return f"{config.steps:,} steps ({epochs:.1f} epochs), which fit into {config.minutes:g} minutes"
 
 
 def dry_run(job: Job, run: Plan, count: int, prepared: str | None) -> str:
