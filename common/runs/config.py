@@ -182,7 +182,12 @@ def resumed(
     )
     longer = dataclasses.replace(old, recipe=dataclasses.replace(old.recipe, epochs=asked.recipe.epochs))
     raised = (asked.recipe.epochs or 0) > (old.recipe.epochs or 0) and not differences(longer, asked)
-    if raised and old.recipe.schedule in open_ended and old.steps is None:
+    if raised and old.steps is not None:
+        raise UserError(
+            f"--epochs={asked.recipe.epochs}: {run} was fitted into {old.minutes:g} minutes, {old.steps:,} steps, and "
+            f"keeps them; train on from it with --restore {run} and another --ckpt"
+        )
+    if raised and old.recipe.schedule in open_ended:
         return longer
     if raised:
         raise UserError(

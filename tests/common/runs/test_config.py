@@ -89,6 +89,18 @@ def test_a_run_may_be_made_longer_where_its_schedule_does_not_look_at_the_length
         resumed(run, "epochs", recipe=dataclasses.replace(cosine, epochs=7))
 
 
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+def test_a_run_that_was_fitted_into_a_time_keeps_its_steps_whatever_its_schedule(tmp_path, schedule):
+    recipe = dataclasses.replace(CONFIG.recipe, schedule=schedule)
+    run = put(tmp_path / "run", recipe=recipe, minutes=5.0, steps=1234)
+    with pytest.raises(UserError) as caught:
+        resumed(run, "epochs", recipe=dataclasses.replace(recipe, epochs=7), minutes=5.0)
+    assert str(caught.value) == (
+        f"--epochs=7: {run} was fitted into 5 minutes, 1,234 steps, and keeps them; train on from it with "
+        f"--restore {run} and another --ckpt"
+    )
+
+
 def test_on_resume_the_source_of_the_weights_is_compared(tmp_path):
     file, other = {"path": "/w.npz", "sha256": "12345678aa"}, {"path": "/w.npz", "sha256": "abcdefabaa"}
     run = put(tmp_path / "run", started_from=file)
