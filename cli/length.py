@@ -1,13 +1,51 @@
-"""How long a run is: the steps of its epochs, or those that there is time for."""
+"""How long a run is: the steps of its epochs, or those that there is time for; and whether it has come to its end."""
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 from cli import budget
 from cli.plan import Plan
+from common.runs import checkpoints
 from common.runs import config as runs
-from common.training import schedules
+from common.runs.files import read_json
+from common.training import schedules, trainer
 from common.training.run_state import Job
+
+
+def steps(run: Plan) -> tuple[int, int]:
+    """The steps of an epoch and of the whole run, if nothing ends it sooner."""
+    recipe = run.config.recipe
+    assert recipe.epochs is not None  # resolved
+    steps_per_epoch = run.data.splits["train"].examples // recipe.batch_size
+    return steps_per_epoch, run.config.steps or steps_per_epoch * recipe.epochs
+
+
+def is_finished(run: Plan, checkpoint: checkpoints.Checkpoint) -> bool:
+    """Whether the run that left this last checkpoint is trained and tested; its epochs may have been raised since."""
+    steps_per_epoch, total = steps(run)
+    ended = checkpoint.step >= total or trainer.ended_by(run.config.recipe, steps_per_epoch, checkpoint.state)
+    return bool(checkpoint.state["finished"] and ended and _is_tested(run.run))
+
+
+def _is_tested(run: Path) -> bool:
+    """Whether results.json is of the best checkpoint, not of the best before epochs were added."""
+    file, best = run / runs.RESULTS_FILE, checkpoints.best(run)
+    tested = read_json(file).get("checkpoint") if file.exists() else None
+    return bool(best and tested) and Path(tested).name == best.folder.name
+
+
+def end(run: Plan, checkpoint: checkpoints.Checkpoint) -> str:
+    """A line that says that the run is finished, and what ended it where that was not its length."""
+    steps_per_epoch, total = steps(run)
+    flag = trainer.ended_by(run.config.recipe, steps_per_epoch, checkpoint.state)
+    line = f"{run.run} is finished"
+    if flag is None or checkpoint.step >= total:
+        return line
+    return (
+        f"{line}: {flag} ended it at step {checkpoint.step} of {total}; train on from it with --restore {run.run} and "
+        "another --ckpt"
+    )
 
 
 def fit_into_time(job: Job, run: Plan, begun: float) -> tuple[Job, Plan]:

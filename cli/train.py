@@ -63,10 +63,9 @@ def train_one(run: Plan) -> None:
     ):
         run = dataclasses.replace(run, config=config)
         distribution.check_shared(run.run, checkpoint.step if checkpoint else 0, devices)
-        finished = checkpoint is not None and checkpoint.state["finished"]
-        if run.options.ensemble and finished and (run.run / runs.RESULTS_FILE).exists():
+        if run.options.ensemble and checkpoint is not None and length.is_finished(run, checkpoint):
             if devices.chief:
-                print(f"{run.run} is finished", flush=True)
+                print(length.end(run, checkpoint), flush=True)
             return
         bad = setup.bad_images_of(run.options, run.data)
         job = make_job(run, bad)
@@ -77,8 +76,9 @@ def train_one(run: Plan) -> None:
         state = State()
         if checkpoint:
             state = training.resume(job, checkpoint)
-            if devices.chief and not state.finished:
-                print(f"going on from step {state.step} of {job.total_steps} ({checkpoint.folder})", flush=True)
+            going_on = f"going on from step {state.step} of {job.total_steps} ({checkpoint.folder})"
+            if devices.chief:
+                print(length.end(run, checkpoint) if state.finished else going_on, flush=True)
         elif run.start:
             news = trained_networks.transfer(run.start, run.architecture, job.model, run.config.classes)
             if devices.chief:

@@ -4,10 +4,11 @@ import dataclasses
 import math
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 
@@ -15,6 +16,7 @@ from common import distribution
 from common.errors import UserError
 from common.input import read_errors
 from common.nn import losses, metrics
+from common.recipe import Recipe
 from common.runs import checkpoints
 from common.training import dead_units, gradient_norms, log_writers, optimizers, replicas, stop_signals, validation
 from common.training.logger import Interval, make_logger
@@ -55,15 +57,24 @@ def amend(job: Job, state: State) -> None:
             _prune(job, state, checkpoints.amend(job.run, _values(job, state)))
 
 
-def _out_of_patience(job: Job, state: State) -> bool:
-    """Whether the recipe's `patience` is over: so many validations since top-1 last rose."""
-    waited = 0 if state.improved_step is None else (state.step - state.improved_step) // job.steps_per_epoch
-    return bool(job.recipe.patience) and waited >= job.recipe.patience
+def ended_by(recipe: Recipe, steps_per_epoch: int, values: Mapping[str, Any]) -> str | None:
+    """The flag that ends a run whatever its length, or None.
+
+    Args:
+        recipe: of the run.
+        steps_per_epoch: full global batches in an epoch.
+        values: what a checkpoint holds beside the variables; all validations up to its step are taken in.
+    """
+    if values["schedule"].get("exhausted"):
+        return f"--schedule={recipe.schedule}"
+    improved = values.get("improved_step")
+    waited = 0 if improved is None else (values["step"] - improved) // steps_per_epoch
+    return "--patience" if recipe.patience and waited >= recipe.patience else None
 
 
 def _complete(job: Job, state: State) -> bool:
     """Whether there is nothing left to train, the validations so far taken in."""
-    return state.step >= job.total_steps or job.schedule.exhausted or _out_of_patience(job, state)
+    return state.step >= job.total_steps or ended_by(job.recipe, job.steps_per_epoch, _values(job, state)) is not None
 
 
 def resume(job: Job, checkpoint: checkpoints.Checkpoint) -> State:
@@ -222,7 +233,7 @@ class Trainer:
         notes = [job.schedule.observe(result.top1), self.eval_step.remark(dead)]
         last = job.schedule.exhausted or state.step >= job.total_steps
         line = f"epoch {row['epoch']}: {result.line('validation', job.identity['classes'])}{self._rank(result, last)}"
-        state.finished = last or _out_of_patience(job, state)
+        state.finished = _complete(job, state)
         if state.finished and not last:
             notes.append(f"validation top-1 has not risen in {job.recipe.patience} validations: the run ends here")
         state.validation_due = False

@@ -5,6 +5,7 @@ import dataclasses
 import json
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,9 +13,10 @@ import tensorflow as tf
 
 import jobs
 import tiny
-from cli import budget
+from cli import budget, length
 from common import distribution
 from common.recipe import Recipe
+from common.runs import checkpoints
 from common.training import ema, schedules
 from training_runs import same_weights
 
@@ -54,6 +56,57 @@ def test_more_epochs_of_a_cosine_are_refused_and_leave_the_run_as_it_was(capsys)
 
 
 @pytest.mark.slow
+def test_more_epochs_on_a_finished_ensemble_are_trained(capsys):
+    ensemble = ("all", "--ensemble", "1", "--schedule", "constant", "--keep", "1")
+    tiny.start(*ensemble, "--epochs", "1")
+    tiny.start(*ensemble, "--epochs", "2")
+    out = capsys.readouterr().out
+    assert "going on from step 19 of 38 (all/seed-0" in out
+    assert [int(row["step"]) for row in rows("all/seed-0")] == [19, 38]
+    tiny.start(*ensemble, "--epochs", "2")
+    assert "all/seed-0 is finished\n" in capsys.readouterr().out
+
+
+BEST = "run/checkpoints/step-00000038"
+
+
+@pytest.mark.parametrize(
+    ("step", "state", "patience", "tested", "finished"),
+    [
+        (57, {}, 0, BEST, True),
+        (57, {"finished": False}, 0, BEST, False),  # its last validation is still to come
+        (57, {}, 0, None, False),
+        (57, {}, 0, "run/checkpoints/step-00000019", False),  # the best before epochs were added
+        (38, {}, 0, BEST, False),  # of a shorter run
+        (38, {"schedule": {"exhausted": True}}, 0, BEST, True),
+        (38, {"improved_step": 19}, 1, BEST, True),
+        (38, {"improved_step": 19}, 2, BEST, False),
+    ],
+)
+def test_a_run_is_finished_at_its_length_or_where_it_was_ended_and_tested(
+    tmp_path, step, state, patience, tested, finished
+):
+    """Three epochs of 19 steps; the best checkpoint is that of step 38."""
+    run = Path("run")
+    state = {"step": step, "finished": True, "best_step": 38, "schedule": {}} | state
+    for at in {38, step}:
+        checkpoints.save(run, state | {"step": at}, {})
+    if tested:
+        (run / "results.json").write_text(json.dumps({"checkpoint": tested}))
+    recipe = Recipe(epochs=3, batch_size=64, patience=patience)
+    plan = SimpleNamespace(run=run, config=SimpleNamespace(recipe=recipe, steps=None), data=SimpleNamespace())
+    plan.data.splits = {"train": SimpleNamespace(examples=1257)}
+    assert length.is_finished(plan, checkpoints.newest(run)) == finished
+    by = {0: "--schedule=plateau"}.get(patience, "--patience")
+    if finished and step == 38:
+        assert length.end(plan, checkpoints.newest(run)) == (
+            f"run is finished: {by} ended it at step 38 of 57; train on from it with --restore run and another --ckpt"
+        )
+    elif finished:
+        assert length.end(plan, checkpoints.newest(run)) == "run is finished"
+
+
+@pytest.mark.slow
 def test_patience_ends_a_run_that_gets_no_better(capsys):
     """At a rate of 1e-9 nothing moves: the first ranked validation stays the best, and two more end the run."""
     still = ("--arch", "tiny_plain", "--learning_rate", "1e-9", "--dropout", "0", "--epochs", "6", "--patience", "2")
@@ -61,8 +114,9 @@ def test_patience_ends_a_run_that_gets_no_better(capsys):
     assert len(rows("run")) == 3
     assert "validation top-1 has not risen in 2 validations: the run ends here" in capsys.readouterr().out
     assert json.loads(Path("run/results.json").read_text())
-    tiny.start("run", *still)  # it is finished: only tested again
+    tiny.start("run", *still, "--epochs", "7")  # it is finished: only tested again
     assert len(rows("run")) == 3
+    assert "run is finished: --patience ended it at step 57 of 133; train on" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
