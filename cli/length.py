@@ -49,13 +49,11 @@ def end(run: Plan, checkpoint: checkpoints.Checkpoint) -> str:
 
 
 def fit_into_time(job: Job, run: Plan, begun: float) -> tuple[Job, Plan]:
-    """Both with the number of steps that `--minutes` has time for, which goes into config.json."""
+    """Both with the number of steps that `--minutes` has time for, counted from `begun` (of time.perf_counter)."""
     assert run.config.minutes is not None
     if run.devices.chief:
         print(f"measuring the speed, to fit the run into {run.config.minutes:g} minutes", flush=True)
     config = dataclasses.replace(run.config, steps=budget.fit(job, run.config.minutes, begun))
-    if run.devices.chief:
-        runs.rewrite(run.run, config)
     return dataclasses.replace(job, **timing(config, job.steps_per_epoch)), dataclasses.replace(run, config=config)
 
 

@@ -23,12 +23,15 @@ from common.training.run_state import Job, State, as_they_are
 
 def run(options: flags.Options, family: str | None) -> None:
     """`--mode train`: starts a run, or goes on with the unfinished one in the run directory, and tests its best."""
+    begun = time.perf_counter()
     folder = setup.prepared_folder(options.dataset)
     prepared = folder is not None and not folder.exists()
     whole = plan.make(options, family)
     if options.dry_run or options.lr_range_test:
         bad = setup.bad_images_of(options, whole.data)
         job = make_job(whole, bad)
+        if options.dry_run and whole.config.minutes is not None:
+            job, whole = length.fit_into_time(job, whole, begun)
         if whole.devices.chief:
             print(heading(job, whole), flush=True)
         if options.dry_run:
@@ -71,6 +74,8 @@ def train_one(run: Plan) -> None:
         job = make_job(run, bad)
         if config.minutes is not None and config.steps is None:
             job, run = length.fit_into_time(job, run, begun)
+            if devices.chief:
+                runs.rewrite(run.run, run.config)
         if devices.chief:
             print(heading(job, run), flush=True)
         state = State()
