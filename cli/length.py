@@ -63,7 +63,8 @@ def timing(config: runs.RunConfig, steps_per_epoch: int) -> dict[str, Any]:
     assert recipe.epochs is not None  # resolved
     whole = steps_per_epoch * recipe.epochs
     timed = recipe if steps is None else schedules.fitted(recipe, steps / whole)
-    return {"length": steps, "schedule": schedules.make_schedule(timed, steps_per_epoch, steps or whole)}
+    schedule = schedules.make_schedule(timed, steps_per_epoch, steps or whole, fixed_length=steps is not None)
+    return {"length": steps, "schedule": schedule}
 
 
 def text(job: Job, config: runs.RunConfig) -> str:

@@ -215,7 +215,8 @@ def heading(job: Job, run: Plan) -> str:
     obstacle = device_part.obstacle(recipe, pipeline.Preprocessing(**config.preprocessing))
     if obstacle and distribution.normalises(run.options.device_normalise):
         notes.append(f"note: pictures are normalised before they go to the device: {obstacle}")
-    notes += schedules.remarks(recipe, job.steps_per_epoch) if config.minutes is None else []
+    if config.minutes is None or config.steps is not None:  # else its length is not known yet
+        notes += schedules.remarks(job.schedule.recipe, job.steps_per_epoch, job.total_steps)
     return "\n".join([*(f"{name.ljust(8)} {value}" for name, value in lines.items() if value), *notes])
 
 

@@ -38,7 +38,13 @@ _SLACK = 1e-9  # keeps 0.30000000000000004 from missing a boundary at 0.3
 
 
 class Schedule:
-    """A rule of the step alone, with its warm-up. Make one with `make_schedule`."""
+    """A rule of the step alone, with its warm-up. Make one with `make_schedule`.
+
+    Attributes:
+        fixed_length: the run has total_steps, and the rule does not end it sooner.
+    """
+
+    fixed_length = False
 
     def __init__(self, recipe: Recipe, steps_per_epoch: int, total_steps: int, rule: Rule, ends: list[int]):
         self.recipe, self.steps_per_epoch, self.total_steps = recipe, steps_per_epoch, total_steps
@@ -54,8 +60,11 @@ class Schedule:
             return (share + (1.0 - share) * step / self.warmup_steps) * self._rule(step)
         return self._rule(step)
 
-    def observe(self, top1: float) -> str | None:
-        """Takes in a validation's top-1 (0..1), once an epoch. Returns a line to print where the rate changes."""
+    def observe(self, top1: float, ranked: bool = True) -> str | None:
+        """Takes in a validation's top-1 (0..1), once an epoch. Returns a line to print where the rate changes.
+
+        One that is not `ranked` says too little of the network to be compared with others.
+        """
         return None
 
     @property
@@ -91,7 +100,8 @@ class Plateau(Schedule):
     """x factor whenever validation top-1 has not gained `plateau_delta` in `plateau_patience` validations.
 
     A gain is measured against the best value that counted as one. After `plateau_drops` drops the next one due
-    ends the run. Validations within the warm-up can raise the mark but are not counted as waiting.
+    ends the run; one of fixed length goes on at the last rate. Validations within the warm-up can raise the mark but
+    are not counted as waiting; those that are not ranked do neither.
     """
 
     def __init__(self, recipe: Recipe, steps_per_epoch: int, total_steps: int):
@@ -102,20 +112,23 @@ class Plateau(Schedule):
     def _now(self, step: int) -> float:
         return self.recipe.learning_rate * self.recipe.schedule_factor**self._drops
 
-    def observe(self, top1: float) -> str | None:
+    def observe(self, top1: float, ranked: bool = True) -> str | None:
         recipe = self.recipe
         self._seen += 1
+        if not ranked:
+            return None
         if self._best is None or (top1 > self._best and top1 - self._best >= recipe.plateau_delta - _SLACK):
             self._best, self._waited = top1, 0
             return None
         if self._seen * self.steps_per_epoch <= self.warmup_steps:
             return None
         self._waited += 1
-        if self._waited < recipe.plateau_patience:
+        last_rate = self._drops == recipe.plateau_drops
+        if self._waited < recipe.plateau_patience or (last_rate and self.fixed_length):
             return None
         why = f"validation top-1 has not improved on {self._best:.4f} in {recipe.plateau_patience} validations"
         self._waited = 0
-        if self._drops == recipe.plateau_drops:
+        if last_rate:
             self._exhausted = True
             return f"{why}, after {self._drops} drops of the learning rate: the run ends here"
         before = self._now(0)
@@ -219,15 +232,18 @@ SCHEDULES: dict[str, Callable[[Recipe, int, int], Schedule]] = {
 OPEN_ENDED = ("plateau", "step", "exponential", "inverse_time", "constant", "piecewise")
 
 
-def make_schedule(recipe: Recipe, steps_per_epoch: int, total_steps: int) -> Schedule:
+def make_schedule(recipe: Recipe, steps_per_epoch: int, total_steps: int, fixed_length: bool = False) -> Schedule:
     """The schedule a recipe names.
 
     Args:
         recipe: its `schedule`, `schedule_*`, `plateau_*`, `cycle_multiplier`, `minimum_learning_rate`, `warmup*`.
         steps_per_epoch: full global batches in an epoch.
         total_steps: steps of the whole run, for cosine; 1 or more.
+        fixed_length: the run has so many steps; a plateau does not end it sooner.
     """
-    return SCHEDULES[recipe.schedule](recipe, steps_per_epoch, total_steps)
+    schedule = SCHEDULES[recipe.schedule](recipe, steps_per_epoch, total_steps)
+    schedule.fixed_length = fixed_length
+    return schedule
 
 
 def fitted(recipe: Recipe, share: float) -> Recipe:
@@ -242,22 +258,31 @@ def fitted(recipe: Recipe, share: float) -> Recipe:
     )
 
 
-def remarks(recipe: Recipe, steps_per_epoch: int) -> list[str]:
-    """Lines to print at the start of a run of `recipe.epochs` epochs that ends before its schedule acts."""
+def _number(epochs: float) -> str:
+    """To one decimal place, which a whole number does without."""
+    return f"{epochs:,.1f}".removesuffix(".0")
+
+
+def remarks(recipe: Recipe, steps_per_epoch: int, total_steps: int | None = None) -> list[str]:
+    """Lines to print at the start of a run that ends before its schedule acts.
+
+    The run has `total_steps`, by default those of `recipe.epochs`.
+    """
     assert recipe.epochs is not None  # resolved
-    epochs, total = recipe.epochs, recipe.epochs * steps_per_epoch
-    run = f"but the run has {epochs:,} epochs" if epochs > 1 else "but the run has 1 epoch"
+    total = recipe.epochs * steps_per_epoch if total_steps is None else total_steps
+    epochs = total / steps_per_epoch
+    run = "but the run has 1 epoch" if epochs == 1 else f"but the run has {_number(epochs)} epochs"
     found = []
-    if recipe.warmup != "none" and recipe.warmup_epochs >= epochs:
-        found.append(f"the warm-up takes {recipe.warmup_epochs:g} epochs, {run}")
+    if recipe.warmup != "none" and recipe.warmup_epochs >= epochs - _SLACK:
+        found.append(f"the warm-up takes {recipe.warmup_epochs:.4g} epochs, {run}")
     if recipe.schedule == "piecewise":
         late = [f"{step:,}" for step in recipe.schedule_boundaries if step >= total]
         if late:
             found.append(f"piecewise drops at {' and '.join(late)} steps, but the run has {total:,}")
-    elif recipe.schedule == "step" and recipe.schedule_every >= epochs:
-        found.append(f"step drops every {recipe.schedule_every:g} epochs, {run}")
-    elif recipe.schedule in ("sgdr", "cyclical") and recipe.schedule_every > epochs:
-        found.append(f"the first cycle of {recipe.schedule} takes {recipe.schedule_every:g} epochs, {run}")
-    elif recipe.schedule == "plateau" and recipe.plateau_patience + 1 >= epochs:
+    elif recipe.schedule == "step" and recipe.schedule_every >= epochs - _SLACK:
+        found.append(f"step drops every {recipe.schedule_every:.4g} epochs, {run}")
+    elif recipe.schedule in ("sgdr", "cyclical") and recipe.schedule_every > epochs + _SLACK:
+        found.append(f"the first cycle of {recipe.schedule} takes {recipe.schedule_every:.4g} epochs, {run}")
+    elif recipe.schedule == "plateau" and recipe.plateau_patience + 1 >= math.ceil(epochs):
         found.append(f"plateau drops after epoch {recipe.plateau_patience + 1} at the earliest, {run}")
     return [f"note: {line}" for line in found]

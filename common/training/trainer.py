@@ -230,9 +230,11 @@ class Trainer:
         row = {"step": state.step, "epoch": -(-state.step // job.steps_per_epoch), "split": "validation"}
         row |= {"learning_rate": job.schedule.rate(state.step - 1), "data_loss": result.loss, "l2_loss": l2}
         row |= {"loss": result.loss + l2, "top1": result.top1, "top5": result.top5}
-        notes = [job.schedule.observe(result.top1), self.eval_step.remark(dead)]
+        settled = state.step >= self.settling_steps
+        notes = [job.schedule.observe(result.top1, ranked=settled), self.eval_step.remark(dead)]
         last = job.schedule.exhausted or state.step >= job.total_steps
-        line = f"epoch {row['epoch']}: {result.line('validation', job.identity['classes'])}{self._rank(result, last)}"
+        rank = self._rank(result, settled or last)
+        line = f"epoch {row['epoch']}: {result.line('validation', job.identity['classes'])}{rank}"
         state.finished = _complete(job, state)
         if state.finished and not last:
             notes.append(f"validation top-1 has not risen in {job.recipe.patience} validations: the run ends here")
@@ -242,14 +244,14 @@ class Trainer:
         self.log.flush()
         amend(job, state)
 
-    def _rank(self, result: metrics.Metrics, last: bool) -> str:
+    def _rank(self, result: metrics.Metrics, ranked: bool) -> str:
         """Notes whether a validation is the best so far. Returns the end of its line.
 
         Moving statistics that have not settled say little of the network, so its validation is not ranked, unless it is
-        the run's `last`.
+        the run's last.
         """
         state = self.state
-        if state.step < self.settling_steps and not last:
+        if not ranked:
             return (
                 f", not ranked: batch norm's moving statistics settle in {self.settling_steps} steps, so far there "
                 f"were {state.step}"

@@ -243,8 +243,10 @@ def test_a_run_is_fitted_into_minutes_once_and_ends_in_the_midst_of_an_epoch(mon
 def test_a_dry_run_of_minutes_says_how_many_steps_fit(monkeypatch, capsys):
     monkeypatch.setattr(budget, "measure", lambda job: (0.5, 0.01, 1.0))
     monkeypatch.setattr(budget, "steps_in", lambda *_: 30)
-    tiny.start("run", "--dry_run", "--minutes", "5", "--schedule", "cosine", "--epochs", "3")
+    rule = ("--schedule", "piecewise", "--schedule_boundaries", "20,100")
+    tiny.start("run", "--dry_run", "--minutes", "5", "--epochs", "3", *rule)
     out = capsys.readouterr().out
     assert "30 steps (1.6 epochs), which fit into 5 minutes" in out
+    assert "\nnote: piecewise drops at 53 steps, but the run has 30\n" in out  # 100 of 57 steps are 53 of 30
     assert " for 30 steps (" in out.splitlines()[-1]
     assert not Path("run").exists()

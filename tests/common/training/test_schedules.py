@@ -10,7 +10,7 @@ import pytest
 
 from common.errors import UserError
 from common.recipe import Recipe
-from common.training.schedules import SCHEDULES, cycle_boundaries, make_schedule, remarks
+from common.training.schedules import SCHEDULES, cycle_boundaries, fitted, make_schedule, remarks
 
 SPE, EPOCHS = 7, 100  # steps per epoch, and epochs: no boundary falls on a round number by luck
 TOTAL = SPE * EPOCHS
@@ -171,6 +171,24 @@ def test_plateau_without_drops_ends_at_the_first():
     assert rule.exhausted
 
 
+def test_plateau_of_a_run_of_fixed_length_goes_on_at_its_last_rate():
+    fields = {"schedule": "plateau", "learning_rate": 0.01, "plateau_patience": 1, "plateau_drops": 2}
+    rule = make_schedule(Recipe(**fields), SPE, TOTAL, fixed_length=True)
+    found = observe(rule, [0.5] * 6)
+    assert [line is not None for line in found] == [False, True, True, False, False, False]
+    assert not rule.exhausted
+    assert rule.rate(0) == pytest.approx(0.0001)
+    rule.load(rule.state() | {"exhausted": True})  # of a run that an earlier version ended
+    assert rule.exhausted
+
+
+def test_plateau_passes_over_validations_that_are_not_ranked():
+    rule = schedule(schedule="plateau", plateau_patience=2, warmup="constant", warmup_epochs=3)
+    assert [rule.observe(value, ranked=False) for value in (0.9, 0.8, 0.7, 0.6)] == [None] * 4
+    assert observe(rule, [0.5, 0.5]) == [None] * 2  # the mark, and one without a gain: the warm-up is over
+    assert "has not improved on 0.5000 in 2 validations" in rule.observe(0.5)
+
+
 def test_plateau_over_100_epochs():
     rule = schedule(schedule="plateau", learning_rate=0.1, schedule_factor=0.5, plateau_patience=4, plateau_drops=30)
     accuracy = [min(epoch, 40) / 100 for epoch in range(EPOCHS)]  # rises until epoch 40, then stands
@@ -273,4 +291,24 @@ def test_state_of_another_rule_is_refused():
 )  # fmt: skip
 def test_a_schedule_that_never_acts_is_named(fields, line):
     found = remarks(Recipe(epochs=5, **fields), 88)
+    assert found == ([] if line is None else [f"note: {line}"])
+
+
+@pytest.mark.parametrize(
+    ("fields", "steps", "line"),
+    [
+        ({"epochs": 90, "schedule": "piecewise", "schedule_boundaries": (4000, 32000, 48000)}, 704,
+         "piecewise drops at 2,844 and 4,267 steps, but the run has 704"),  # 704 / (90 * 88) of 32,000 and 48,000
+        ({"epochs": 5, "schedule": "step", "schedule_every": 10}, 220,
+         "step drops every 5 epochs, but the run has 2.5 epochs"),
+        ({"epochs": 5, "schedule": "step", "schedule_every": 4.5}, 220, None),
+        ({"epochs": 5, "schedule": "plateau", "plateau_patience": 3}, 140,
+         "plateau drops after epoch 2 at the earliest, but the run has 1.6 epochs"),
+        ({"epochs": 5, "schedule": "plateau", "plateau_patience": 3}, 308, None),  # 2 validations of 4
+    ],
+)  # fmt: skip
+def test_a_schedule_that_never_acts_within_a_time_is_named(fields, steps, line):
+    """Epochs of 88 steps; the schedule is fitted into so many steps."""
+    recipe = Recipe(**fields)
+    found = remarks(fitted(recipe, steps / (88 * recipe.epochs)), 88, steps)
     assert found == ([] if line is None else [f"note: {line}"])
