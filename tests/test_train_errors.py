@@ -135,7 +135,7 @@ def damaged_digits(keep: float, split: str = "train") -> str:
     ("split", "more"),
     [
         ("train", ("--dry_run",)),
-        ("train", ("--minutes", "5")),
+        pytest.param("train", ("--minutes", "5"), marks=pytest.mark.slow),
         ("validation", ("--minutes", "5")),
         ("train", ("--class_weight", "balanced", "--validation_share", "0")),  # which counts the images of each class
     ],
