@@ -140,8 +140,8 @@ def test_the_steps_that_fit_into_a_time(seconds, steps):
 
 
 def test_without_a_validation_an_epoch_still_ends_with_a_checkpoint():
-    """12 s are left: 2 epochs of 5 s and their checkpoints of 1 s."""
-    fit = budget.steps_in(30, 0.5, 0.01, validated=0, tested=1000, per_epoch=10, saved_bytes=200_000_000)
+    """13 s are left: 2 epochs of 5 s and their checkpoints of 1 s; a step more needs 1.5 s."""
+    fit = budget.steps_in(31, 0.5, 0.01, validated=0, tested=1000, per_epoch=10, saved_bytes=200_000_000)
     assert fit == 20
 
 
