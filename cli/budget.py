@@ -125,7 +125,7 @@ def fit(job: Job, minutes: float, begun: float) -> int:
     if not steps:
         least = spent + seconds_of_one(each, image, validated, tested, saved)
         raise UserError(
-            f"--minutes={minutes:g}: too short; the start, one step, a checkpoint and the validation and test of the "
-            f"network take about {math.ceil(least / 6) / 10:g} minutes"
+            f"--minutes={minutes:g}: too short; the start, one step, its checkpoint, a validation and the test take "
+            f"about {math.ceil(least / 6) / 10:.1f} minutes"
         )
     return steps
