@@ -25,14 +25,14 @@ def is_finished(run: Plan, checkpoint: checkpoints.Checkpoint) -> bool:
     """Whether the run that left this last checkpoint is trained and tested; its epochs may have been raised since."""
     steps_per_epoch, total = steps(run)
     ended = checkpoint.step >= total or trainer.ended_by(run.config.recipe, steps_per_epoch, checkpoint.state)
-    return bool(checkpoint.state["finished"] and ended and _is_tested(run.run))
+    return bool(checkpoint.state["finished"] and ended and _is_tested(run.run, checkpoint))
 
 
-def _is_tested(run: Path) -> bool:
+def _is_tested(run: Path, checkpoint: checkpoints.Checkpoint) -> bool:
     """Whether results.json is of the best checkpoint, not of the best before epochs were added."""
-    file, best = run / runs.RESULTS_FILE, checkpoints.best(run)
-    tested = read_json(file).get("checkpoint") if file.exists() else None
-    return bool(best and tested) and Path(tested).name == best.folder.name
+    file, best = run / runs.RESULTS_FILE, checkpoint.state.get("best_step") or checkpoint.step
+    tested = str(read_json(file).get("checkpoint", "")) if file.exists() else ""
+    return Path(tested).name == checkpoints.folder_at(run, best).name
 
 
 def end(run: Plan, checkpoint: checkpoints.Checkpoint) -> str:

@@ -23,10 +23,10 @@ from common.training.run_state import Job, State, as_they_are
 
 def run(options: flags.Options, family: str | None) -> None:
     """`--mode train`: starts a run, or goes on with the unfinished one in the run directory, and tests its best."""
-    begun = time.perf_counter()
     folder = setup.prepared_folder(options.dataset)
     prepared = folder is not None and not folder.exists()
     whole = plan.make(options, family)
+    begun = time.perf_counter()
     if options.dry_run or options.lr_range_test:
         bad = setup.bad_images_of(options, whole.data)
         job = make_job(whole, bad)
