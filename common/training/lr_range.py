@@ -87,7 +87,9 @@ def sweep(job: Job, steps: int, tell: Callable[[int, float, float], None]) -> li
     Returns:
         The finite losses of the batches, without weight decay: `steps` of them, or fewer where the sweep ended early.
     """
-    step, batches = make_train_step(job), iter(distribution.distribute(job.training(0), job.devices))
+    step = make_train_step(job)
+    with read_errors.named(job.splits["train"]):  # balanced sampling reads all labels here
+        batches = iter(distribution.distribute(job.training(0), job.devices))
     losses: list[float] = []
     for rate in rates(steps):
         job.optimizer.learning_rate.assign(rate)
