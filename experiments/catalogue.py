@@ -1,4 +1,4 @@
-"""All comparisons, in the order of RESULTS.md."""
+"""All comparisons, in the order in which `run.py all` runs them; their markers give the order of RESULTS.md."""
 
 import importlib
 import importlib.util
@@ -8,20 +8,20 @@ from common.errors import UserError, unknown
 from experiments.design import Comparison
 
 NAMES = (
-    "resnet20",
     "plain_residual",
-    "shortcuts",
-    "normalization",
-    "initialization",
-    "activations",
     "optimizers",
+    "normalization",
     "schedules",
+    "initialization",
     "regularization",
-    "lrn",
     "ensembles",
-    "zoo",
     "transfer",
+    "shortcuts",
+    "activations",
+    "lrn",
+    "zoo",
     "recipes",
+    "resnet20",
 )
 
 

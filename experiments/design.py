@@ -32,6 +32,7 @@ class Run:
             results.json there.
         seeds: how many; 0: as many as the budget says.
         earlier: the command of a run of an earlier version, whose row stands in results.csv; it is not run again.
+        left_out: why it is not run, as what follows "left out because"; empty where it is run.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Run:
     script: str = ""
     seeds: int = 0
     earlier: str = ""
+    left_out: str = ""
 
     @property
     def title(self) -> str:
@@ -161,6 +163,7 @@ class Comparison:
         keep_weights: False where nothing later needs them and they are large; they go when the figures are read.
         costs: multiply-adds are counted too, which takes a few seconds a network.
         conclusion: what the figures of the default budget say and what they cannot; written when there are some.
+        left_out: why `run.py all` leaves it out, as what follows "left out because"; `run.py NAME` runs it.
     """
 
     name: str
@@ -177,6 +180,7 @@ class Comparison:
     keep_weights: bool = True
     costs: bool = False
     conclusion: str = ""
+    left_out: str = ""
 
     def __post_init__(self):
         names = [one.name for one in self.lines]
@@ -195,6 +199,13 @@ class Comparison:
     def run(self, name: str) -> Run:
         """The run of that name."""
         return next(run for run in self.runs if run.name == name)
+
+    def why_left_out(self, line: Run | Test) -> str:
+        """Why a line is not run: its own reason or that of a run whose weights it needs; empty where it is run."""
+        if isinstance(line, Run) and line.left_out:
+            return line.left_out
+        needed = line.of if isinstance(line, Test) else filter(None, (line.start,))
+        return next(filter(None, (self.why_left_out(self.run(name)) for name in needed)), "")
 
     def budget(self, name: str | None) -> tuple[str, Budget]:
         """A budget and its name; None: the default. Raises UserError for one that it does not have."""

@@ -2,17 +2,16 @@
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from PIL import Image
 
 from benchmarks.drawing import plt
-from experiments import tables, work
-from experiments.design import Comparison, Picture, Run, choose
-from experiments.tables import Line, Row
+from experiments import tables
+from experiments.design import Picture
+from experiments.drawn import ERRORS, Data
+from experiments.tables import Line
 
 # Okabe & Ito's colours, told apart by all common kinds of colour vision; further lines are dashed.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7A5C00")
@@ -20,35 +19,6 @@ DASHES = ("-", "--", ":")
 AREA = 14.0  # square points for a million parameters
 WIDTH, DPI = 8.0, 100
 MOST_BYTES = 100_000
-
-
-@dataclass(frozen=True)
-class Data:
-    """What a picture is drawn of: the comparison, the name of the budget, its rows and its points of curves."""
-
-    comparison: Comparison
-    budget: str
-    rows: Sequence[Row]
-    points: Sequence[Row]
-
-    def lines(self, picture: Picture) -> list[Line]:
-        """The runs and tests that the picture shows; those of scripts only where they are named."""
-        found = choose(picture.rows, self.comparison.lines)
-        return [line for line in found if picture.rows or not (isinstance(line, Run) and line.script)]
-
-    def curve(self, line: Line, series: str) -> tuple[np.ndarray, np.ndarray]:
-        """x (points,) and the mean over the seeds of y (points,): where seeds end early, over those that go on."""
-        found: dict[float, list[float]] = {}
-        for point in self.points:
-            if point["run"] == line.name and point["series"] == series:
-                found.setdefault(float(point["x"]), []).append(float(point["y"]))
-        x = sorted(found)
-        return np.array(x), np.array([statistics.fmean(found[at]) for at in x])
-
-    def per_step(self, line: Line, figure: str) -> float:
-        """A figure of a run, divided by its steps: the mean over its seeds."""
-        found = tables.rows_of(line, self.rows)
-        return statistics.fmean(float(row[figure]) / float(row["steps"]) for row in found if row["steps"])
 
 
 def style(number: int) -> dict[str, Any]:
@@ -60,7 +30,7 @@ def errors(data: Data, picture: Picture, axes: Any) -> None:
     """He et al. 2016, Figure 6: errors in per cent against epochs, training thin, validation thick."""
     for number, line in enumerate(data.lines(picture)):
         epoch = 1 / data.per_step(line, "epochs")
-        for series, width in (("train_top1", 1.0), ("validation_top1", 2.2)):
+        for series, width in zip(ERRORS, (1.0, 2.2), strict=True):
             x, y = data.curve(line, series)
             label = line.title if width == 1.0 else None
             axes.plot(x / epoch, 100 * (1 - y), lw=width, label=label, marker="o" if width > 1 else "", ms=4,
@@ -76,9 +46,7 @@ def curves(data: Data, picture: Picture, axes: Any) -> None:
 
 def best(data: Data, picture: Picture, axes: Any) -> None:
     """The same of the best run of each group; against steps or `minutes` of processor time."""
-    named = dict.fromkeys(run.group for run in data.comparison.runs if run.group)
-    found = [work.best_of_group(data.comparison, data.budget, group, data.rows) for group in named]
-    _curves(data, picture, axes, [run for run in found if run is not None])
+    _curves(data, picture, axes, data.lines(picture))
 
 
 def _curves(data: Data, picture: Picture, axes: Any, lines: Sequence[Line]) -> None:

@@ -3,14 +3,15 @@
     python experiments/report.py            RESULTS.md and docs/images/experiments/
     python experiments/report.py --check    writes nothing; exit code 1 where RESULTS.md differs
 
-Each comparison stands between <!-- experiments:NAME begin --> and <!-- experiments:NAME end -->. Where runs are
-missing, the question, the command and the papers' claims stand there alone.
+Each comparison stands between <!-- experiments:NAME begin --> and <!-- experiments:NAME end -->. What has been run of
+it is shown, with how many runs that is of how many; where nothing has, the question, the command and the papers' claims
+stand there alone.
 """
 
 import argparse
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 if __package__ in (None, ""):  # run as a script: sys.path begins with experiments/ instead of the repository's root
@@ -21,6 +22,7 @@ from common.errors import UserError
 from common.runs import files
 from experiments import catalogue, results, tables, work
 from experiments.design import Comparison, Picture
+from experiments.drawn import Data
 from experiments.tables import Row
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -28,8 +30,8 @@ PAGE = ROOT / "RESULTS.md"
 PICTURES = "docs/images/experiments"
 
 
-def part(comparison: Comparison, rows: Sequence[Row]) -> str:
-    """What stands between a comparison's markers."""
+def part(comparison: Comparison, rows: Sequence[Row], points: Sequence[Row] = ()) -> str:
+    """What stands between a comparison's markers, of all rows of results.csv and the points of its own curves."""
     lines = [f"### {comparison.title}", "", *_wrapped(comparison.question), ""]
     for name, budget in comparison.budgets.items():
         choice = "" if name == next(iter(comparison.budgets)) else f" --budget {name}"
@@ -38,14 +40,26 @@ def part(comparison: Comparison, rows: Sequence[Row]) -> str:
     for claim in comparison.claims:
         lines += _wrapped(f"- {claim.source}: {claim.text}")
     lines.append("")
-    complete = [name for name in comparison.budgets if state(comparison, name, rows)[0]]
-    if not complete:
-        lines.append(_unfinished(comparison, rows))
-    for name in complete:
-        lines += _figures(comparison, name, _counted(comparison, name, rows))
-    if complete and comparison.conclusion:
-        lines += ["", *_wrapped(comparison.conclusion)]
+    shown = [name for name in comparison.budgets if _counted(comparison, name, rows)]
+    if not shown and not comparison.left_out:
+        lines += ["It has not been run yet.", ""]
+    for name in shown:
+        lines += _figures(comparison, name, rows, points)
+    lines += _left_out(comparison)
+    if next(iter(comparison.budgets)) in shown and comparison.conclusion:
+        lines += _wrapped(comparison.conclusion)
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _left_out(comparison: Comparison) -> list[str]:
+    """Why the comparison, or which of its lines why, was not run."""
+    reasons: dict[str, list[str]] = {}
+    for line in comparison.lines:
+        if why := comparison.why_left_out(line):
+            reasons.setdefault(why, []).append(line.title)
+    told = [f"Left out because {comparison.left_out}."] if comparison.left_out else []
+    told += [f"Left out because {why}: {'; '.join(titles)}." for why, titles in reasons.items()]
+    return [line for text in told for line in (*_wrapped(text), "")]
 
 
 def _wrapped(text: str) -> list[str]:
@@ -56,11 +70,10 @@ def _wrapped(text: str) -> list[str]:
     return [line.replace("\u00a0", " ") for line in lines]
 
 
-def state(comparison: Comparison, budget: str, rows: Sequence[Row]) -> tuple[bool, int, int]:
-    """Whether a budget's runs are finished, how many of them are, and how many there are."""
+def progress(comparison: Comparison, budget: str, rows: Sequence[Row]) -> tuple[int, int]:
+    """How many of a budget's runs are finished, and how many there are."""
     found = work.expected_rows(comparison, budget, comparison.budgets[budget], rows)
-    done = sum(row is not None for row in found)
-    return done == len(found), done, len(found)
+    return sum(row is not None for row in found), len(found)
 
 
 def _counted(comparison: Comparison, budget: str, rows: Sequence[Row]) -> list[Row]:
@@ -81,28 +94,30 @@ def _most_seeds(rows: Sequence[Row]) -> int:
     return 1 + max((int(seed) for row in rows for seed in row["seed"].split("+")), default=0)
 
 
-def _unfinished(comparison: Comparison, rows: Sequence[Row]) -> str:
-    _, done, count = max(
-        (state(comparison, name, rows) for name in comparison.budgets), key=lambda found: found[1] / found[2]
-    )
-    if done:
-        return f"{done} of its {count} runs are finished."
-    return "It has not been run yet."
+def data_of(comparison: Comparison, budget: str, rows: Sequence[Row], points: Sequence[Row]) -> Data:
+    """What a budget's pictures are drawn of: its rows, and the points of the runs that have one of them."""
+    counted = _counted(comparison, budget, rows)
+    known = {(row["run"], row["seed"]) for row in counted}
+    mine = [point for point in points if point["budget"] == budget and (point["run"], point["seed"]) in known]
+    return Data(comparison, budget, counted, mine)
 
 
-def _figures(comparison: Comparison, budget: str, rows: Sequence[Row]) -> list[str]:
-    """Where it was measured, tables and pictures of a budget."""
-    where = "; ".join(sorted({f"{row['processor']}, {row['precision']}" for row in rows if row["precision"]}))
-    commits = ", ".join(dict.fromkeys(row["commit"] for row in rows))
-    spent = {row["command"]: float(row["minutes"]) for row in rows}
+def _figures(comparison: Comparison, budget: str, rows: Sequence[Row], points: Sequence[Row]) -> list[str]:
+    """Where it was measured, how much of it, tables and pictures of a budget."""
+    data = data_of(comparison, budget, rows, points)
+    where = "; ".join(sorted({f"{row['processor']}, {row['precision']}" for row in data.rows if row["precision"]}))
+    commits = ", ".join(dict.fromkeys(row["commit"] for row in data.rows))
+    spent = {row["command"]: float(row["minutes"]) for row in data.rows}
+    done, count = progress(comparison, budget, rows)
+    so_far = f" {done} of {count} runs so far." if done < count else ""
     lines = _wrapped(
         f"Budget {budget}: {comparison.budgets[budget].text}. {where}; {sum(spent.values()):.0f} minutes in all; "
-        f"commit {commits}. ± is the standard deviation over n seeds."
+        f"commit {commits}.{so_far} ± is the standard deviation over n seeds."
     )
     lines.append("")
     for table in comparison.tables:
-        lines += [tables.draw(table, comparison, budget, rows), ""]
-    for picture in comparison.pictures:
+        lines += [tables.draw(table, comparison, budget, data.rows), ""]
+    for picture in filter(data.shows_something, comparison.pictures):
         lines += [f"![{picture.title}]({PICTURES}/{file_name(comparison, budget, picture)})", ""]
     return lines
 
@@ -113,7 +128,7 @@ def file_name(comparison: Comparison, budget: str, picture: Picture) -> str:
     return "-".join(filter(None, [comparison.name, other, picture.name])) + ".png"
 
 
-def page(text: str, rows: Sequence[Row]) -> str:
+def page(text: str, rows: Sequence[Row], curves: Path) -> str:
     """RESULTS.md with all parts made anew. Raises UserError where a comparison's markers are missing."""
     for comparison in catalogue.every():
         begin, end = (f"<!-- experiments:{comparison.name} {word} -->" for word in ("begin", "end"))
@@ -121,25 +136,27 @@ def page(text: str, rows: Sequence[Row]) -> str:
         _, closed, tail = rest.partition(end)
         if not (found and closed):
             raise UserError(f"{PAGE.name}: the markers {begin} and {end} are missing; add them where it is to stand", 1)
-        text = f"{head}{begin}\n{part(comparison, rows)}{end}{tail}"
+        made = part(comparison, rows, results.read_curves(comparison.name, curves))
+        text = f"{head}{begin}\n{made}{end}{tail}"
     return text
 
 
-def draw(rows: Sequence[Row], folder: Path, curves: Path) -> int:
-    """Draws the pictures of all budgets whose runs are finished. Returns how many."""
-    from experiments import drawing
-
-    count = 0
+def pictures(rows: Sequence[Row], curves: Path) -> Iterator[tuple[str, Picture, Data]]:
+    """File name and content of each picture of RESULTS.md."""
     for comparison in catalogue.every():
         points = results.read_curves(comparison.name, curves)
         for budget in comparison.budgets:
-            if state(comparison, budget, rows)[0]:
-                mine = [point for point in points if point["budget"] == budget]
-                data = drawing.Data(comparison, budget, _counted(comparison, budget, rows), mine)
-                for picture in comparison.pictures:
-                    drawing.draw(data, picture, folder / file_name(comparison, budget, picture))
-                    count += 1
-    return count
+            data = data_of(comparison, budget, rows, points)
+            for picture in filter(data.shows_something, comparison.pictures):
+                yield file_name(comparison, budget, picture), picture, data
+
+
+def draw(rows: Sequence[Row], folder: Path, curves: Path) -> int:
+    """Draws the pictures of what has been run. Returns how many."""
+    from experiments import drawing
+
+    made = [drawing.draw(data, picture, folder / name) for name, picture, data in pictures(rows, curves)]
+    return len(made)
 
 
 def main(words: list[str] | None = None) -> int:
@@ -153,7 +170,8 @@ def main(words: list[str] | None = None) -> int:
     options = parser.parse_args(words)
     rows = results.read(options.results)
     before = options.page.read_text(encoding="utf-8")
-    after = page(before, rows)
+    curves = options.results.parent / "curves"
+    after = page(before, rows, curves)
     if options.check:
         if before != after:
             print(
@@ -162,11 +180,9 @@ def main(words: list[str] | None = None) -> int:
             return 1
         print(f"{options.page} is what {options.results} says")
         return 0
-    pictures = draw(rows, options.page.parent / PICTURES, options.results.parent / "curves")
+    drawn = draw(rows, options.page.parent / PICTURES, curves)
     files.write_text(options.page, after)
-    print(
-        f"{options.page}: {len(catalogue.NAMES)} comparisons; {pictures} pictures in {options.page.parent / PICTURES}"
-    )
+    print(f"{options.page}: {len(catalogue.NAMES)} comparisons; {drawn} pictures in {options.page.parent / PICTURES}")
     return 0
 
 

@@ -235,6 +235,9 @@ def main(words: list[str] | None = None) -> int:
     for comparison in map(catalogue.find, names):
         if options.names == ["all"] and options.budget and options.budget not in comparison.budgets:
             continue
+        if options.names == ["all"] and comparison.left_out:
+            print(f"{comparison.name}: left out because {comparison.left_out}", flush=True)
+            continue
         budget, limits = comparison.budget(options.budget)
         orders.append(Order(comparison, budget, options.seeds or limits.seeds))
     if options.dry_run:

@@ -82,6 +82,18 @@ def cell(found: Sequence[Row], figure: str, note: bool = True) -> str:
     return "; ".join(filter(None, [FIGURES[figure].text(statistics.fmean(numbers), spread), lost]))
 
 
+def absent(comparison: Comparison, line: Line) -> str:
+    """What stands in place of the figures of a line that has no row."""
+    return "left out" if comparison.why_left_out(line) else "not run"
+
+
+def cells(comparison: Comparison, line: Line, found: Sequence[Row], figures: Sequence[str]) -> list[str]:
+    """A line's figures and how many rows they are of."""
+    if not found:
+        return [absent(comparison, line), *[NOTHING] * (len(figures) - 1), "0"]
+    return [*(cell(found, name, note=place == 0) for place, name in enumerate(figures)), str(len(found))]
+
+
 def markdown(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
     """A table; all columns but the first stand to the right."""
     rule = [" --- ", *(" ---: " for _ in head[1:])]
@@ -101,33 +113,44 @@ def _list(table: Table, comparison: Comparison, budget: str, lines: Sequence[Lin
     head = [table.head, *(FIGURES[name].title for name in table.figures), "n", *(["the paper"] if published else [])]
     body = []
     for line in lines:
-        found = rows_of(line, rows)
-        figures = [cell(found, name, note=place == 0) for place, name in enumerate(table.figures)]
-        cells = [line.title, *figures, str(len(found))]
-        body.append([*cells, *([line.paper or NOTHING] if published else [])])
+        figures = cells(comparison, line, rows_of(line, rows), table.figures)
+        body.append([line.title, *figures, *([line.paper or NOTHING] if published else [])])
     return markdown(head, body)
 
 
 def _grid(table: Table, comparison: Comparison, budget: str, lines: Sequence[Line], rows: Sequence[Row]) -> str:
-    placed = [line for line in lines if line.row]
-    down, across = dict.fromkeys(line.row for line in placed), dict.fromkeys(line.column for line in placed)
-    at = {(line.row, line.column): rows_of(line, rows) for line in placed}
+    at = {(line.row, line.column): line for line in lines if line.row}
+    down, across = (dict.fromkeys(place[axis] for place in at) for axis in (0, 1))
     figure = table.figures[0]
-    body = [[row, *(cell(at.get((row, column), []), figure) for column in across)] for row in down]
-    n = sorted({len(found) for found in at.values()})
-    note = f"{FIGURES[figure].title}, n = {' or '.join(map(str, n))}"
+    n = {line.name: len(rows_of(line, rows)) for line in at.values()}
+    differ = len(set(n.values()) - {0}) > 1
+
+    def one(line: Line | None) -> str:
+        if line is None:
+            return NOTHING
+        if not n[line.name]:
+            return absent(comparison, line)
+        return cell(rows_of(line, rows), figure) + (f" (n = {n[line.name]})" if differ else "")
+
+    body = [[row, *(one(at.get((row, column))) for column in across)] for row in down]
+    note = FIGURES[figure].title + ("" if differ else f", n = {max(n.values(), default=0)}")
     return markdown([f"{table.head} ({note})", *across], body)
 
 
 def _best(table: Table, comparison: Comparison, budget: str, lines: Sequence[Line], rows: Sequence[Row]) -> str:
-    groups = dict.fromkeys(line.group for line in lines if isinstance(line, Run) and line.group)
+    groups: dict[str, list[Run]] = {}
+    for line in lines:
+        if isinstance(line, Run) and line.group:
+            groups.setdefault(line.group, []).append(line)
     head = [table.head, "the best of its rates", *(FIGURES[name].title for name in table.figures), "n"]
     body = []
-    for group in groups:
+    for group, members in groups.items():
         best = work.best_of_group(comparison, budget, group, rows)
         if best is not None:
-            found = rows_of(best, rows)
             rate = best.title.rpartition("rate ")[2]
-            figures = [cell(found, name, note=place == 0) for place, name in enumerate(table.figures)]
-            body.append([group, rate, *figures, str(len(found))])
+            body.append([group, rate, *cells(comparison, best, rows_of(best, rows), table.figures)])
+        else:
+            some = any(rows_of(run, rows) for run in members)
+            first = next((run for run in members if not comparison.why_left_out(run)), members[0])
+            body.append([group, "not all run" if some else NOTHING, *cells(comparison, first, [], table.figures)])
     return markdown(head, body)

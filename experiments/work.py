@@ -151,29 +151,29 @@ def testing(comparison: Comparison, budget_name: str, test: Test, seeds: tuple[i
 def jobs(comparison: Comparison, budget_name: str, seeds: int, rows: Collection[Row]) -> tuple[list[Job], int]:
     """The commands of a comparison that are settled, and how many more there will be when groups have their best.
 
+    The first seed of every line comes first, then the second one ..., so that a pass that is cut has something of each.
+
     Args:
         comparison, budget_name: which.
         seeds: how many.
         rows: of results.csv, which know the best of a group.
     """
-    found, open_jobs = [], 0
-    for run in comparison.runs:
-        if run.earlier:
-            continue
-        found.append(training(comparison, budget_name, run, 0))
-        if run.group:
-            best = best_of_group(comparison, budget_name, run.group, rows)
-            is_last = run is [other for other in comparison.runs if other.group == run.group][-1]
-            open_jobs += seeds - 1 if best is None and is_last else 0
-            if best is not run:
-                continue
-        found += [training(comparison, budget_name, run, seed) for seed in range(1, run.seeds or seeds)]
+    runs = [run for run in comparison.runs if not run.earlier and not comparison.why_left_out(run)]
+    groups = dict.fromkeys(run.group for run in runs if run.group)
+    best = {group: best_of_group(comparison, budget_name, group, rows) for group in groups}
+    found = []
+    for run in runs:
+        is_tried_only = bool(run.group) and best[run.group] is not run
+        count = 1 if is_tried_only else run.seeds or seeds
+        found += [training(comparison, budget_name, run, seed) for seed in range(count)]
     diverged = {folder_in(row["command"]) for row in rows if row["outcome"] == "diverged"}
     for test in comparison.tests:
-        each = min(comparison.run(name).seeds or seeds for name in test.of)
-        made = [testing(comparison, budget_name, test, group) for group in test.groups(each)]
-        found += [job for job in made if not diverged & set(job.needs)]
-    return found, open_jobs
+        if not comparison.why_left_out(test):
+            each = min(comparison.run(name).seeds or seeds for name in test.of)
+            made = [testing(comparison, budget_name, test, group) for group in test.groups(each)]
+            found += [job for job in made if not diverged & set(job.needs)]
+    open_jobs = (seeds - 1) * sum(run is None for run in best.values())
+    return sorted(found, key=lambda job: max(job.seeds)), open_jobs
 
 
 def folder_in(command: str) -> str:
@@ -184,9 +184,10 @@ def folder_in(command: str) -> str:
 def best_of_group(comparison: Comparison, budget_name: str, group: str, rows: Collection[Row]) -> Run | None:
     """The run of a group whose first seed has the best validation; None while one of them has no row.
 
-    A run that diverged is the worst; where all did, the first stands for the group.
+    A run that diverged is the worst; where all did, the first stands for the group. Runs that are
+    left out do not count.
     """
-    members = [run for run in comparison.runs if run.group == group]
+    members = [run for run in comparison.runs if run.group == group and not comparison.why_left_out(run)]
     scores = []
     for run in members:
         job = training(comparison, budget_name, run, 0)
@@ -194,7 +195,7 @@ def best_of_group(comparison: Comparison, budget_name: str, group: str, rows: Co
         if row is None:
             return None
         scores.append(float(row["best_validation"] or 0) if row["outcome"] == "finished" else -1.0)
-    return members[scores.index(max(scores))]
+    return members[scores.index(max(scores))] if members else None
 
 
 def key_of(row: Row) -> tuple[str, str, str, str]:

@@ -1,4 +1,4 @@
-"""RESULTS.md says what results.csv has, to the digit, and of unfinished comparisons nothing."""
+"""RESULTS.md says what results.csv has, to the digit, and how much of a comparison that is."""
 
 import dataclasses
 import re
@@ -92,18 +92,48 @@ def test_figures_of_a_finished_comparison():
     assert "| network (test top-1, n = 2) | x | y |" in text
     assert "| first | 55.00 ± 7.07 % | – |" in text
     assert "a processor, float32; 12 minutes in all; commit abc1234." in text
-    assert text.endswith("![Points](docs/images/experiments/made.png)\n\n\nSo it is.\n")
+    assert text.endswith("![Points](docs/images/experiments/made.png)\n\nSo it is.\n")
+    assert "so far" not in text
 
 
-def test_an_unfinished_comparison_shows_no_figure():
-    text = report.part(COMPARISON, rows()[:-1])
-    assert "5 of its 6 runs are finished." in text
-    assert "±" not in text
-    assert "|" not in text
-    assert "So it is" not in text
-    assert "It has not been run yet." in report.part(COMPARISON, [])
+def test_an_unfinished_comparison_shows_what_has_been_run():
+    text = report.part(COMPARISON, rows()[:3])
+    assert "commit abc1234. 3 of 6 runs so far. ±" in text
+    assert "| b | 25.00 % | 1.000 | 1,234 | 1 | – |\n| c | not run | – | – | 0 | – |" in text
+    assert "| network (test top-1) | x | y |" in text  # the cells have unequal n, and each says its own
+    assert "| first | 55.00 ± 7.07 % (n = 2) | – |\n| second | 25.00 % (n = 1) | not run |" in text
+    assert "![Points]" in text
+    assert "So it is." in text
     assert "`python experiments/run.py made`: some" in text
     assert "- nobody: None." in text
+
+
+def test_a_comparison_that_has_not_been_run_shows_no_figure():
+    text = report.part(COMPARISON, [])
+    assert text.endswith("It has not been run yet.\n")
+    assert "|" not in text
+    assert "So it is" not in text
+
+
+def test_curves_that_are_not_there_are_not_shown():
+    comparison = dataclasses.replace(COMPARISON, pictures=(Picture("curves", "Curves", ("train_loss",)),))
+    assert "![Curves]" not in report.part(comparison, rows())
+    assert "![Curves]" in report.part(comparison, rows(), curve_points())
+    of_b = [point for point in curve_points() if point["run"] == "b"]
+    assert "![Curves]" not in report.part(comparison, rows()[:2], of_b)  # of another command: b has no row
+
+
+def test_what_is_left_out_says_why_and_is_not_missing():
+    late = Run("d", label="the last", left_out="it takes a day")
+    after = Run("e", {"epochs": 2}, start="d")
+    comparison = dataclasses.replace(COMPARISON, runs=(*COMPARISON.runs, late, after))
+    text = report.part(comparison, rows())
+    assert "so far" not in text
+    assert "| the last | left out | – | – | 0 | – |\n| e | left out | – | – | 0 | – |" in text
+    assert "\nLeft out because it takes a day: the last; e.\n" in text
+    text = report.part(dataclasses.replace(COMPARISON, left_out="it takes a week"), [])
+    assert text.endswith("\nLeft out because it takes a week.\n")
+    assert "yet" not in text
 
 
 def test_rows_of_other_commands_do_not_count():
@@ -118,7 +148,9 @@ def test_a_row_of_an_earlier_version_stands_beside_the_others():
     old = {**mine[0], "run": "before", "command": earlier.earlier, "top1": "0.4"}
     assert "| an earlier version | 40.00 % |" in report.part(comparison, [*mine, old])
     assert "40.00 %" not in report.part(comparison, [*mine, {**old, "command": "another"}])
-    assert "40.00 %" not in report.part(comparison, [old])
+    text = report.part(comparison, [old])
+    assert "| an earlier version | 40.00 % |" in text
+    assert " 0 of 6 runs so far." in text
 
 
 def test_the_best_of_each_group():
@@ -135,6 +167,8 @@ def test_the_best_of_each_group():
     ]
     text = tables.draw(comparison.tables[0], comparison, "small", made)
     assert text.splitlines()[2:] == ["| sgd | 0.2 | 50.00 % | 1 |", "| adam | 0.1 | 50.00 % | 1 |"]
+    text = tables.draw(comparison.tables[0], comparison, "small", made[:1])
+    assert text.splitlines()[2:] == ["| sgd | not all run | not run | 0 |", "| adam | – | not run | 0 |"]
 
 
 def curve_points() -> list[dict[str, str]]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import comparisons
-from experiments import run
+from experiments import catalogue, run
 
 ROOT = Path(__file__).parents[2]
 DIGITS = """
@@ -133,6 +133,17 @@ def test_dry_run_counts(tmp_path, capsys):
     assert len(lines) == 1 + 6 + 1
     assert [line.split()[3] for line in lines[1:7]] == ["exists", "0.0", "0.0", "exists", "0.0", "0.0"]
     assert lines[-1] == "  6 runs, 2 exist; about 0 minutes to go"
+
+
+def test_all_leaves_out_what_says_so(tmp_path, capsys, monkeypatch):
+    path = comparisons.counting(tmp_path, 'Run("a", script=SCRIPT)')
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("budgets=", 'left_out="it takes a week", budgets='), encoding="utf-8")
+    monkeypatch.setattr(catalogue, "NAMES", (str(path),))
+    assert run.main([*comparisons.words(path, tmp_path, "--dry_run")[1:], "all"]) == 0
+    assert capsys.readouterr().out == "counting: left out because it takes a week\n"
+    assert run.main(comparisons.words(path, tmp_path, "--dry_run")) == 0
+    assert "1 runs, 0 exist" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

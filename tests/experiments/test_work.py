@@ -1,5 +1,6 @@
 """From flags to commands and folders; ensembles; the best of a group."""
 
+import dataclasses
 from pathlib import Path
 
 import comparisons
@@ -85,7 +86,7 @@ def test_only_the_best_of_a_group_has_more_seeds():
     jobs, unsettled = work.jobs(COMPARISON, "small", 3, rows(0.5, 0.7, None))
     assert unsettled == 0
     assert [(job.line, job.seed) for job in jobs if job.line.startswith("rate")] == [
-        *(("rate-0.1", "0"), ("rate-0.2", "0"), ("rate-0.2", "1"), ("rate-0.2", "2"), ("rate-0.4", "0")),
+        *(("rate-0.1", "0"), ("rate-0.2", "0"), ("rate-0.4", "0"), ("rate-0.2", "1"), ("rate-0.2", "2")),
     ]
 
 
@@ -100,3 +101,27 @@ def test_what_diverged_is_not_tested():
     gone = {**comparisons.row(job), "outcome": "diverged"}
     found = [job.seed for job in work.jobs(COMPARISON, "small", 3, [gone])[0] if job.line == "two"]
     assert found == ["2+0"]
+
+
+def test_every_line_has_its_first_seed_before_any_has_its_second():
+    comparison = dataclasses.replace(COMPARISON, runs=COMPARISON.runs[:2])
+    found = [(job.line, job.seed) for job in work.jobs(comparison, "small", 2, [])[0]]
+    assert found == [
+        *(("a", "0"), ("b", "0"), ("both", "0")),
+        *(("a", "1"), ("b", "1"), ("two", "0+1"), ("both", "1")),
+    ]
+
+
+def test_what_is_left_out_is_not_run_nor_what_needs_it():
+    first, *others = COMPARISON.runs
+    left_out = dataclasses.replace(first, left_out="it takes a day")
+    comparison = dataclasses.replace(COMPARISON, runs=(left_out, *others))
+    jobs, unsettled = work.jobs(comparison, "small", 3, [])
+    assert [job.line for job in jobs] == ["rate-0.1", "rate-0.2", "rate-0.4"]  # b starts from a, the tests load it
+    assert unsettled == 2
+
+
+def test_a_rate_that_is_left_out_is_not_waited_for():
+    *others, last = COMPARISON.runs
+    comparison = dataclasses.replace(COMPARISON, runs=(*others, dataclasses.replace(last, left_out="it diverges")))
+    assert work.best_of_group(comparison, "small", "rates", rows(0.5, 0.7)).name == "rate-0.2"

@@ -1,0 +1,55 @@
+"""What a picture of RESULTS.md is drawn of: rows of results.csv and points of curves/."""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from experiments import tables, work
+from experiments.design import Comparison, Picture, Run, choose
+from experiments.tables import Line, Row
+
+OF_CURVES = ("errors", "curves", "best", "lines")  # kinds of pictures that show points of curves; the others show rows
+ERRORS = ("train_top1", "validation_top1")
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a picture is drawn of: the comparison, the name of the budget, its rows and its points of curves."""
+
+    comparison: Comparison
+    budget: str
+    rows: Sequence[Row]
+    points: Sequence[Row]
+
+    def lines(self, picture: Picture) -> list[Line]:
+        """The runs and tests that the picture shows; those of scripts only where they are named."""
+        if picture.kind == "best":
+            groups = dict.fromkeys(run.group for run in self.comparison.runs if run.group)
+            best = [work.best_of_group(self.comparison, self.budget, group, self.rows) for group in groups]
+            return [run for run in best if run is not None]
+        found = choose(picture.rows, self.comparison.lines)
+        return [line for line in found if picture.rows or not (isinstance(line, Run) and line.script)]
+
+    def shows_something(self, picture: Picture) -> bool:
+        """Whether there is a point or a row for at least one of the picture's lines."""
+        shown = self.lines(picture)
+        if picture.kind in OF_CURVES:
+            names, series = {line.name for line in shown}, ERRORS if picture.kind == "errors" else picture.series
+            return any(point["run"] in names and point["series"] in series for point in self.points)
+        return any(tables.values(tables.rows_of(line, self.rows), picture.series[0]) for line in shown)
+
+    def curve(self, line: Line, series: str) -> tuple[np.ndarray, np.ndarray]:
+        """x (points,) and the mean over the seeds of y (points,): where seeds end early, over those that go on."""
+        found: dict[float, list[float]] = {}
+        for point in self.points:
+            if point["run"] == line.name and point["series"] == series:
+                found.setdefault(float(point["x"]), []).append(float(point["y"]))
+        x = sorted(found)
+        return np.array(x), np.array([statistics.fmean(found[at]) for at in x])
+
+    def per_step(self, line: Line, figure: str) -> float:
+        """A figure of a run, divided by its steps: the mean over its seeds."""
+        found = tables.rows_of(line, self.rows)
+        return statistics.fmean(float(row[figure]) / float(row["steps"]) for row in found if row["steps"])
