@@ -5,7 +5,7 @@
 
 Each comparison stands between <!-- experiments:NAME begin --> and <!-- experiments:NAME end -->. What has been run of
 it is shown, with how many runs that is of how many; where nothing has, the question, the command and the papers' claims
-stand there alone.
+stand there alone. A conclusion may have no figure that is not in its comparison's tables or claims.
 """
 
 import argparse
@@ -20,7 +20,7 @@ if __package__ in (None, ""):  # run as a script: sys.path begins with experimen
 from common import errors
 from common.errors import UserError
 from common.runs import files
-from experiments import catalogue, results, tables, work
+from experiments import catalogue, conclusions, results, tables, work
 from experiments.design import Comparison, Picture
 from experiments.drawn import Data
 from experiments.tables import Row
@@ -40,15 +40,40 @@ def part(comparison: Comparison, rows: Sequence[Row], points: Sequence[Row] = ()
     for claim in comparison.claims:
         lines += _wrapped(f"- {claim.source}: {claim.text}")
     lines.append("")
-    shown = [name for name in comparison.budgets if _counted(comparison, name, rows)]
+    shown = shown_budgets(comparison, rows)
     if not shown and not comparison.left_out:
         lines += ["It has not been run yet.", ""]
     for name in shown:
         lines += _figures(comparison, name, rows, points)
     lines += _left_out(comparison)
-    if next(iter(comparison.budgets)) in shown and comparison.conclusion:
+    if concludes(comparison, rows):
         lines += _wrapped(comparison.conclusion)
     return "\n".join(lines).rstrip() + "\n"
+
+
+def shown_budgets(comparison: Comparison, rows: Sequence[Row]) -> list[str]:
+    """The names of the budgets of which something has been run."""
+    return [name for name in comparison.budgets if _counted(comparison, name, rows)]
+
+
+def concludes(comparison: Comparison, rows: Sequence[Row]) -> bool:
+    """Whether there is a conclusion and something of the default budget, which it is about."""
+    return bool(comparison.conclusion) and next(iter(comparison.budgets)) in shown_budgets(comparison, rows)
+
+
+def check_conclusions(rows: Sequence[Row]) -> None:
+    """Raises UserError where a conclusion has a figure that is not in the tables and claims of its comparison."""
+    for comparison in catalogue.every():
+        if concludes(comparison, rows):
+            budgets = {name: _counted(comparison, name, rows) for name in shown_budgets(comparison, rows)}
+            drawn = [
+                tables.draw(table, comparison, budget, mine)
+                for budget, mine in budgets.items()
+                for table in comparison.tables
+            ]
+            if found := conclusions.unbacked(comparison, drawn):
+                why = "which its tables and claims do not; use figures as they are printed there"
+                raise UserError(f"{comparison.name}: the conclusion says {', '.join(found)}, {why}", 1)
 
 
 def _left_out(comparison: Comparison) -> list[str]:
@@ -170,6 +195,7 @@ def main(words: list[str] | None = None) -> int:
     options = parser.parse_args(words)
     rows = results.read(options.results)
     before = options.page.read_text(encoding="utf-8")
+    check_conclusions(rows)
     curves = options.results.parent / "curves"
     after = page(before, rows, curves)
     if options.check:

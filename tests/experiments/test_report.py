@@ -1,7 +1,6 @@
 """RESULTS.md says what results.csv has, to the digit, and how much of a comparison that is."""
 
 import dataclasses
-import re
 import statistics
 from pathlib import Path
 
@@ -32,13 +31,16 @@ COMPARISON = Comparison(
 TOP1 = {"a": (0.5, 0.6), "b": (0.25, 0.75), "c": (0.125, None)}  # None: diverged
 
 
+def jobs(comparison=COMPARISON) -> list[work.Job]:
+    return [work.training(comparison, "small", run, seed) for run in comparison.runs for seed in (0, 1)]
+
+
 def rows(comparison=COMPARISON) -> list:
     found = []
-    for run in comparison.runs:
-        for seed, top1 in enumerate(TOP1[run.name]):
-            job = work.training(comparison, "small", run, seed)
-            row = comparisons.row(job, top1="" if top1 is None else top1, loss=1 + seed, parameters=1234)
-            found.append(row | ({"outcome": "diverged"} if top1 is None else {}))
+    for job in jobs(comparison):
+        top1 = TOP1[job.line][int(job.seed)]
+        row = comparisons.row(job, top1="" if top1 is None else top1, loss=1 + int(job.seed), parameters=1234)
+        found.append(row | ({"outcome": "diverged"} if top1 is None else {}))
     return found
 
 
@@ -47,15 +49,43 @@ def test_the_page_is_what_the_table_says():
     assert report.main(["--check"]) == 0
 
 
-def test_an_altered_figure_is_found(tmp_path, capsys):
+@pytest.fixture
+def own(tmp_path, monkeypatch) -> Path:
+    """A page of the comparison above alone, made from its rows. Its text, its results.csv and its curves lie there."""
+    monkeypatch.setattr(catalogue, "NAMES", ("made",))
+    monkeypatch.setattr(catalogue, "find", lambda name: COMPARISON)
+    for job, row in zip(jobs(COMPARISON), rows(), strict=True):
+        results.add(COMPARISON, job, row, [], tmp_path / "results.csv", tmp_path / "curves")
     page = tmp_path / "RESULTS.md"
-    text = report.PAGE.read_text(encoding="utf-8")
-    part = text[text.index("<!-- experiments:resnet20 begin") :]
-    figure = re.search(r"\d+\.\d+ %", part)[0]
-    page.write_text(text.replace(figure, "99.99 %"), encoding="utf-8")
-    assert report.main(["--check", "--page", str(page)]) == 1
+    page.write_text("# Results\n<!-- experiments:made begin -->\n<!-- experiments:made end -->\n", encoding="utf-8")
+    assert report.main(words(tmp_path)) == 0
+    return tmp_path
+
+
+def words(folder: Path, *more: str) -> list[str]:
+    return ["--page", str(folder / "RESULTS.md"), "--results", str(folder / "results.csv"), *more]
+
+
+def test_an_altered_figure_is_found(own, capsys):
+    assert report.main(words(own, "--check")) == 0
+    page = own / "RESULTS.md"
+    text = page.read_text(encoding="utf-8")
+    assert text.count("| 12.50 %;") == 1
+    page.write_text(text.replace("| 12.50 %;", "| 12.60 %;"), encoding="utf-8")
+    assert report.main(words(own, "--check")) == 1
     assert "differs from" in capsys.readouterr().err
-    assert page.read_text(encoding="utf-8").count("99.99 %")  # nothing was written
+    assert "12.60 %" in page.read_text(encoding="utf-8")  # nothing was written
+
+
+@pytest.mark.parametrize("check", [[], ["--check"]])
+def test_a_figure_of_a_conclusion_that_no_run_backs_is_refused(own, monkeypatch, check):
+    before = (own / "RESULTS.md").read_text(encoding="utf-8")
+    wrong = dataclasses.replace(COMPARISON, conclusion="The first has 55.00 %, the second 51.00 %.")
+    monkeypatch.setattr(catalogue, "find", lambda name: wrong)
+    with pytest.raises(report.UserError, match=r"^made: the conclusion says 51\.00 %, which") as caught:
+        report.main(words(own, *check))
+    assert caught.value.exit_code == 1
+    assert (own / "RESULTS.md").read_text(encoding="utf-8") == before
 
 
 def test_every_row_says_where_it_is_from():
