@@ -9,11 +9,10 @@ Ctrl-C or SIGTERM saves the runs under way and ends. A run that fails is named i
 """
 
 import argparse
-import shutil
 import signal
 import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 if __package__ in (None, ""):  # run as a script: sys.path begins with experiments/ instead of the repository's root
@@ -22,107 +21,14 @@ if __package__ in (None, ""):  # run as a script: sys.path begins with experimen
 from common import errors
 from common.errors import UserError
 from common.training import stop_signals
-from experiments import catalogue, costs, data, estimate, processes, results, version, work
-from experiments.design import Comparison
+from experiments import catalogue, data, processes, results, version, work
+from experiments.listing import list_runs
 from experiments.processes import Process
+from experiments.progress import Order, Place, look, take
 from experiments.work import Job
 
 ROOT = Path(__file__).resolve().parents[1]
 PAUSE = 0.2  # seconds between two looks at the processes
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where things are, and whether results.csv counts as done (`again`: only what lies in `runs`).
-
-    `absent` are the names of data sets that are not there: what needs them is left out.
-    """
-
-    runs: Path
-    datasets: Path
-    results: Path
-    curves: Path
-    again: bool = False
-    absent: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True)
-class Order:
-    """What is asked for: a comparison, its budget by name, how many seeds."""
-
-    comparison: Comparison
-    budget: str
-    seeds: int
-
-
-@dataclass(frozen=True)
-class State:
-    """How far an order is.
-
-    Attributes:
-        done: commands whose figures are there.
-        missing: those whose figures are not.
-        lost: those of `done` whose weights a missing one loads, and which are gone.
-        unsettled: how many more there will be when groups have their best.
-    """
-
-    done: list[Job]
-    missing: list[Job]
-    lost: list[Job]
-    unsettled: int
-
-    @property
-    def total(self) -> int:
-        """All of them."""
-        return len(self.done) + len(self.missing) + self.unsettled
-
-
-def look(order: Order, place: Place) -> State:
-    """How far an order is."""
-    rows = [row for row in results.read(place.results) if not place.again or _is_from(row, place)]
-    wanted, unsettled = work.jobs(order.comparison, order.budget, order.seeds, rows)
-    done = [job for job in wanted if any(work.is_row_of(row, job) for row in rows)]
-    missing = [job for job in wanted if job not in done]
-    needed = {folder for job in missing for folder in job.needs}
-    lost = [job for job in done if job.folder in needed and not processes.has_weights(place.runs, job.folder)]
-    return State(done, missing, lost, unsettled)
-
-
-def _is_from(row: dict[str, str], place: Place) -> bool:
-    """Whether a row is of the run that lies below `runs`, not of an earlier one elsewhere."""
-    folder = work.folder_in(row["command"])
-    return processes.has_ended(place.runs, folder) and results.is_of(row, processes.read_state(place.runs, folder))
-
-
-def record(job: Job, order: Order, place: Place) -> None:
-    """Puts the figures of a run that has ended into results.csv."""
-    folder = processes.run_folder(place.runs, job.folder)
-    state = processes.read_state(place.runs, job.folder)
-    if job.needs and not job.trains:
-        state["precision"] = results.precision(processes.run_folder(place.runs, job.needs[0]))
-    if order.comparison.costs and job.trains:
-        state["multiply_adds"] = costs.multiply_adds(folder)
-    row = results.of_run(job, folder, state)
-    points = results.curves_of(order.comparison, folder)
-    results.add(order.comparison, job, row, points, place.results, place.curves)
-    if not order.comparison.keep_weights:
-        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-
-
-def take(job: Job, order: Order, place: Place) -> bool:
-    """Puts figures into results.csv that are there already: those of a run that has ended, or of the same command in
-    another comparison. Returns whether there were some.
-    """
-    if processes.has_ended(place.runs, job.folder):
-        record(job, order, place)
-        return True
-    if place.again or order.comparison.curves or order.comparison.costs:
-        return False
-    same = [row for row in results.read(place.results) if row["command"] == job.text]
-    for row in same[:1]:
-        mine = {"comparison": job.comparison, "run": job.line, "budget": job.budget}
-        results.add(order.comparison, job, row | mine, [], place.results, place.curves)
-    return bool(same)
 
 
 def carry_out(order: Order, place: Place, at_once: int, stops: list) -> tuple[int, int]:
@@ -174,35 +80,6 @@ def _tell(process: Process) -> set[str]:
         print(f"{_title(job)}: failed with exit code {code}: {why} ({log})", file=sys.stderr, flush=True)
         return {job.folder}
     return set()
-
-
-def list_runs(order: Order, place: Place) -> dict[str, float]:
-    """Prints each run, whether it exists, and the minutes expected. Returns the minutes of the missing, by folder."""
-    state = look(order, place)
-    known = estimate.measured(results.read(place.results))
-    budget = order.comparison.budgets[order.budget]
-    seeds = f"{order.seeds} seed{'s' if order.seeds > 1 else ''}"
-    print(f"{order.comparison.name}: {order.comparison.title}; budget {order.budget} ({budget.text}), {seeds}")
-    left: dict[str, float] = {}
-    for job in sorted(state.done + state.missing, key=lambda job: _place(order, job)):
-        minutes = estimate.minutes(job, known)
-        ended = processes.has_ended(place.runs, job.folder)
-        if job in state.done or ended:
-            what = "exists" if job in state.done else "has ended"
-        else:
-            left[job.folder] = minutes
-            what = f"{minutes:5.1f} minutes"
-        print(f"  {job.line:<28} seed {job.seed:<10} {what:<14} {work.RUNS}/{job.folder}")
-    if state.unsettled:
-        each = [estimate.minutes(job, known) for job in state.done + state.missing if job.trains]
-        left[order.comparison.name] = state.unsettled * sum(each) / len(each)
-        print(f"  {state.unsettled} more of the best of each group: {left[order.comparison.name]:.1f} minutes")
-    print(f"  {state.total} runs, {len(state.done)} exist; about {sum(left.values()):.0f} minutes to go", flush=True)
-    return left
-
-
-def _place(order: Order, job: Job) -> tuple[int, tuple[int, ...]]:
-    return [line.name for line in order.comparison.lines].index(job.line), job.seeds
 
 
 def parser() -> argparse.ArgumentParser:

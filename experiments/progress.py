@@ -1,0 +1,103 @@
+"""How far a comparison is: what results.csv has, what lies in the folder of the runs, what is missing."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from experiments import costs, processes, results, work
+from experiments.design import Comparison
+from experiments.work import Job
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where things are, and whether results.csv counts as done (`again`: only what lies in `runs`).
+
+    `absent` are the names of data sets that are not there: what needs them is left out.
+    """
+
+    runs: Path
+    datasets: Path
+    results: Path
+    curves: Path
+    again: bool = False
+    absent: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is asked for: a comparison, its budget by name, how many seeds."""
+
+    comparison: Comparison
+    budget: str
+    seeds: int
+
+
+@dataclass(frozen=True)
+class State:
+    """How far an order is.
+
+    Attributes:
+        done: commands whose figures are there.
+        missing: those whose figures are not.
+        lost: those of `done` whose weights a missing one loads, and which are gone.
+        unsettled: how many more there will be when groups have their best.
+    """
+
+    done: list[Job]
+    missing: list[Job]
+    lost: list[Job]
+    unsettled: int
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return len(self.done) + len(self.missing) + self.unsettled
+
+
+def look(order: Order, place: Place) -> State:
+    """How far an order is."""
+    rows = [row for row in results.read(place.results) if not place.again or _is_from(row, place)]
+    wanted, unsettled = work.jobs(order.comparison, order.budget, order.seeds, rows)
+    done = [job for job in wanted if any(work.is_row_of(row, job) for row in rows)]
+    missing = [job for job in wanted if job not in done]
+    needed = {folder for job in missing for folder in job.needs}
+    lost = [job for job in done if job.folder in needed and not processes.has_weights(place.runs, job.folder)]
+    return State(done, missing, lost, unsettled)
+
+
+def _is_from(row: dict[str, str], place: Place) -> bool:
+    """Whether a row is of the run that lies below `runs`, not of an earlier one elsewhere."""
+    folder = work.folder_in(row["command"])
+    return processes.has_ended(place.runs, folder) and results.is_of(row, processes.read_state(place.runs, folder))
+
+
+def record(job: Job, order: Order, place: Place) -> None:
+    """Puts the figures of a run that has ended into results.csv."""
+    folder = processes.run_folder(place.runs, job.folder)
+    state = processes.read_state(place.runs, job.folder)
+    if job.needs and not job.trains:
+        state["precision"] = results.precision(processes.run_folder(place.runs, job.needs[0]))
+    if order.comparison.costs and job.trains:
+        state["multiply_adds"] = costs.multiply_adds(folder)
+    row = results.of_run(job, folder, state)
+    points = results.curves_of(order.comparison, folder)
+    results.add(order.comparison, job, row, points, place.results, place.curves)
+    if not order.comparison.keep_weights:
+        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+
+
+def take(job: Job, order: Order, place: Place) -> bool:
+    """Puts figures into results.csv that are there already: those of a run that has ended, or of the same command in
+    another comparison. Returns whether there were some.
+    """
+    if processes.has_ended(place.runs, job.folder):
+        record(job, order, place)
+        return True
+    if place.again or order.comparison.curves or order.comparison.costs:
+        return False
+    same = [row for row in results.read(place.results) if row["command"] == job.text]
+    for row in same[:1]:
+        mine = {"comparison": job.comparison, "run": job.line, "budget": job.budget}
+        results.add(order.comparison, job, row | mine, [], place.results, place.curves)
+    return bool(same)
