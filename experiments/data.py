@@ -1,9 +1,14 @@
 """The data sets of the comparisons: their sizes, and how to get what is missing."""
 
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from common.errors import UserError
+from common.runs import locks
+
+ROOT = Path(__file__).resolve().parents[1]
 
 SUBSET = "python experiments/subset.py --source {folder}/{source} --out {folder}/{name}"
 
@@ -47,14 +52,43 @@ def place(name: str, folder: Path) -> str:
     return name if name == "digits" else str(folder / name)
 
 
+def exists(name: str, folder: Path) -> bool:
+    """Whether a data set is there."""
+    return not DATASETS[name].command or (folder / name / "dataset.json").exists()
+
+
 def missing(name: str, folder: Path) -> UserError | None:
-    """The error, one line, that says how to make a data set that is not there; None where it is."""
+    """The error, one line, that says how to make a data set that is not there, or the one that it is a part of.
+
+    None where it is there, or `provide` can make it.
+    """
     data = DATASETS[name]
-    if not data.command or (folder / name / "dataset.json").exists():
+    if exists(name, folder):
         return None
-    command = data.command.format(name=name, source=data.source, folder=folder)
-    before = missing(data.source, folder) if data.source else None
-    if before is not None:
-        return UserError(f"{before}; then {command}", 1)
+    if data.source:
+        return missing(data.source, folder)
+    command = data.command.format(name=name, folder=folder)
     reads = f" ({data.reads})" if data.reads else ""
     return UserError(f"{folder / name}: there is no data set here; make it by {command}{reads}", 1)
+
+
+def provide(name: str, folder: Path) -> None:
+    """Makes a data set that is not there and is a part of one that is; several processes may do so at once.
+
+    Raises UserError where it has to be made by hand, or making it fails.
+    """
+    problem = missing(name, folder)
+    if problem is not None:
+        raise problem
+    if exists(name, folder):
+        return
+    data = DATASETS[name]
+    with locks.wait(folder / f".{name}.lock"):
+        if exists(name, folder):
+            return
+        words = [word.format(name=name, source=data.source, folder=folder.resolve()) for word in data.command.split()]
+        done = subprocess.run([sys.executable, *words[1:]], cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        last = done.stderr.strip().rpartition("\n")[2]
+        raise UserError(f"{folder / name}: {' '.join(words)} failed: {last}", 1)
+    print(done.stdout.strip(), flush=True)

@@ -9,6 +9,7 @@ stand there alone. A conclusion may have no figure that is not in its comparison
 """
 
 import argparse
+import re
 import sys
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -34,8 +35,7 @@ def part(comparison: Comparison, rows: Sequence[Row], points: Sequence[Row] = ()
     """What stands between a comparison's markers, of all rows of results.csv and the points of its own curves."""
     lines = [f"### {comparison.title}", "", *_wrapped(comparison.question), ""]
     for name, budget in comparison.budgets.items():
-        choice = "" if name == next(iter(comparison.budgets)) else f" --budget {name}"
-        lines += _wrapped(f"- `python experiments/run.py {comparison.name}{choice}`: {budget.text}")
+        lines += _wrapped(f"- `{command(comparison, name)}`: {budget.text}")
     lines += ["", "What papers say:", ""]
     for claim in comparison.claims:
         lines += _wrapped(f"- {claim.source}: {claim.text}")
@@ -49,6 +49,12 @@ def part(comparison: Comparison, rows: Sequence[Row], points: Sequence[Row] = ()
     if concludes(comparison, rows):
         lines += _wrapped(comparison.conclusion)
     return "\n".join(lines).rstrip() + "\n"
+
+
+def command(comparison: Comparison, budget: str) -> str:
+    """What runs a budget."""
+    choice = "" if budget == next(iter(comparison.budgets)) else f" --budget {budget}"
+    return f"python experiments/run.py {comparison.name}{choice}"
 
 
 def shown_budgets(comparison: Comparison, rows: Sequence[Row]) -> list[str]:
@@ -88,9 +94,9 @@ def _left_out(comparison: Comparison) -> list[str]:
 
 
 def _wrapped(text: str) -> list[str]:
-    """Lines of at most 120 characters; those of a list's item stand under its text."""
+    """Lines of at most 120 characters; those of a list's item stand under its text, and commands are not broken."""
     indent = "  " if text.startswith("- ") else ""
-    bound = text.replace(" %", "\u00a0%")
+    bound = re.sub(r"`[^`]*`", lambda found: found[0].replace(" ", "\u00a0"), text.replace(" %", "\u00a0%"))
     lines = textwrap.wrap(bound, 120, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
     return [line.replace("\u00a0", " ") for line in lines]
 
@@ -135,9 +141,10 @@ def _figures(comparison: Comparison, budget: str, rows: Sequence[Row], points: S
     spent = {row["command"]: float(row["minutes"]) for row in data.rows}
     done, count = progress(comparison, budget, rows)
     so_far = f" {done} of {count} runs so far." if done < count else ""
+    again = f" `{command(comparison, budget)} --again` repeats it."
     lines = _wrapped(
         f"Budget {budget}: {comparison.budgets[budget].text}. {where}; {sum(spent.values()):.0f} minutes in all; "
-        f"commit {commits}.{so_far} ± is the standard deviation over n seeds."
+        f"commit {commits}.{so_far}{again} ± is the standard deviation over n seeds."
     )
     lines.append("")
     for table in comparison.tables:

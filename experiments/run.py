@@ -1,6 +1,7 @@
 """Trains and tests what a comparison needs, and keeps the figures in results.csv.
 
     python experiments/run.py NAME                 runs what is missing; the same command goes on after a stop
+    python experiments/run.py NAME --again         runs everything, also what results.csv has
     python experiments/run.py NAME --dry_run       lists the runs, what exists, and the minutes expected
     python experiments/run.py all --dry_run        the same of every comparison
     python experiments/report.py                   makes tables and pictures from results.csv
@@ -118,8 +119,9 @@ def main(words: list[str] | None = None) -> int:
         budget, limits = comparison.budget(options.budget)
         orders.append(Order(comparison, budget, options.seeds or limits.seeds))
     if options.dry_run:
-        for problem in absent(orders, place).values():
-            print(f"needed: {problem}")
+        problems = filter(None, (data.missing(name, place.datasets) for name in needed(orders, place)))
+        for text in dict.fromkeys(map(str, problems)):
+            print(f"needed: {text}")
         shown: dict[str, float] = {}
         for order in orders:
             shown |= list_runs(order, place)
@@ -129,17 +131,28 @@ def main(words: list[str] | None = None) -> int:
     return _run(orders, place, options.jobs)
 
 
-def absent(orders: list[Order], place: Place) -> dict[str, UserError]:
-    """The data sets that missing runs need and that are not there, with what to do."""
-    names = dict.fromkeys(job.dataset for order in orders for job in look(order, place).missing)
-    return {name: problem for name in names if (problem := data.missing(name, place.datasets))}
+def needed(orders: list[Order], place: Place) -> list[str]:
+    """The data sets of what has to be run."""
+    states = [look(order, place) for order in orders]
+    return list(dict.fromkeys(job.dataset for state in states for job in state.lost + state.missing))
+
+
+def _prepare(names: list[str], place: Place) -> Place:
+    """Makes the data sets that are parts of others; says of the rest how to make it, and leaves its runs out."""
+    problems: dict[str, str] = {}
+    for name in names:
+        try:
+            data.provide(name, place.datasets)
+        except UserError as problem:
+            problems[name] = str(problem)
+    for text in dict.fromkeys(problems.values()):  # several may be parts of the same one
+        print(f"run.py: {text}", file=sys.stderr, flush=True)
+    return replace(place, absent=frozenset(problems))
 
 
 def _run(orders: list[Order], place: Place, at_once: int) -> int:
-    problems = absent(orders, place)
-    for problem in problems.values():
-        print(f"run.py: {problem}", file=sys.stderr, flush=True)
-    place = replace(place, absent=frozenset(problems))
+    names = needed(orders, place)
+    place = _prepare(names, place)
     commit = version.commit(ROOT)
     if commit.endswith(version.CHANGED):
         print(f"note: Python files differ from the last commit; the figures will be those of {commit}", flush=True)
@@ -154,7 +167,8 @@ def _run(orders: list[Order], place: Place, at_once: int) -> int:
     if failures or left:
         print(f"run.py: {failures} failed, {left} not run; the same command tries again", file=sys.stderr)
         return 1
-    print(f"all runs are finished; their figures are in {place.results}")
+    hint = "" if names else "; nothing was run, --again repeats what it has"
+    print(f"all runs are finished; their figures are in {place.results}{hint}")
     return 0
 
 

@@ -70,8 +70,8 @@ def test_an_altered_figure_is_found(own, capsys):
     assert report.main(words(own, "--check")) == 0
     page = own / "RESULTS.md"
     text = page.read_text(encoding="utf-8")
-    assert text.count("| 12.50 %;") == 1
-    page.write_text(text.replace("| 12.50 %;", "| 12.60 %;"), encoding="utf-8")
+    assert text.count("| c | 12.50 %;") == 1
+    page.write_text(text.replace("| c | 12.50 %;", "| c | 12.60 %;"), encoding="utf-8")
     assert report.main(words(own, "--check")) == 1
     assert "differs from" in capsys.readouterr().err
     assert "12.60 %" in page.read_text(encoding="utf-8")  # nothing was written
@@ -128,13 +128,14 @@ def test_figures_of_a_finished_comparison():
 
 def test_an_unfinished_comparison_shows_what_has_been_run():
     text = report.part(COMPARISON, rows()[:3])
-    assert "commit abc1234. 3 of 6 runs so far. ±" in text
+    assert "commit abc1234. 3 of 6 runs so far." in text
     assert "| b | 25.00 % | 1.000 | 1,234 | 1 | – |\n| c | not run | – | – | 0 | – |" in text
     assert "| network (test top-1) | x | y |" in text  # the cells have unequal n, and each says its own
     assert "| first | 55.00 ± 7.07 % (n = 2) | – |\n| second | 25.00 % (n = 1) | not run |" in text
     assert "![Points]" in text
     assert "So it is." in text
     assert "`python experiments/run.py made`: some" in text
+    assert "`python experiments/run.py made --again` repeats it." in text
     assert "- nobody: None." in text
 
 

@@ -105,6 +105,7 @@ def test_again_runs_what_only_the_table_has(tmp_path, capsys):
     elsewhere = tmp_path / "elsewhere"
     assert run.main(comparisons.words(path, tmp_path, "--out", str(elsewhere))) == 0
     assert not list(elsewhere.glob("*"))  # the table has it
+    assert capsys.readouterr().out.endswith("results.csv; nothing was run, --again repeats what it has\n")
     assert run.main(comparisons.words(path, tmp_path, "--out", str(elsewhere), "--again")) == 0
     assert run.main(comparisons.words(path, tmp_path, "--out", str(elsewhere), "--again")) == 0
     assert [path.read_text() for path in elsewhere.glob("*/seed-0/starts")] == ["0\n"]

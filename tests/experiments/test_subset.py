@@ -39,10 +39,45 @@ def test_a_part_is_a_data_set(tmp_path):
 
 def test_missing_data_sets_say_how_to_make_them(tmp_path):
     assert data.missing("digits", tmp_path) is None
-    told = str(data.missing("cifar10-250", tmp_path))
-    assert f"make it by python data/prepare.py --source tfds:cifar10 --out {tmp_path}/cifar10; then python" in told
-    assert told.endswith(f"--out {tmp_path}/cifar10-250 --train 250 --validation 100")
+    told = str(data.missing("cifar10", tmp_path))
+    assert f"make it by python data/prepare.py --source tfds:cifar10 --out {tmp_path}/cifar10" in told
+    assert str(data.missing("cifar10-250", tmp_path)) == told  # its part is then made by run.py
+    with pytest.raises(UserError, match="tfds:cifar10"):
+        data.provide("cifar10-250", tmp_path)
     (tmp_path / "cifar10").mkdir()
     (tmp_path / "cifar10/dataset.json").touch()
     assert data.missing("cifar10", tmp_path) is None
-    assert "then" not in str(data.missing("cifar10-250", tmp_path))
+    assert data.missing("cifar10-250", tmp_path) is None
+
+
+MAKER = """
+import argparse
+from pathlib import Path
+
+parser = argparse.ArgumentParser()
+for name in ("source", "out", "train"):
+    parser.add_argument(f"--{name}")
+options = parser.parse_args()
+assert Path(options.source, "dataset.json").exists()
+if options.train == "0":
+    raise SystemExit("the disk is full")
+Path(options.out).mkdir()
+Path(options.out, "dataset.json").touch()
+print(f"{options.train} images in {options.out}")
+"""
+
+
+def test_a_part_of_a_data_set_that_is_there_is_made(tmp_path, monkeypatch, capsys):
+    (tmp_path / "maker").write_text(MAKER)
+    folder = tmp_path / "data sets"
+    (folder / "cifar10").mkdir(parents=True)
+    (folder / "cifar10/dataset.json").touch()
+    monkeypatch.setattr(data, "ROOT", tmp_path)
+    monkeypatch.setattr(data, "SUBSET", "python maker --source {folder}/{source} --out {folder}/{name}")
+    parts = {name: data._part("cifar10", 4, 4, 2, f"--train {count}") for name, count in (("small", 4), ("broken", 0))}
+    monkeypatch.setattr(data, "DATASETS", data.DATASETS | parts)
+    for _ in range(2):
+        data.provide("small", folder)
+    assert capsys.readouterr().out == f"4 images in {folder}/small\n"  # once
+    with pytest.raises(UserError, match=rf"broken: python maker .*--out {folder}/broken .* failed: the disk is full"):
+        data.provide("broken", folder)
