@@ -1,16 +1,22 @@
 """What a picture of RESULTS.md is drawn of: rows of results.csv and points of curves/."""
 
+import dataclasses
+import hashlib
+import json
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from experiments import tables, work
 from experiments.design import Comparison, Picture, Run, choose
 from experiments.tables import Line, Row
 
 OF_CURVES = ("errors", "curves", "best", "lines")  # kinds of pictures that show points of curves; the others show rows
+DIGEST = "experiments"  # the text chunk of a PNG that has its digest
 ERRORS = ("train_top1", "validation_top1")
 
 
@@ -36,9 +42,24 @@ class Data:
         """Whether there is a point or a row for at least one of the picture's lines."""
         shown = self.lines(picture)
         if picture.kind in OF_CURVES:
-            names, series = {line.name for line in shown}, ERRORS if picture.kind == "errors" else picture.series
+            names, series = {line.name for line in shown}, _series(picture)
             return any(point["run"] in names and point["series"] in series for point in self.points)
         return any(tables.values(tables.rows_of(line, self.rows), picture.series[0]) for line in shown)
+
+    def digest(self, picture: Picture) -> str:
+        """Of all that the picture is drawn of, 64 hexadecimal digits; a PNG carries that of its own.
+
+        A change in any row of the budget changes it: the best of a group depends on rows that are not drawn.
+        """
+        series = _series(picture)
+        points = [point for point in self.points if point["series"] in series]
+        content = [
+            dataclasses.asdict(picture),
+            [(line.name, line.title, line.row, line.column) for line in self.lines(picture)],
+            [sorted(row.items()) for row in self.rows],
+            [sorted(point.items()) for point in points],
+        ]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
     def curve(self, line: Line, series: str) -> tuple[np.ndarray, np.ndarray]:
         """x (points,) and the mean over the seeds of y (points,): where seeds end early, over those that go on."""
@@ -53,3 +74,14 @@ class Data:
         """A figure of a run, divided by its steps: the mean over its seeds."""
         found = tables.rows_of(line, self.rows)
         return statistics.fmean(float(row[figure]) / float(row["steps"]) for row in found if row["steps"])
+
+
+def digest_in(file: Path) -> str:
+    """The digest that a PNG carries; empty where there is none."""
+    with Image.open(file) as drawn:
+        return drawn.info.get(DIGEST, "")
+
+
+def _series(picture: Picture) -> tuple[str, ...]:
+    """The curves that it shows."""
+    return ERRORS if picture.kind == "errors" else picture.series

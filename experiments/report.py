@@ -1,7 +1,7 @@
 """Writes the tables and pictures of RESULTS.md from results.csv and curves/.
 
     python experiments/report.py            RESULTS.md and docs/images/experiments/
-    python experiments/report.py --check    writes nothing; exit code 1 where RESULTS.md differs
+    python experiments/report.py --check    writes nothing; exit code 1 where RESULTS.md or a picture differs
 
 Each comparison stands between <!-- experiments:NAME begin --> and <!-- experiments:NAME end -->. What has been run of
 it is shown, with how many runs that is of how many; where nothing has, the question, the command and the papers' claims
@@ -21,7 +21,7 @@ if __package__ in (None, ""):  # run as a script: sys.path begins with experimen
 from common import errors
 from common.errors import UserError
 from common.runs import files
-from experiments import catalogue, conclusions, results, tables, work
+from experiments import catalogue, conclusions, drawn, results, tables, work
 from experiments.design import Comparison, Picture
 from experiments.drawn import Data
 from experiments.tables import Row
@@ -72,12 +72,12 @@ def check_conclusions(rows: Sequence[Row]) -> None:
     for comparison in catalogue.every():
         if concludes(comparison, rows):
             budgets = {name: _counted(comparison, name, rows) for name in shown_budgets(comparison, rows)}
-            drawn = [
+            made = [
                 tables.draw(table, comparison, budget, mine)
                 for budget, mine in budgets.items()
                 for table in comparison.tables
             ]
-            if found := conclusions.unbacked(comparison, drawn):
+            if found := conclusions.unbacked(comparison, made):
                 why = "which its tables and claims do not; use figures as they are printed there"
                 raise UserError(f"{comparison.name}: the conclusion says {', '.join(found)}, {why}", 1)
 
@@ -191,12 +191,24 @@ def draw(rows: Sequence[Row], folder: Path, curves: Path) -> int:
     return len(made)
 
 
+def outdated(rows: Sequence[Row], folder: Path, curves: Path) -> list[str]:
+    """What is wrong with the pictures, a line for each that is not there or is drawn of something else."""
+    found = []
+    for name, picture, data in pictures(rows, curves):
+        file = folder / name
+        if not file.exists():
+            found.append(f"{file}: there is no such picture")
+        elif drawn.digest_in(file) != data.digest(picture):
+            found.append(f"{file} is not drawn of the present figures")
+    return found
+
+
 def main(words: list[str] | None = None) -> int:
     """Runs the command line. Returns the exit code."""
     parser = argparse.ArgumentParser(
         prog="report.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 where RESULTS.md differs")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 where page or pictures differ")
     parser.add_argument("--results", type=Path, default=results.RESULTS, help="(default experiments/results.csv)")
     parser.add_argument("--page", type=Path, default=PAGE, help="(default RESULTS.md)")
     options = parser.parse_args(words)
@@ -205,17 +217,18 @@ def main(words: list[str] | None = None) -> int:
     check_conclusions(rows)
     curves = options.results.parent / "curves"
     after = page(before, rows, curves)
+    folder = options.page.parent / PICTURES
     if options.check:
-        if before != after:
-            print(
-                f"report.py: {options.page} differs from {options.results}; run experiments/report.py", file=sys.stderr
-            )
-            return 1
-        print(f"{options.page} is what {options.results} says")
-        return 0
-    drawn = draw(rows, options.page.parent / PICTURES, curves)
+        wrong = [f"{options.page} differs from {options.results}"] if before != after else []
+        wrong += outdated(rows, folder, curves)
+        for text in wrong:
+            print(f"report.py: {text}; run experiments/report.py", file=sys.stderr)
+        if not wrong:
+            print(f"{options.page} and its pictures are what {options.results} says")
+        return int(bool(wrong))
+    count = draw(rows, folder, curves)
     files.write_text(options.page, after)
-    print(f"{options.page}: {len(catalogue.NAMES)} comparisons; {drawn} pictures in {options.page.parent / PICTURES}")
+    print(f"{options.page}: {len(catalogue.NAMES)} comparisons; {count} pictures in {folder}")
     return 0
 
 

@@ -77,6 +77,28 @@ def test_an_altered_figure_is_found(own, capsys):
     assert "12.60 %" in page.read_text(encoding="utf-8")  # nothing was written
 
 
+def test_a_picture_that_is_missing_or_of_other_figures_is_found(own, capsys):
+    picture = own / report.PICTURES / "made.png"
+    drawn = picture.read_bytes()
+    table = own / "results.csv"
+    before = table.read_text(encoding="utf-8")
+    table.write_text(before.replace(",0.75,", ",0.77,"), encoding="utf-8")
+    assert report.main(words(own)) == 0
+    newer = picture.read_bytes()
+    assert report.main(words(own, "--check")) == 0
+    picture.write_bytes(drawn)  # of the table before
+    capsys.readouterr()
+    assert report.main(words(own, "--check")) == 1
+    told = "is not drawn of the present figures; run experiments/report.py\n"
+    assert capsys.readouterr().err == f"report.py: {picture} {told}"
+    assert picture.read_bytes() == drawn
+    picture.unlink()
+    assert report.main(words(own, "--check")) == 1
+    assert "made.png: there is no such picture" in capsys.readouterr().err
+    picture.write_bytes(newer)
+    assert report.main(words(own, "--check")) == 0
+
+
 @pytest.mark.parametrize("check", [[], ["--check"]])
 def test_a_figure_of_a_conclusion_that_no_run_backs_is_refused(own, monkeypatch, check):
     before = (own / "RESULTS.md").read_text(encoding="utf-8")
