@@ -66,6 +66,17 @@ def _with_parent() -> None:
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
+def processor_seconds(pid: int) -> float:
+    """Processor time of a process that runs, with its children that have ended; 0 where the system has no /proc."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+    except OSError:
+        return 0.0
+    # proc(5): behind the name, which may hold anything, fields 3 to ...; utime, stime, cutime, cstime are 14 to 17
+    ticks = text.rpartition(")")[2].split()[11:15]
+    return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
+
+
 @dataclass
 class Process:
     """One run's process.
@@ -84,11 +95,15 @@ class Process:
         """Starts it in a process group of its own: Ctrl-C reaches this program alone, which passes it on once."""
         folder = run_folder(self.runs, self.job.folder)
         folder.parent.mkdir(parents=True, exist_ok=True)
-        self.state = read_state(self.runs, self.job.folder)
-        commits = self.state.get("commit", "").split("+")
-        now = version.commit(ROOT)
-        self.state["commit"] = "+".join(filter(None, commits if now in commits else [*commits, now]))
-        self.state |= {"processor": processor.describe().short, "date": f"{datetime.date.today()}", "exit_code": None}
+        goes_on = any(folder.glob("checkpoints/step-*"))  # else what an earlier process did is lost, and its state too
+        self.state = read_state(self.runs, self.job.folder) if goes_on else {}
+        for name, sign, now in (
+            ("commit", "+", version.commit(ROOT)),
+            ("processor", " + ", processor.describe().short),
+        ):
+            before = [one for one in self.state.get(name, "").split(sign) if one]
+            self.state[name] = sign.join(dict.fromkeys([*before, now]))
+        self.state |= {"date": f"{datetime.date.today()}", "exit_code": None}
         self._before = {name: self.state.get(name, 0.0) for name in ("minutes", "processor_minutes", "memory_mb")}
         self._log = open(log_file(self.runs, self.job.folder), "a", encoding="utf-8")  # noqa: SIM115
         self._size = self._log.tell()
@@ -117,13 +132,13 @@ class Process:
         if not pid:
             if now - self._kept > KEPT_EVERY:
                 self._kept = now
+                self._spend(processor_seconds(self._process.pid))
                 self._write()
             return False
         code = os.waitstatus_to_exitcode(status)
         self._process.returncode = code
         self._log.close()
-        used = (usage.ru_utime + usage.ru_stime) / 60
-        self.state["processor_minutes"] = round(self._before["processor_minutes"] + used, 3)
+        self._spend(usage.ru_utime + usage.ru_stime)
         scale = 1 if sys.platform == "darwin" else 1024
         self.state["memory_mb"] = max(self._before["memory_mb"], round(usage.ru_maxrss * scale / 1e6))
         self.state["exit_code"] = code
@@ -132,6 +147,9 @@ class Process:
             self.state["parameters"] = int(found[-1].replace(",", ""))
         self._write()
         return True
+
+    def _spend(self, seconds: float) -> None:
+        self.state["processor_minutes"] = round(self._before["processor_minutes"] + seconds / 60, 3)
 
     def _write(self) -> None:
         files.write_json(state_file(self.runs, self.job.folder), self.state)

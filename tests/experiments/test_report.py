@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import comparisons
-from experiments import catalogue, drawing, report, results, tables, work
+from experiments import catalogue, drawing, report, results, tables, version, work
 from experiments.design import Budget, Claim, Comparison, Picture, Run, Table
 
 ROOT = Path(__file__).parents[2]
@@ -127,6 +127,7 @@ def test_every_row_says_where_it_is_from():
         assert all(row[name] for name in needed), row
         assert row["outcome"] in ("finished", "diverged", "stopped")
         assert row["outcome"] == "stopped" or row["date"]
+        assert version.CHANGED not in row["commit"], f"{row['run']} was run by code that is in no commit"
 
 
 def test_pictures_are_small():
