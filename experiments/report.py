@@ -141,10 +141,12 @@ def _figures(comparison: Comparison, budget: str, rows: Sequence[Row], points: S
     spent = {row["command"]: float(row["minutes"]) for row in data.rows}
     done, count = progress(comparison, budget, rows)
     so_far = f" {done} of {count} runs so far." if done < count else ""
+    overlap = any(test.members > 1 for test in comparison.tests)
+    several = "; where a line is several seeds together, over n choices of seeds that overlap" if overlap else ""
     again = f" `{command(comparison, budget)} --again` repeats it."
     lines = _wrapped(
         f"Budget {budget}: {comparison.budgets[budget].text}. {where}; {sum(spent.values()):.0f} minutes in all; "
-        f"commit {commits}.{so_far}{again} ± is the standard deviation over n seeds."
+        f"commit {commits}.{so_far}{again} ± is the standard deviation over n seeds{several}."
     )
     lines.append("")
     for table in comparison.tables:

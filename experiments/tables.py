@@ -109,13 +109,16 @@ def draw(table: Table, comparison: Comparison, budget: str, rows: Sequence[Row])
 
 
 def _list(table: Table, comparison: Comparison, budget: str, lines: Sequence[Line], rows: Sequence[Row]) -> str:
-    published = any(line.paper for line in lines)
-    head = [table.head, *(FIGURES[name].title for name in table.figures), "n", *(["the paper"] if published else [])]
-    body = []
-    for line in lines:
-        figures = cells(comparison, line, rows_of(line, rows), table.figures)
-        body.append([line.title, *figures, *([line.paper or NOTHING] if published else [])])
-    return markdown(head, body)
+    head = [table.head, *(FIGURES[name].title for name in table.figures), "n"]
+    body = [[line.title, *cells(comparison, line, rows_of(line, rows), table.figures)] for line in lines]
+    return _with_paper(head, body, [line.paper for line in lines])
+
+
+def _with_paper(head: list[str], body: list[list[str]], papers: list[str]) -> str:
+    """The table, with a last column of what the paper has where it has something for one of the lines."""
+    if not any(papers):
+        return markdown(head, body)
+    return markdown([*head, "the paper"], [[*row, paper or NOTHING] for row, paper in zip(body, papers, strict=True)])
 
 
 def _grid(table: Table, comparison: Comparison, budget: str, lines: Sequence[Line], rows: Sequence[Row]) -> str:
@@ -128,9 +131,10 @@ def _grid(table: Table, comparison: Comparison, budget: str, lines: Sequence[Lin
     def one(line: Line | None) -> str:
         if line is None:
             return NOTHING
+        paper = f"; the paper {line.paper}" if line.paper else ""
         if not n[line.name]:
-            return absent(comparison, line)
-        return cell(rows_of(line, rows), figure) + (f" (n = {n[line.name]})" if differ else "")
+            return absent(comparison, line) + paper
+        return cell(rows_of(line, rows), figure) + (f" (n = {n[line.name]})" if differ else "") + paper
 
     body = [[row, *(one(at.get((row, column))) for column in across)] for row in down]
     note = FIGURES[figure].title + ("" if differ else f", n = {max(n.values(), default=0)}")
@@ -143,14 +147,16 @@ def _best(table: Table, comparison: Comparison, budget: str, lines: Sequence[Lin
         if isinstance(line, Run) and line.group:
             groups.setdefault(line.group, []).append(line)
     head = [table.head, "the best of its rates", *(FIGURES[name].title for name in table.figures), "n"]
-    body = []
+    body, papers = [], []
     for group, members in groups.items():
         best = work.best_of_group(comparison, budget, group, rows)
         if best is not None:
             rate = best.title.rpartition("rate ")[2]
             body.append([group, rate, *cells(comparison, best, rows_of(best, rows), table.figures)])
+            papers.append(best.paper)
         else:
             some = any(rows_of(run, rows) for run in members)
             first = next((run for run in members if not comparison.why_left_out(run)), members[0])
             body.append([group, "not all run" if some else NOTHING, *cells(comparison, first, [], table.figures)])
-    return markdown(head, body)
+            papers.append("")
+    return _with_paper(head, body, papers)

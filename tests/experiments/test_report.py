@@ -9,7 +9,7 @@ import pytest
 
 import comparisons
 from experiments import catalogue, drawing, report, results, tables, version, work
-from experiments.design import Budget, Claim, Comparison, Picture, Run, Table
+from experiments.design import Budget, Claim, Comparison, Picture, Run, Table, Test
 
 ROOT = Path(__file__).parents[2]
 COMPARISON = Comparison(
@@ -143,7 +143,8 @@ def test_figures_of_a_finished_comparison():
     assert f"| b | 50.00 ± {100 * np.std([0.25, 0.75], ddof=1):.2f} % | 1.500 ± 0.707 | 1,234 | 2 | – |" in text
     assert "| c | 12.50 %; diverged (1 of 2) | 1.000 | 1,234 | 2 | – |" in text
     assert "| network (test top-1, n = 2) | x | y |" in text
-    assert "| first | 55.00 ± 7.07 % | – |" in text
+    assert "| first | 55.00 ± 7.07 %; the paper 91 % | – |" in text
+    assert "± is the standard deviation over n seeds.\n" in text
     assert "a processor, float32; 12 minutes in all; commit abc1234." in text
     assert text.endswith("![Points](docs/images/experiments/made.png)\n\nSo it is.\n")
     assert "so far" not in text
@@ -154,7 +155,7 @@ def test_an_unfinished_comparison_shows_what_has_been_run():
     assert "commit abc1234. 3 of 6 runs so far." in text
     assert "| b | 25.00 % | 1.000 | 1,234 | 1 | – |\n| c | not run | – | – | 0 | – |" in text
     assert "| network (test top-1) | x | y |" in text  # the cells have unequal n, and each says its own
-    assert "| first | 55.00 ± 7.07 % (n = 2) | – |\n| second | 25.00 % (n = 1) | not run |" in text
+    assert "| first | 55.00 ± 7.07 % (n = 2); the paper 91 % | – |\n| second | 25.00 % (n = 1) | not run |" in text
     assert "![Points]" in text
     assert "So it is." in text
     assert "`python experiments/run.py made`: some" in text
@@ -167,6 +168,18 @@ def test_a_comparison_that_has_not_been_run_shows_no_figure():
     assert text.endswith("It has not been run yet.\n")
     assert "|" not in text
     assert "So it is" not in text
+
+
+def test_choices_of_seeds_that_overlap_are_called_so_and_have_what_the_paper_has():
+    test = Test("two", ("a",), 2, label="two together", paper="93 %")
+    comparison = dataclasses.replace(COMPARISON, tests=(test,), budgets={"small": Budget("some", {}, 3)})
+    pairs = [
+        comparisons.row(work.testing(comparison, "small", test, group), top1=top1)
+        for group, top1 in zip(test.groups(3), (0.6, 0.7, 0.8), strict=True)
+    ]
+    text = " ".join(report.part(comparison, [*rows(), *pairs]).split())
+    assert "over n seeds; where a line is several seeds together, over n choices of seeds that overlap." in text
+    assert "| two together | 70.00 ± 10.00 % | – | – | 3 | 93 % |" in text
 
 
 def test_curves_that_are_not_there_are_not_shown():
@@ -221,7 +234,12 @@ def test_the_best_of_each_group():
     ]
     text = tables.draw(comparison.tables[0], comparison, "small", made)
     assert text.splitlines()[2:] == ["| sgd | 0.2 | 50.00 % | 1 |", "| adam | 0.1 | 50.00 % | 1 |"]
+    published = dataclasses.replace(comparison, runs=(*group[:3], dataclasses.replace(group[3], paper="60 %")))
+    made[3]["best_validation"] = "0.7"
+    text = tables.draw(comparison.tables[0], published, "small", made)
+    assert text.splitlines()[2:] == ["| sgd | 0.2 | 50.00 % | 1 | – |", "| adam | 0.2 | 50.00 % | 1 | 60 % |"]
     text = tables.draw(comparison.tables[0], comparison, "small", made[:1])
+    assert "the paper" not in text
     assert text.splitlines()[2:] == ["| sgd | not all run | not run | 0 |", "| adam | – | not run | 0 |"]
 
 
