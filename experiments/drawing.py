@@ -18,6 +18,8 @@ from experiments.tables import Line
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7A5C00")
 DASHES = ("-", "--", ":")
 AREA = 14.0  # square points for a million parameters
+LEGEND = (1, 10, 50)  # million parameters
+BESIDE = tuple((right, up) for up in (4, -12, 15, -23, 26, -34) for right in (6, -6))  # points from a bubble's centre
 WIDTH, DPI = 8.0, 100
 MOST_BYTES = 100_000
 
@@ -30,11 +32,13 @@ def style(number: int) -> dict[str, Any]:
 def errors(data: Data, picture: Picture, axes: Any) -> None:
     """He et al. 2016, Figure 6: errors in per cent against epochs, training thin, validation thick."""
     for number, line in enumerate(data.lines(picture)):
-        epoch = 1 / data.per_step(line, "epochs")
+        epochs = data.per_step(line, "epochs")
+        if epochs is None:
+            continue
         for series, width in zip(ERRORS, (1.0, 2.2), strict=True):
             x, y = data.curve(line, series)
             label = line.title if width == 1.0 else None
-            axes.plot(x / epoch, 100 * (1 - y), lw=width, label=label, marker="o" if width > 1 else "", ms=4,
+            axes.plot(x * epochs, 100 * (1 - y), lw=width, label=label, marker="o" if width > 1 else "", ms=4,
                       **style(number))  # fmt: skip
     axes.set(xlabel="epoch", ylabel="error, %")
     axes.legend(frameon=False)
@@ -54,8 +58,11 @@ def _curves(data: Data, picture: Picture, axes: Any, lines: Sequence[Line]) -> N
     for number, line in enumerate(lines):
         x, y = data.curve(line, picture.series[0])
         scale = data.per_step(line, "processor_minutes") if picture.x == "minutes" else 1.0
+        if scale is None or not x.size:
+            continue
         axes.plot(x * scale, y, lw=1.6, label=line.title, **style(number))
-    across = "minutes of processor time" if picture.x == "minutes" else "step"
+    across = "minutes of processor time, a run's start and test shared out over its steps"
+    across = across if picture.x == "minutes" else "step"
     axes.set(xlabel=across, ylabel=picture.series[0].replace("_", " ").replace("train ", "training "))
     if picture.log:
         axes.set_yscale("log")
@@ -105,15 +112,45 @@ def grid(data: Data, picture: Picture, axes: Any) -> None:
 
 def bubbles(data: Data, picture: Picture, axes: Any) -> None:
     """Canziani et al. 2016: accuracy against multiply-adds, the area in proportion to the parameters."""
+    named: list[tuple[str, float, float]] = []
     for number, line in enumerate(data.lines(picture)):
         found = tables.rows_of(line, data.rows)
         means = [tables.values(found, name) for name in ("multiply_adds", "top1", "parameters")]
         if all(means):
             cost, top1, parameters = map(statistics.fmean, means)
-            axes.scatter(cost / 1e6, 100 * top1, AREA * parameters / 1e6 + 8, color=style(number)["color"], alpha=0.55)
-            axes.annotate(line.title, (cost / 1e6, 100 * top1), (6, 4), textcoords="offset points", fontsize=8.5)
-    axes.set_xmargin(0.12)
+            axes.scatter(cost / 1e6, 100 * top1, area(parameters), color=style(number)["color"], alpha=0.55)
+            named.append((line.title, cost / 1e6, 100 * top1))
+    axes.margins(x=0.14, y=0.1)
     axes.set(xscale="log", xlabel="multiply-adds of one image, millions", ylabel="test top-1, %")
+    shown = [axes.scatter([], [], area(1e6 * millions), color="#999999", alpha=0.55) for millions in LEGEND]
+    labels = [f"{millions} million" for millions in LEGEND]
+    axes.legend(shown, labels, title="parameters", frameon=False, labelspacing=1.2, borderpad=1.0,
+                loc="center left", bbox_to_anchor=(1.0, 0.5))  # fmt: skip
+    name_apart(axes, named)
+
+
+def area(parameters: float) -> float:
+    """Of a bubble, in square points."""
+    return AREA * parameters / 1e6 + 8
+
+
+def name_apart(axes: Any, named: Sequence[tuple[str, float, float]]) -> None:
+    """Writes (text, x, y) beside the points, each at the first of `BESIDE` where it covers no earlier one."""
+    figure = axes.get_figure()
+    figure.canvas.draw()  # the layout, in which texts have their size
+    taken: list[Any] = []
+    for text, x, y in named:
+        for right, up in BESIDE:
+            side = "left" if right > 0 else "right"
+            label = axes.annotate(text, (x, y), (right, up), textcoords="offset points", fontsize=8.5, ha=side)
+            label.set_in_layout(False)
+            box = label.get_window_extent(figure.canvas.get_renderer())
+            if not any(box.overlaps(other) for other in taken):
+                break
+            label.remove()
+        else:
+            label = axes.annotate(text, (x, y), BESIDE[0], textcoords="offset points", fontsize=8.5)
+        taken.append(label.get_window_extent(figure.canvas.get_renderer()))
 
 
 KINDS = {

@@ -70,10 +70,12 @@ class Data:
         x = sorted(found)
         return np.array(x), np.array([statistics.fmean(found[at]) for at in x])
 
-    def per_step(self, line: Line, figure: str) -> float:
-        """A figure of a run, divided by its steps: the mean over its seeds."""
-        found = tables.rows_of(line, self.rows)
-        return statistics.fmean(float(row[figure]) / float(row["steps"]) for row in found if row["steps"])
+    def per_step(self, line: Line, figure: str) -> float | None:
+        """A figure of a run, divided by its steps: the mean over its seeds; None where no seed has both, as where all
+        diverge before the first line of metrics.csv.
+        """
+        found = [row for row in tables.rows_of(line, self.rows) if row["steps"] and row[figure]]
+        return statistics.fmean(float(row[figure]) / float(row["steps"]) for row in found) if found else None
 
 
 def digest_in(file: Path) -> str:

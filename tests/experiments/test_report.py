@@ -8,40 +8,11 @@ import numpy as np
 import pytest
 
 import comparisons
-from experiments import catalogue, drawing, report, results, tables, version, work
-from experiments.design import Budget, Claim, Comparison, Picture, Run, Table, Test
+from experiments import catalogue, report, results, tables, version, work
+from experiments.design import Budget, Picture, Run, Table, Test
+from made_comparison import COMPARISON, TOP1, curve_points, jobs, rows
 
 ROOT = Path(__file__).parents[2]
-COMPARISON = Comparison(
-    name="made",
-    title="Made",
-    question="Which?",
-    claims=(Claim("None.", "nobody"),),
-    base={"arch": "lenet5", "epochs": 4},
-    runs=(
-        Run("a", label="the first", paper="91 %", row="first", column="x"),
-        Run("b", {"epochs": 8}, row="second", column="x"),
-        Run("c", {"epochs": 9}, row="second", column="y"),
-    ),
-    budgets={"small": Budget("some", {}, 2)},
-    tables=(Table(figures=("top1", "loss", "parameters")), Table("grid", ("top1",))),
-    pictures=(Picture("points", "Points"),),
-    conclusion="So it is.",
-)
-TOP1 = {"a": (0.5, 0.6), "b": (0.25, 0.75), "c": (0.125, None)}  # None: diverged
-
-
-def jobs(comparison=COMPARISON) -> list[work.Job]:
-    return [work.training(comparison, "small", run, seed) for run in comparison.runs for seed in (0, 1)]
-
-
-def rows(comparison=COMPARISON) -> list:
-    found = []
-    for job in jobs(comparison):
-        top1 = TOP1[job.line][int(job.seed)]
-        row = comparisons.row(job, top1="" if top1 is None else top1, loss=1 + int(job.seed), parameters=1234)
-        found.append(row | ({"outcome": "diverged"} if top1 is None else {}))
-    return found
 
 
 def test_the_page_is_what_the_table_says():
@@ -241,37 +212,6 @@ def test_the_best_of_each_group():
     text = tables.draw(comparison.tables[0], comparison, "small", made[:1])
     assert "the paper" not in text
     assert text.splitlines()[2:] == ["| sgd | not all run | not run | 0 |", "| adam | – | not run | 0 |"]
-
-
-def curve_points() -> list[dict[str, str]]:
-    values = {("a", "0"): (4, 2), ("a", "1"): (2, 1), ("b", "0"): (3, 3), ("b", "1"): (3, 1)}
-    return [
-        {"run": run, "seed": seed, "budget": "small", "series": series, "x": str(x), "y": str(y)}
-        for (run, seed), heights in values.items()
-        for series in ("train_loss", "train_top1", "validation_top1")
-        for x, y in zip((10, 20), heights, strict=True)
-    ]
-
-
-def test_a_curve_is_the_mean_over_the_seeds():
-    data = drawing.Data(COMPARISON, "small", rows(), curve_points())
-    x, y = data.curve(COMPARISON.run("a"), "train_loss")
-    assert x.tolist() == [10, 20]
-    assert y.tolist() == [3, 1.5]
-
-
-@pytest.mark.parametrize("kind", sorted(drawing.KINDS))
-def test_every_kind_of_picture_is_drawn_and_small(kind, tmp_path):
-    runs = tuple(dataclasses.replace(run, group=run.name) for run in COMPARISON.runs[:2])
-    comparison = dataclasses.replace(COMPARISON, runs=runs)
-    more = {"steps": "20", "epochs": "2", "multiply_adds": "4000000", "best_validation": "0.5"}
-    mine = [{**row, **more} for row in rows(comparison)]
-    series = ("top1",) if kind in ("points", "grid", "bubbles") else ("train_loss",)
-    file = tmp_path / "folder/picture.png"
-    picture = Picture(kind, "title", series, rows=("a",) if kind == "lines" else ())
-    drawing.draw(drawing.Data(comparison, "small", mine, curve_points()), picture, file)
-    assert file.read_bytes().startswith(b"\x89PNG")
-    assert 2_000 < file.stat().st_size < 100_000
 
 
 def test_all_markers_are_needed(tmp_path, capsys):

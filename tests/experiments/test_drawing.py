@@ -1,0 +1,55 @@
+"""Pictures: what they are drawn of, that all kinds are drawn, that names can be read."""
+
+import dataclasses
+
+import pytest
+
+from experiments import drawing
+from experiments.design import Picture
+from made_comparison import COMPARISON, curve_points, rows
+
+
+def test_a_curve_is_the_mean_over_the_seeds():
+    data = drawing.Data(COMPARISON, "small", rows(), curve_points())
+    x, y = data.curve(COMPARISON.run("a"), "train_loss")
+    assert x.tolist() == [10, 20]
+    assert y.tolist() == [3, 1.5]
+
+
+@pytest.mark.parametrize("kind", sorted(drawing.KINDS))
+def test_every_kind_of_picture_is_drawn_and_small(kind, tmp_path):
+    runs = tuple(dataclasses.replace(run, group=run.name) for run in COMPARISON.runs[:2])
+    comparison = dataclasses.replace(COMPARISON, runs=runs)
+    more = {"steps": "20", "epochs": "2", "multiply_adds": "4000000", "best_validation": "0.5"}
+    mine = [{**row, **more} for row in rows(comparison)]
+    series = ("top1",) if kind in ("points", "grid", "bubbles") else ("train_loss",)
+    file = tmp_path / "folder/picture.png"
+    picture = Picture(kind, "title", series, rows=("a",) if kind == "lines" else ())
+    drawing.draw(drawing.Data(comparison, "small", mine, curve_points()), picture, file)
+    assert file.read_bytes().startswith(b"\x89PNG")
+    assert 2_000 < file.stat().st_size < 100_000
+
+
+@pytest.mark.parametrize("kind", ["errors", "curves", "best"])
+def test_a_run_of_which_all_seeds_diverged_at_once_is_not_drawn(kind, tmp_path):
+    runs = tuple(dataclasses.replace(run, group=run.name) for run in COMPARISON.runs[:2])
+    comparison = dataclasses.replace(COMPARISON, runs=runs)
+    gone = {"outcome": "diverged", "top1": "", "steps": "", "epochs": "", "best_validation": ""}
+    mine = [{**row, **({"steps": "20", "epochs": "2"} if row["run"] == "a" else gone)} for row in rows(comparison)]
+    mine[0]["best_validation"] = "0.5"
+    picture = Picture(kind, "title", ("train_loss",), x="minutes")
+    only = [point for point in curve_points() if point["run"] == "a"]
+    drawing.draw(drawing.Data(comparison, "small", mine, only), picture, tmp_path / "picture.png")
+    assert (tmp_path / "picture.png").stat().st_size > 2_000
+
+
+def test_names_of_bubbles_stay_apart():
+    """Three networks in about the same place, and one far away."""
+    figure, axes = drawing.plt.subplots(figsize=(8, 4.6), layout="constrained")
+    axes.set(xlim=(1, 100), ylim=(0, 100))
+    drawing.name_apart(axes, [("one", 10, 50), ("two", 10.1, 50.2), ("three", 9.9, 49.9), ("four", 80, 10)])
+    assert [text.get_text() for text in axes.texts] == ["one", "two", "three", "four"]
+    boxes = [text.get_window_extent() for text in axes.texts]
+    assert not any(one.overlaps(two) for place, one in enumerate(boxes) for two in boxes[:place])
+    assert axes.texts[0].xyann == axes.texts[3].xyann == drawing.BESIDE[0]
+    drawing.plt.close(figure)
