@@ -24,6 +24,10 @@ class Data:
     source: str = ""
     reads: str = ""
 
+    def trained_on(self, validation_share: float | None) -> int:
+        """Images of an epoch; with a share of 0 those for validation are trained on too."""
+        return self.train + (self.validation if validation_share == 0 else 0)
+
 
 def _part(source: str, train: int, test: int, validation: int, flags: str) -> Data:
     return Data(train, test, validation, f"{SUBSET} {flags}", source)

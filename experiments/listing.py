@@ -1,6 +1,6 @@
 """What `run.py --dry_run` prints: each run, whether it exists, the minutes expected."""
 
-from experiments import estimate, processes, results, work
+from experiments import estimate, results, work
 from experiments.progress import Order, Place, look
 from experiments.work import Job
 
@@ -13,20 +13,19 @@ def list_runs(order: Order, place: Place) -> dict[str, float]:
     seeds = f"{order.seeds} seed{'s' if order.seeds > 1 else ''}"
     print(f"{order.comparison.name}: {order.comparison.title}; budget {order.budget} ({budget.text}), {seeds}")
     left: dict[str, float] = {}
-    for job in sorted(state.done + state.missing, key=lambda job: _place(order, job)):
-        minutes = estimate.minutes(job, known)
-        ended = processes.has_ended(place.runs, job.folder)
-        if job in state.done or ended:
-            what = "exists" if job in state.done else "has ended"
+    there = state.done + state.free
+    for job in sorted(there + state.missing, key=lambda job: _place(order, job)):
+        if job in state.missing or job in state.lost:
+            left[job.folder] = estimate.minutes(job, known)
+            what = f"{left[job.folder]:5.1f} minutes" + (", again: its weights are gone" if job in state.lost else "")
         else:
-            left[job.folder] = minutes
-            what = f"{minutes:5.1f} minutes"
+            what = "exists" if job in state.done else "has ended"
         print(f"  {job.line:<28} seed {job.seed:<10} {what:<14} {work.RUNS}/{job.folder}")
     if state.unsettled:
-        each = [estimate.minutes(job, known) for job in state.done + state.missing if job.trains]
+        each = [estimate.minutes(job, known) for job in there + state.missing if job.trains]
         left[order.comparison.name] = state.unsettled * sum(each) / len(each)
         print(f"  {state.unsettled} more of the best of each group: {left[order.comparison.name]:.1f} minutes")
-    print(f"  {state.total} runs, {len(state.done)} exist; about {sum(left.values()):.0f} minutes to go", flush=True)
+    print(f"  {state.total} runs, {len(there)} exist; about {sum(left.values()):.0f} minutes to go", flush=True)
     return left
 
 

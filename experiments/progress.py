@@ -39,12 +39,14 @@ class State:
 
     Attributes:
         done: commands whose figures are there.
-        missing: those whose figures are not.
-        lost: those of `done` whose weights a missing one loads, and which are gone.
+        free: those whose figures `take` gets without running them.
+        missing: those that have to be run.
+        lost: those of the first two whose weights a missing or lost one loads, and which are gone: they are run again.
         unsettled: how many more there will be when groups have their best.
     """
 
     done: list[Job]
+    free: list[Job]
     missing: list[Job]
     lost: list[Job]
     unsettled: int
@@ -52,18 +54,39 @@ class State:
     @property
     def total(self) -> int:
         """All of them."""
-        return len(self.done) + len(self.missing) + self.unsettled
+        return len(self.done) + len(self.free) + len(self.missing) + self.unsettled
 
 
 def look(order: Order, place: Place) -> State:
     """How far an order is."""
-    rows = [row for row in results.read(place.results) if not place.again or _is_from(row, place)]
+    table = results.read(place.results)
+    rows = [row for row in table if not place.again or _is_from(row, place)]
     wanted, unsettled = work.jobs(order.comparison, order.budget, order.seeds, rows)
     done = [job for job in wanted if any(work.is_row_of(row, job) for row in rows)]
-    missing = [job for job in wanted if job not in done]
+    others = [job for job in wanted if job not in done]
+    free = [
+        job for job in others if processes.has_ended(place.runs, job.folder) or _elsewhere(job, order, place, table)
+    ]
+    missing = [job for job in others if job not in free]
+    return State(done, free, missing, _lost([*done, *free], missing, place), unsettled)
+
+
+def _lost(there: list[Job], missing: list[Job], place: Place) -> list[Job]:
+    """Which of the commands whose figures are there have to be run again for their weights, and for those of them."""
+    lost: list[Job] = []
     needed = {folder for job in missing for folder in job.needs}
-    lost = [job for job in done if job.folder in needed and not processes.has_weights(place.runs, job.folder)]
-    return State(done, missing, lost, unsettled)
+    gone = [job for job in there if not processes.has_weights(place.runs, job.folder)]
+    while more := [job for job in gone if job.folder in needed and job not in lost]:
+        lost += more
+        needed |= {folder for job in more for folder in job.needs}
+    return lost
+
+
+def _elsewhere(job: Job, order: Order, place: Place, table: list[dict[str, str]]) -> dict[str, str] | None:
+    """The row of the same command in another comparison, where all that this one keeps is in it."""
+    if place.again or order.comparison.curves or order.comparison.costs:
+        return None
+    return next((row for row in table if row["command"] == job.text), None)
 
 
 def _is_from(row: dict[str, str], place: Place) -> bool:
@@ -87,17 +110,12 @@ def record(job: Job, order: Order, place: Place) -> None:
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
 
 
-def take(job: Job, order: Order, place: Place) -> bool:
-    """Puts figures into results.csv that are there already: those of a run that has ended, or of the same command in
-    another comparison. Returns whether there were some.
+def take(job: Job, order: Order, place: Place) -> None:
+    """Puts the figures of a `free` job into results.csv: those of a run that has ended, or of the same command in
+    another comparison.
     """
     if processes.has_ended(place.runs, job.folder):
         record(job, order, place)
-        return True
-    if place.again or order.comparison.curves or order.comparison.costs:
-        return False
-    same = [row for row in results.read(place.results) if row["command"] == job.text]
-    for row in same[:1]:
+    elif row := _elsewhere(job, order, place, results.read(place.results)):
         mine = {"comparison": job.comparison, "run": job.line, "budget": job.budget}
         results.add(order.comparison, job, row | mine, [], place.results, place.curves)
-    return bool(same)

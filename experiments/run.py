@@ -38,7 +38,9 @@ def carry_out(order: Order, place: Place, at_once: int, stops: list) -> tuple[in
     running: list[Process] = []
     while True:
         state = look(order, place)
-        if [job for job in state.missing if take(job, order, place)]:
+        for job in state.free:
+            take(job, order, place)
+        if state.free:
             continue
         for job in state.lost + state.missing if not stops else []:
             busy = {process.job.folder for process in running} | failed

@@ -114,7 +114,7 @@ def training(comparison: Comparison, budget_name: str, run: Run, seed: int) -> J
     else:
         words = ["train.py", *arguments({"mode": "train", **TRAINING, **flags})]
     words += ["--seed", str(seed), "--ckpt", f"{RUNS}/{folder}"]
-    images = 0 if run.script else DATASETS[dataset].train * epochs(flags)
+    images = 0 if run.script else DATASETS[dataset].trained_on(flags.get("validation_share")) * epochs(flags)
     size = int(flags.get("image_size", 0))
     place = comparison.name, run.name, budget_name, (seed,), folder, tuple(words), needs
     length = float(flags.get("minutes", 0)), int(flags.get("batch_size") or 0)

@@ -136,6 +136,37 @@ def test_dry_run_counts(tmp_path, capsys):
     assert lines[-1] == "  6 runs, 2 exist; about 0 minutes to go"
 
 
+def test_dry_run_knows_what_is_got_for_nothing_and_what_is_run_again(tmp_path, capsys):
+    chain = 'Run("early", script=SCRIPT), Run("middle", {"steps": 1}, start="early", script=SCRIPT)'
+    path = comparisons.counting(tmp_path, chain)
+    assert run.main(comparisons.words(path, tmp_path)) == 0
+    folders = {row["run"]: row["command"].rpartition("runs/")[2] for row in rows(tmp_path)}
+    late = ', Run("late", {"steps": 3}, start="middle", script=SCRIPT)'
+    text = path.read_text(encoding="utf-8")
+    other = path.with_stem("other")
+    other.write_text(text.replace('name="counting"', 'name="other"').replace(chain, chain + late), encoding="utf-8")
+
+    def listed(*more: str) -> list[str]:
+        capsys.readouterr()
+        assert run.main(comparisons.words(other, tmp_path, "--dry_run", *more)) == 0
+        return [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()[1:]]
+
+    first = listed()
+    assert first[0] == f"early seed 0 has ended experiments/runs/{folders['early']}"
+    assert first[1] == f"middle seed 0 has ended experiments/runs/{folders['middle']}"
+    assert first[2].startswith("late seed 0 0.2 minutes experiments/runs/")
+    assert first[3].startswith("3 runs, 2 exist; about 0 minutes")
+    shutil.rmtree(tmp_path / "runs")  # the figures are in the table of the first comparison, the weights are gone
+    again = listed()
+    for line, name in zip(again[:2], ("early", "middle"), strict=True):
+        assert line.startswith(f"{name} seed 0 0.")
+        assert line.endswith(f"minutes, again: its weights are gone experiments/runs/{folders[name]}")
+    assert again[3].startswith("3 runs, 2 exist; about ")
+    assert run.main(comparisons.words(other, tmp_path)) == 0
+    assert len(rows(tmp_path)) == 5
+    assert len(starts(tmp_path)) == 3
+
+
 def test_all_leaves_out_what_says_so(tmp_path, capsys, monkeypatch):
     path = comparisons.counting(tmp_path, 'Run("a", script=SCRIPT)')
     text = path.read_text(encoding="utf-8")

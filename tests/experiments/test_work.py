@@ -46,6 +46,12 @@ def test_a_training_command():
     assert words[-1] == f"/runs/{job.folder}"
 
 
+def test_without_validation_an_epoch_has_its_images_too():
+    run = Run("whole", {"epochs": 3, "validation_share": 0})
+    comparison = dataclasses.replace(COMPARISON, runs=(*COMPARISON.runs, run))
+    assert work.training(comparison, "small", run, 0).images == 3 * 50000
+
+
 def test_a_run_from_another_loads_the_same_seed():
     first, second = (work.training(COMPARISON, "small", COMPARISON.run(name), 2) for name in "ab")
     assert second.needs == (first.folder,)
