@@ -11,6 +11,8 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -59,8 +61,24 @@ def has_weights(runs: Path, folder: str) -> bool:
     return has_ended(runs, folder) and (run_folder(runs, folder) / "checkpoints").is_dir()
 
 
-def _with_parent() -> None:
-    """In the child: SIGTERM, on which a run saves, where its parent is killed (Linux)."""
+def shares(count: int) -> list[frozenset[int]]:
+    """The cores of each of `count` runs at once, which share none where there are enough; empty: all of them.
+
+    TensorFlow starts as many threads as it may use cores; two runs with threads for all of them would slow each other.
+    """
+    if count == 1 or not hasattr(os, "sched_getaffinity"):
+        return [frozenset()] * count
+    cores = sorted(os.sched_getaffinity(0))
+    if count >= len(cores):
+        return [frozenset({cores[number % len(cores)]}) for number in range(count)]
+    edges = [number * len(cores) // count for number in range(count + 1)]
+    return [frozenset(cores[start:end]) for start, end in pairwise(edges)]
+
+
+def _begin(cores: frozenset[int]) -> None:
+    """In the child: its cores; and SIGTERM, on which a run saves, where its parent is killed (Linux)."""
+    if cores:
+        os.sched_setaffinity(0, cores)
     if sys.platform.startswith("linux"):
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
@@ -83,12 +101,14 @@ class Process:
 
     Attributes:
         job, runs: what runs, and the folder of all runs.
+        cores: those that it may use; empty: all.
         state: what is known of it, with what earlier processes of the same run took.
     """
 
     job: Job
     runs: Path
     datasets: Path
+    cores: frozenset[int] = frozenset()
     state: dict[str, Any] = field(default_factory=dict)
 
     def start(self) -> None:
@@ -110,7 +130,8 @@ class Process:
         command = [sys.executable, *self.job.located(self.datasets, self.runs)]
         options: dict[str, Any] = {"stdout": self._log, "stderr": subprocess.STDOUT, "stdin": subprocess.DEVNULL}
         self._begun = self._kept = time.monotonic()
-        self._process = subprocess.Popen(command, cwd=ROOT, process_group=0, preexec_fn=_with_parent, **options)
+        begin = partial(_begin, self.cores)
+        self._process = subprocess.Popen(command, cwd=ROOT, process_group=0, preexec_fn=begin, **options)
 
     def stop(self) -> None:
         """Asks it to save and end."""

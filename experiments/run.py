@@ -36,6 +36,7 @@ def carry_out(order: Order, place: Place, at_once: int, stops: list) -> tuple[in
     """Runs what is missing until nothing is left that can be run. Returns how many failed and how many are left."""
     failed: set[str] = set()
     running: list[Process] = []
+    spare = processes.shares(at_once)
     while True:
         state = look(order, place)
         for job in state.free:
@@ -45,8 +46,8 @@ def carry_out(order: Order, place: Place, at_once: int, stops: list) -> tuple[in
         for job in state.lost + state.missing if not stops else []:
             busy = {process.job.folder for process in running} | failed
             needs = all(processes.has_weights(place.runs, folder) for folder in job.needs)
-            if len(running) < at_once and needs and job.folder not in busy and job.dataset not in place.absent:
-                running.append(Process(job, place.runs, place.datasets))
+            if spare and needs and job.folder not in busy and job.dataset not in place.absent:
+                running.append(Process(job, place.runs, place.datasets, spare.pop()))
                 running[-1].start()
                 print(f"{_title(job)}: {len(state.done)} of {state.total} done", flush=True)
         if not running:
@@ -59,6 +60,7 @@ def carry_out(order: Order, place: Place, at_once: int, stops: list) -> tuple[in
                 time.sleep(PAUSE)
         for process in [one for one in running if not one.running]:
             running.remove(process)
+            spare.append(process.cores)
             failed |= _tell(process)
 
 
@@ -94,7 +96,13 @@ def parser() -> argparse.ArgumentParser:
     add("names", nargs="+", metavar="NAME", help=f"comparisons, or all: {', '.join(catalogue.NAMES)}")
     add("--budget", help="small (hours on a laptop) or paper (the papers' lengths); default: a comparison's first")
     add("--seeds", type=int, help="how many seeds, from 0 (default: what the comparison says)")
-    add("--jobs", type=int, default=1, help="runs at the same time (default 1; a run takes all cores)")
+    add(
+        "--jobs",
+        type=int,
+        default=1,
+        help="runs at the same time, each on its share of the cores (default 1); with another number of threads "
+        "results may differ in their last bits",
+    )
     add("--out", type=Path, default=ROOT / work.RUNS, help=f"folder of the runs (default {work.RUNS})")
     add("--datasets", type=Path, default=ROOT / work.DATA, help=f"folder of the data sets (default {work.DATA})")
     add("--results", type=Path, default=results.RESULTS, help="the figures (default experiments/results.csv)")

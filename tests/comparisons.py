@@ -8,7 +8,7 @@ from experiments import results
 from experiments.work import Job
 
 COUNTER = """
-import argparse, json, signal, sys, time
+import argparse, json, os, signal, sys, time
 from pathlib import Path
 
 parser = argparse.ArgumentParser()
@@ -32,6 +32,8 @@ for step in range(begun, int(options.steps)):
 if options.fault != "0":
     print("the disk is full")
     sys.exit(int(options.fault))
+if hasattr(os, "sched_getaffinity"):
+    (folder / "cores").write_text(json.dumps(sorted(os.sched_getaffinity(0))))
 (folder / "checkpoints").mkdir(exist_ok=True)
 (folder / "results.json").write_text(json.dumps({"top1": 0.5 + int(options.seed) / 10, "split": "test"}))
 print("model    counter, 1,234 parameters")

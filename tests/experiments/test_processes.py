@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import os
+import shutil
 import subprocess
 import sys
 import time
@@ -10,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 import comparisons
-from experiments import catalogue, processes, work
+from experiments import catalogue, processes, run, work
 
 STATE = {"commit": "abc1234", "processor": "an old one, AVX2", "minutes": 100, "processor_minutes": 150,
          "memory_mb": 1, "exit_code": 143, "date": "2026-01-02"}  # fmt: skip
@@ -74,3 +76,31 @@ def test_the_processor_time_of_a_process():
         child.kill()
     assert 0.25 < used < 5
     assert processes.processor_seconds(2**30) == 0.0
+
+
+def test_cores_are_shared_out(monkeypatch):
+    monkeypatch.setattr(processes.os, "sched_getaffinity", lambda pid: {2, 3, 5, 7, 9}, raising=False)
+    assert processes.shares(1) == [frozenset()]  # a run alone may use all
+    assert [sorted(cores) for cores in processes.shares(2)] == [[2, 3], [5, 7, 9]]
+    assert [sorted(cores) for cores in processes.shares(5)] == [[2], [3], [5], [7], [9]]
+    assert [sorted(cores) for cores in processes.shares(6)] == [[2], [3], [5], [7], [9], [2]]
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="the system does not bind processes to cores")
+def test_runs_at_once_have_cores_of_their_own(tmp_path, capsys):
+    path = comparisons.counting(tmp_path, 'Run("a", script=SCRIPT), Run("b", {"steps": 3}, script=SCRIPT)')
+    every = sorted(os.sched_getaffinity(0))
+
+    def used(*more: str) -> list[list[int]]:
+        assert run.main(comparisons.words(path, tmp_path, *more)) == 0
+        return sorted(json.loads(file.read_text()) for file in tmp_path.glob("runs/*/seed-0/cores"))
+
+    if len(every) > 1:
+        first, second = used("--jobs", "2")
+        assert sorted(first + second) == every
+    else:
+        assert used("--jobs", "2") == [every, every]
+    shutil.rmtree(tmp_path / "runs")
+    assert used("--again") == [every, every]
+    assert sorted(os.sched_getaffinity(0)) == every
+    capsys.readouterr()
