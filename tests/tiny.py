@@ -11,6 +11,7 @@ from cli import registry, setup
 from cli import test as testing
 from common import distribution
 from common.architecture import Architecture
+from common.input import records
 from common.nn import layers
 from common.recipe import Recipe
 from common.runs import checkpoints
@@ -42,9 +43,16 @@ def _digits() -> Path:
 
 
 def _copy_digits(folder: Path) -> None:
-    """What `digits.prepare` leaves, copied."""
-    if not (Path(folder) / "dataset.json").exists():
-        shutil.copytree(_digits(), folder, dirs_exist_ok=True)
+    """What `digits.prepare` leaves, copied: whole or not at all, since several workers may begin at once."""
+    folder = Path(folder)
+    if (folder / records.INFO_FILE).exists():
+        return
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".digits-", dir=folder.parent) as work:
+        copy = shutil.copytree(_digits(), Path(work) / "digits")
+        folder.mkdir(exist_ok=True)
+        for path in sorted(copy.iterdir(), key=lambda path: path.name == records.INFO_FILE):
+            path.replace(folder / path.name)
 
 
 def register(monkeypatch, folder: Path, error_analysis: bool = False) -> None:
