@@ -108,7 +108,7 @@ def make_job(run: Plan, bad: "bad_images.BadImages | None" = None) -> Job:
         finetuning.set_rates(optimizer, model, recipe)
         average = ema.WeightAverage(model, recipe.ema) if recipe.ema else None
         loss_scale = loss_scaling.LossScale() if config.precision == "mixed_float16" else None
-    steps_per_epoch = data.splits["train"].examples // recipe.batch_size
+    steps_per_epoch, _ = length.steps(run)
     shares: dict[str, Any] = {"batch_size": recipe.batch_size, "worker": devices.worker, "workers": devices.workers}
     shares |= {"skip_bad_images": bad, "as_bytes": config.device_normalise == "on"}
 
