@@ -64,9 +64,16 @@ def prepare(folder: Path) -> None:
     work = Path(tempfile.mkdtemp(prefix=".digits-", dir=folder.parent))
     try:
         writer.write(open_source(), work, writer.Options())
-        folder.mkdir(exist_ok=True)
-        # Every process writes the same bytes, and dataset.json comes last: whoever is first, nothing is half there.
-        for path in sorted(work.iterdir(), key=lambda path: path.name == records.INFO_FILE):
-            os.replace(path, folder / path.name)
+        put_in_place(work, folder)
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def put_in_place(work: Path, folder: Path) -> None:
+    """Moves a finished data set from a folder beside `folder` into it, where another process may do the same.
+
+    Every process has the same bytes, and dataset.json comes last: whoever is first, nothing is half there.
+    """
+    folder.mkdir(exist_ok=True)
+    for path in sorted(work.iterdir(), key=lambda path: path.name == records.INFO_FILE):
+        os.replace(path, folder / path.name)

@@ -49,10 +49,7 @@ def _copy_digits(folder: Path) -> None:
         return
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".digits-", dir=folder.parent) as work:
-        copy = shutil.copytree(_digits(), Path(work) / "digits")
-        folder.mkdir(exist_ok=True)
-        for path in sorted(copy.iterdir(), key=lambda path: path.name == records.INFO_FILE):
-            path.replace(folder / path.name)
+        digits.put_in_place(shutil.copytree(_digits(), Path(work) / "digits"), folder)
 
 
 def register(monkeypatch, folder: Path, error_analysis: bool = False) -> None:
