@@ -9,7 +9,8 @@ say in the training. The rate is multiplied by 0.1 at each of --drops, or stays.
 concern the recipe apply to both sides, as in `--learning_rate 0.05 --classifier_initializer gaussian`.
 
 Each finished epoch of each run is a row of parity.csv in --out. The same command goes on where it was stopped, and
-takes further seeds and contenders. The table has mean +- standard deviation over the seeds in points of top-1, and for
+takes further seeds and contenders. A folder of one run also gets results.json, with its last figures and its curves, as
+experiments/run.py reads it. The table has mean +- standard deviation over the seeds in points of top-1, and for
 the last epoch the difference to PyTorch in standard errors: within 2, chance explains it.
 """
 
@@ -36,6 +37,7 @@ from cli import flags
 from common import errors
 from common.errors import UserError
 from common.lazy import lazy
+from common.runs import files
 
 plans = lazy("cli.plan")
 peer = lazy("benchmarks.parity_torch")
@@ -133,6 +135,16 @@ def table(results: Results) -> str:
     return "\n".join(lines)
 
 
+def write_results(results: Results, contender: str, seed: int, file: Path) -> None:
+    """results.json of one run: figures of its last epoch, and the accuracies of all epochs as curves over them."""
+    rows = {key[2]: row for key, row in results.rows.items() if key[:2] == (contender, seed)}
+    last = max(rows)
+    curves = {name: [(epoch, rows[epoch][name]) for epoch in sorted(rows)] for name in ("train_top1", "test_top1")}
+    figures = {"top1": rows[last]["test_top1"], "loss": rows[last]["test_loss"], "train_top1": rows[last]["train_top1"]}
+    content = {**figures, "epochs": last, "precision": CONTENDERS[contender], "curves": curves}
+    files.write_json(file, content)
+
+
 class Listener:
     """The schedule of a run, which tells of every checkpoint: its state is saved with each."""
 
@@ -201,16 +213,15 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--dataset", default="digits", help="as train.py takes it (default: digits)")
     parser.add_argument("--epochs", type=int, default=8, help="of every run (default: 8)")
     parser.add_argument("--drops", default="", help="steps at which the rate is divided by 10, e.g. 1600,2300")
-    parser.add_argument("--seeds", default="0,1,2,3,4", help="one run each (default: 0,1,2,3,4)")
+    parser.add_argument("--seeds", "--seed", default="0,1,2,3,4", help="one run each (default: 0,1,2,3,4)")
     parser.add_argument(
         "--contenders",
         default="ours-float32,torch-float32",
         help=f"some of {', '.join(CONTENDERS)} (default: %(default)s)",
     )
     parser.add_argument("--threads", type=int, help="for each operation (default: one a core)")
-    parser.add_argument(
-        "--out", type=Path, default=Path("parity"), help="folder for runs and results (default: parity)"
-    )
+    out = "folder for runs and results (default: parity)"
+    parser.add_argument("--out", "--ckpt", type=Path, default=Path("parity"), help=out)
     parser.add_argument("--table", action="store_true", help="print what --out holds, train nothing")
     options, rest = parser.parse_known_args(arguments)
     try:
@@ -273,6 +284,8 @@ def main(arguments: list[str] | None = None) -> None:
             elif not ours(dataclasses.replace(one, run=place, config=config), split, told):
                 print("stopped; the same command goes on", flush=True)
                 sys.exit(130)
+    if not options.table and len(options.seeds) * len(options.contenders) == 1:
+        write_results(results, options.contenders[0], options.seeds[0], options.out / "results.json")
     print(table(results))
 
 

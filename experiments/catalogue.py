@@ -21,6 +21,7 @@ NAMES = (
     "lrn",
     "zoo",
     "recipes",
+    "parity",
     "resnet20",
 )
 

@@ -116,12 +116,15 @@ class Table:
         figures: columns of results.csv (`tables.FIGURES`); of a grid the first.
         head: over the first column.
         rows: names of runs and tests; all of them where it is empty.
+        against: of a list: the name of the line from which the others' first figure is counted, in points and in
+            standard errors of the difference of two means.
     """
 
     kind: str = "list"
     figures: tuple[str, ...] = ("top1", "train_top1", "loss", "parameters")
     head: str = "network"
     rows: tuple[str, ...] = ()
+    against: str = ""
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,7 @@ def _curves(data: Data, picture: Picture, axes: Any, lines: Sequence[Line]) -> N
             continue
         axes.plot(x * scale, y, lw=1.6, label=line.title, **style(number))
     across = "minutes of processor time, a run's start and test shared out over its steps"
-    across = across if picture.x == "minutes" else "step"
+    across = across if picture.x == "minutes" else picture.x or "step"
     axes.set(xlabel=across, ylabel=picture.series[0].replace("_", " ").replace("train ", "training "))
     if picture.log:
         axes.set_yscale("log")

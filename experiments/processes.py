@@ -24,6 +24,7 @@ from experiments.work import Job
 ROOT = Path(__file__).resolve().parents[1]
 DIVERGED, STOPPED = 3, (130, 143)
 _PR_SET_PDEATHSIG = 1
+SAVED = ("checkpoints/step-*", "*/checkpoints/step-*", "*.pt")  # what a run goes on from, also that of a script
 KEPT_EVERY = 10.0  # seconds between two writings of the time that a run has taken
 
 
@@ -115,7 +116,7 @@ class Process:
         """Starts it in a process group of its own: Ctrl-C reaches this program alone, which passes it on once."""
         folder = run_folder(self.runs, self.job.folder)
         folder.parent.mkdir(parents=True, exist_ok=True)
-        goes_on = any(folder.glob("checkpoints/step-*"))  # else what an earlier process did is lost, and its state too
+        goes_on = any(any(folder.glob(saved)) for saved in SAVED)  # else what an earlier process did is lost
         self.state = read_state(self.runs, self.job.folder) if goes_on else {}
         for name, sign, now in (
             ("commit", "+", version.commit(ROOT)),

@@ -101,11 +101,12 @@ def of_run(job: Job, run: Path, state: Mapping[str, Any]) -> dict[str, str]:
     values |= {"command": job.text, "memory_mb": state["memory_mb"], "parameters": state.get("parameters", "")}
     values["multiply_adds"] = state.get("multiply_adds", "")
     values["outcome"] = "diverged" if state["exit_code"] == processes.DIVERGED else "finished"
-    values["precision"] = state.get("precision") or precision(run)
     if values["outcome"] == "finished":
         found = json.loads(results_file(run).read_text(encoding="utf-8"))
         values |= {name: found[name] for name in FIGURES if name in found}
         values["over_mean"] = found.get("gain", {}).get("top1_over_mean", "")
+        values["precision"] = found.get("precision", "")
+    values["precision"] = state.get("precision") or values["precision"] or precision(run)
     values |= _of_metrics(metrics_file.read(run / metrics_file.METRICS_FILE))
     return {name: _short(value) for name, value in values.items()}
 

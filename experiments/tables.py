@@ -82,6 +82,16 @@ def cell(found: Sequence[Row], figure: str, note: bool = True) -> str:
     return "; ".join(filter(None, [FIGURES[figure].text(statistics.fmean(numbers), spread), lost]))
 
 
+def against(found: Sequence[float], reference: Sequence[float]) -> str:
+    """The difference of two means, in points and in its standard errors: the root of the sum of each one's s^2 / n."""
+    if len(found) < 2 or len(reference) < 2:
+        return NOTHING
+    difference = statistics.fmean(found) - statistics.fmean(reference)
+    error = sum(statistics.variance(values) / len(values) for values in (found, reference)) ** 0.5
+    errors = f", {abs(difference) / error:.1f} standard errors" if error else ""
+    return f"{100 * difference:+.2f} points{errors}"
+
+
 def absent(comparison: Comparison, line: Line) -> str:
     """What stands in place of the figures of a line that has no row."""
     return "left out" if comparison.why_left_out(line) else "not run"
@@ -111,6 +121,12 @@ def draw(table: Table, comparison: Comparison, budget: str, rows: Sequence[Row])
 def _list(table: Table, comparison: Comparison, budget: str, lines: Sequence[Line], rows: Sequence[Row]) -> str:
     head = [table.head, *(FIGURES[name].title for name in table.figures), "n"]
     body = [[line.title, *cells(comparison, line, rows_of(line, rows), table.figures)] for line in lines]
+    if table.against:
+        other = next(line for line in lines if line.name == table.against)
+        head.append(f"against {other.title}")
+        reference = values(rows_of(other, rows), table.figures[0])
+        for line, row in zip(lines, body, strict=True):
+            row.append(NOTHING if line is other else against(values(rows_of(line, rows), table.figures[0]), reference))
     return _with_paper(head, body, [line.paper for line in lines])
 
 

@@ -114,11 +114,12 @@ def training(comparison: Comparison, budget_name: str, run: Run, seed: int) -> J
     else:
         words = ["train.py", *arguments({"mode": "train", **TRAINING, **flags})]
     words += ["--seed", str(seed), "--ckpt", f"{RUNS}/{folder}"]
-    images = 0 if run.script else DATASETS[dataset].trained_on(flags.get("validation_share")) * epochs(flags)
+    trains = not run.script or bool(flags.get("epochs"))
+    images = DATASETS[dataset].trained_on(flags.get("validation_share")) * epochs(flags) if trains else 0
     size = int(flags.get("image_size", 0))
     place = comparison.name, run.name, budget_name, (seed,), folder, tuple(words), needs
     length = float(flags.get("minutes", 0)), int(flags.get("batch_size") or 0)
-    return Job(*place, dataset, flags.get("arch", ""), size, images, not run.script, *length)
+    return Job(*place, dataset, flags.get("arch", ""), size, images, trains, *length)
 
 
 def epochs(flags: Flags) -> int:

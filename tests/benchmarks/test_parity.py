@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -129,8 +130,16 @@ def test_a_stopped_comparison_goes_on_with_the_same_numbers(tmp_path, monkeypatc
     whole, stopped = (tmp_path / name / "parity.csv" for name in ("whole", "stopped"))
     assert stopped.read_text() == whole.read_text()
     assert len(whole.read_text().splitlines()) == 5
+    assert not (tmp_path / "whole/results.json").exists()  # of two contenders
+    parity.main([*command, "--contenders=torch-float32", "--out=whole"])
+    last = json.loads((tmp_path / "whole/results.json").read_text())
+    assert whole.read_text().splitlines()[-1].split(",")[2:] == ["2", *map(str, last_of(last))]
     with pytest.raises(UserError, match=r"--out=stopped holds results of other settings \(recipe\)"):
         parity.main([*command, "--learning_rate=0.01", "--out=stopped"])
+
+
+def last_of(results):
+    return results["train_top1"], results["top1"], results["loss"]
 
 
 def row(epoch, top1):
@@ -155,6 +164,18 @@ def test_the_table_has_means_spreads_and_the_distance_to_pytorch(tmp_path):
     assert again.epochs("ours-float32", 2) == 1
     with pytest.raises(UserError, match=r"other settings \(arch, seed\)"):
         parity.Results(tmp_path, {"arch": "alexnet", "seed": 1})
+
+
+def test_the_results_of_one_run(tmp_path):
+    results = parity.Results(tmp_path, {})
+    for seed, contender, top1 in ((7, "ours-bfloat16", 0.5), (7, "torch-float32", 0.1), (3, "ours-bfloat16", 0.2)):
+        results.add(contender, seed, row(1, top1 - 0.05))
+        results.add(contender, seed, row(2, top1))
+    parity.write_results(results, "ours-bfloat16", 7, tmp_path / "results.json")
+    assert json.loads((tmp_path / "results.json").read_text()) == {
+        **{"top1": 0.5, "loss": 1.25, "train_top1": 0.5, "epochs": 2, "precision": "mixed_bfloat16"},
+        "curves": {"train_top1": [[1, 0.5], [2, 0.5]], "test_top1": [[1, 0.45], [2, 0.5]]},
+    }
 
 
 def test_pytorch_sees_the_same_pictures():

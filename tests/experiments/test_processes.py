@@ -37,8 +37,9 @@ def ended(process: processes.Process) -> dict:
     return processes.read_state(process.runs, process.job.folder)
 
 
-def test_what_goes_on_names_all_that_it_was_run_by(process):
-    (process.runs / process.job.folder / "checkpoints/step-00000007").mkdir(parents=True)
+@pytest.mark.parametrize("saved", ["checkpoints/step-00000007", "ours-seed0/checkpoints/step-00000007", "torch.pt"])
+def test_what_goes_on_names_all_that_it_was_run_by(process, saved):
+    (process.runs / process.job.folder / saved).mkdir(parents=True)
     for _ in range(2):  # each once
         state = ended(process)
         assert (state["commit"], state["processor"]) == ("abc1234+def5678", "an old one, AVX2 + a new one, AMX")

@@ -214,6 +214,17 @@ def test_the_best_of_each_group():
     assert text.splitlines()[2:] == ["| sgd | not all run | not run | 0 |", "| adam | – | not run | 0 |"]
 
 
+def test_a_difference_in_points_and_standard_errors():
+    table = dataclasses.replace(COMPARISON.tables[0], rows=("a", "b"), against="a")
+    text = tables.draw(table, COMPARISON, "small", rows())
+    assert text.splitlines()[0].endswith("| n | against the first | the paper |")
+    assert text.splitlines()[2].endswith("| 2 | – | 91 % |")
+    # b has 0.25 and 0.75, a 0.5 and 0.6: -5 points, and sqrt((0.125 + 0.005) / 2) = 0.255
+    assert text.splitlines()[3].endswith("| 2 | -5.00 points, 0.2 standard errors | – |")
+    assert tables.against([0.5], [0.4, 0.6]) == tables.NOTHING  # one alone has no spread
+    assert tables.against([0.5, 0.5], [0.25, 0.25]) == "+25.00 points"
+
+
 def test_all_markers_are_needed(tmp_path, capsys):
     page = tmp_path / "RESULTS.md"
     page.write_text(report.PAGE.read_text(encoding="utf-8").replace("<!-- experiments:lrn end -->", ""))

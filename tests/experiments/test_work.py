@@ -52,6 +52,19 @@ def test_without_validation_an_epoch_has_its_images_too():
     assert work.training(comparison, "small", run, 0).images == 3 * 50000
 
 
+def test_the_command_of_a_script_and_what_it_trains_on():
+    flags = {"epochs": 5, "rates": (1, 2)}
+    scripts = (Run("trains", flags, script="x/y.py"), Run("looks", {"epochs": None}, script="x/y.py"))
+    comparison = dataclasses.replace(COMPARISON, base={"dataset": "cifar10"}, runs=scripts, tests=())
+    trains, looks = (work.training(comparison, "paper", run, 3) for run in scripts)
+    assert trains.text == (
+        "python x/y.py --dataset datasets/cifar10 --epochs 5 --rates 1,2 --seed 3 "
+        f"--ckpt experiments/runs/{trains.folder}"
+    )
+    assert (trains.trains, trains.images) == (True, 5 * 45000)
+    assert (looks.trains, looks.images) == (False, 0)
+
+
 def test_a_run_from_another_loads_the_same_seed():
     first, second = (work.training(COMPARISON, "small", COMPARISON.run(name), 2) for name in "ab")
     assert second.needs == (first.folder,)
