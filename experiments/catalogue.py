@@ -21,6 +21,7 @@ NAMES = (
     "lrn",
     "zoo",
     "recipes",
+    "digits",
     "parity",
     "resnet20",
 )

@@ -157,7 +157,7 @@ class Comparison:
     Attributes:
         name: of its file, of its runs and of its part of RESULTS.md.
         title, question: for people.
-        claims: what papers say.
+        claims: what papers say; none where no paper has the like.
         base: flags of every run; `dataset` names one of `data.DATASETS`.
         runs, tests: lines of its tables.
         budgets: by name, `small` and `paper`; the first one is the default.

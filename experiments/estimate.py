@@ -11,11 +11,13 @@ TRAINING = {
     ("resnet56", 0): 310, ("plain56", 0): 310, ("nin_cifar", 0): 300, ("lenet5", 0): 5000,
     ("vgg11", 32): 250, ("vgg16", 32): 150, ("vgg11_bn", 32): 350, ("resnet18", 32): 900, ("resnet18", 64): 250,
     ("resnet18", 96): 130, ("mobilenet_050", 32): 1500, ("squeezenet1_1", 64): 900, ("alexnet", 67): 600,
-    ("alexnet_two_towers", 67): 600, ("googlenet", 79): 250,
+    ("alexnet_two_towers", 67): 600, ("googlenet", 79): 250, ("alexnet", 0): 50, ("vgg16", 0): 4, ("googlenet", 0): 25,
+    ("resnet34", 0): 15,
 }  # fmt: skip
 UNKNOWN = 300.0
 TESTING = 3.0  # times as fast as training
-SLOW_BELOW, SLOW = 32, 0.35  # images of a batch that does not fill the processor, and what is left of the speed then
+# A batch of fewer images than this does not fill the processor, unless each takes long; what is left of the speed then.
+SLOW_BELOW, LONG, SLOW = 32, 1 / 100, 0.35
 START = 0.25  # minutes that a process needs beside its steps: imports, tracing, the test's pictures
 
 
@@ -36,6 +38,6 @@ def minutes(job: Job, known: Mapping[tuple[str, str, str], float]) -> float:
     if job.minutes:
         return job.minutes
     speed = TRAINING.get((job.arch, job.image_size), TRAINING.get((job.arch, 0), UNKNOWN))
-    if 0 < job.batch < SLOW_BELOW and job.trains:
+    if 0 < job.batch < SLOW_BELOW and 1 / speed < LONG and job.trains:
         speed *= SLOW
     return job.images / (speed * (1 if job.trains else TESTING)) / 60 + START

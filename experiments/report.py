@@ -33,10 +33,10 @@ PICTURES = "docs/images/experiments"
 
 def part(comparison: Comparison, rows: Sequence[Row], points: Sequence[Row] = ()) -> str:
     """What stands between a comparison's markers, of all rows of results.csv and the points of its own curves."""
-    lines = [f"### {comparison.title}", "", *_wrapped(comparison.question), ""]
+    lines = [f"## {comparison.title}", "", *_wrapped(comparison.question), ""]
     for name, budget in comparison.budgets.items():
         lines += _wrapped(f"- `{command(comparison, name)}`: {budget.text}")
-    lines += ["", "What papers say:", ""]
+    lines += ["", "What papers say:", ""] if comparison.claims else []
     for claim in comparison.claims:
         lines += _wrapped(f"- {claim.source}: {claim.text}")
     lines.append("")

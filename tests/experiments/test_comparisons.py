@@ -59,7 +59,7 @@ def test_folders_tell_the_commands_apart(comparison, budget):
 @pytest.mark.parametrize("comparison", catalogue.every(), ids=catalogue.NAMES)
 def test_tables_and_pictures_name_what_there_is(comparison):
     assert comparison.question.endswith("?")
-    assert comparison.claims
+    assert comparison.claims or comparison.name == "digits"  # on which no paper has trained them
     for table in comparison.tables:
         assert choose(table.rows, comparison.lines)
         assert set(table.figures) <= tables.FIGURES.keys()

@@ -54,11 +54,11 @@ def test_without_validation_an_epoch_has_its_images_too():
 
 def test_the_command_of_a_script_and_what_it_trains_on():
     flags = {"epochs": 5, "rates": (1, 2)}
-    scripts = (Run("trains", flags, script="x/y.py"), Run("looks", {"epochs": None}, script="x/y.py"))
+    scripts = (Run("trains", flags, script="experiments/spread.py"), Run("looks", {"epochs": None}, script="x/y.py"))
     comparison = dataclasses.replace(COMPARISON, base={"dataset": "cifar10"}, runs=scripts, tests=())
     trains, looks = (work.training(comparison, "paper", run, 3) for run in scripts)
     assert trains.text == (
-        "python x/y.py --dataset datasets/cifar10 --epochs 5 --rates 1,2 --seed 3 "
+        "python experiments/spread.py --dataset datasets/cifar10 --epochs 5 --rates 1,2 --seed 3 "
         f"--ckpt experiments/runs/{trains.folder}"
     )
     assert (trains.trains, trains.images) == (True, 5 * 45000)
