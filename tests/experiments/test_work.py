@@ -54,7 +54,10 @@ def test_without_validation_an_epoch_has_its_images_too():
 
 def test_the_command_of_a_script_and_what_it_trains_on():
     flags = {"epochs": 5, "rates": (1, 2)}
-    scripts = (Run("trains", flags, script="experiments/spread.py"), Run("looks", {"epochs": None}, script="x/y.py"))
+    scripts = (
+        Run("trains", flags, script="experiments/spread.py"),
+        Run("looks", {"epochs": None}, script="experiments/spread.py"),
+    )
     comparison = dataclasses.replace(COMPARISON, base={"dataset": "cifar10"}, runs=scripts, tests=())
     trains, looks = (work.training(comparison, "paper", run, 3) for run in scripts)
     assert trains.text == (
