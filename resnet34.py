@@ -16,7 +16,7 @@ from dataclasses import replace
 from functools import partial
 
 from common.architecture import Architecture, Option
-from common.errors import UserError
+from common.errors import UserError, row_of
 from common.nn import layers, residual
 from common.recipe import Recipe
 from common.settings import Setting
@@ -116,7 +116,7 @@ def build(
     The comments give the output sizes at 224 pixels (x4 channels from conv2_x on with bottlenecks). Any size works.
     """
     check(shortcut, stride_in, stochastic_depth)
-    kind, blocks = TABLE[depth]
+    kind, blocks = row_of(TABLE, "depth", depth)
     block = basic if kind == "basic" else partial(bottleneck, stride_in=stride_in)
 
     x = image = layers.image_input(image_size)  # 224x224x3

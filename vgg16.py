@@ -14,6 +14,7 @@ python vgg16.py --mode summary
 from functools import partial
 
 from common.architecture import Architecture
+from common.errors import row_of
 from common.nn import layers
 from common.recipe import Recipe
 from common.style import styled
@@ -40,7 +41,7 @@ FROM_A = ("conv1_1", "conv2_1", "conv3_1", "conv3_2", "fc6", "fc7", "fc8")
 
 def features(x, column: str):
     """The convolutions of one column: (N, S, S, 3) -> (N, S // 32, S // 32, 512)."""
-    for block, channels in enumerate(COLUMNS[column], start=1):
+    for block, channels in enumerate(row_of(COLUMNS, "column", column), start=1):
         for number, filters in enumerate(channels, start=1):
             name = f"conv{block}_{number}"
             size = 1 if name in POINTWISE.get(column, ()) else 3

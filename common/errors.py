@@ -3,8 +3,9 @@
 import difflib
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 LISTED = 200  # names in an error, e.g. not all of a thousand classes
 
@@ -38,6 +39,13 @@ def unknown(what: str, given: str, allowed: Iterable[str]) -> UserError:
     hint = f"did you mean {near[0]}? " if near else ""
     more = f" and {len(allowed) - LISTED:,} more" if len(allowed) > LISTED else ""
     return UserError(f"{what}: {given!r} is not known; {hint}choose one of: {', '.join(allowed[:LISTED])}{more}")
+
+
+def row_of(table: Mapping[Any, Any], what: str, key: Any) -> Any:
+    """A row of a network's table. Raises UserError that says which there are where it has no such row."""
+    if key not in table:
+        raise UserError(f"{what}: {key!r} is not known; choose one of: {', '.join(map(str, table))}")
+    return table[key]
 
 
 def printable(name: str | bytes) -> str:

@@ -6,6 +6,7 @@ import keras
 import pytest
 
 from cli import registry
+from common.errors import UserError
 
 # For each module its builders with arguments as one would type them: five classes, small.
 CALLS = {
@@ -28,6 +29,21 @@ CALLS = {
     "zoo.stochastic_depth": {},
     "zoo.senet": {"build": (50, 1, 64, 5, 32), "build_cifar": (20, 5, 16)},
 }
+UNKNOWN = [
+    ("resnet34", "build", 35, "depth: 35 is not known; choose one of: 18, 34, 50, 101, 152"),
+    ("resnet34", "build_cifar", 21, "depth 21: a network for 32x32 images has 6n"),
+    ("vgg16", "build", "F", "column: 'F' is not known; choose one of: A, A-LRN, B, C, D, E"),
+    ("zoo.densenet", "build", 120, "depth: 120 is not known; choose one of: 121, 169, 201, 161"),
+    ("zoo.fractalnet", "build", 30, "depth: 30 is not known; choose one of: 20, 40"),
+    ("zoo.preresnet", "build", 18, "depth: 18 is not known; choose one of: 50, 101, 152, 200"),
+    ("zoo.preresnet", "build_v2", 18, "depth: 18 is not known; choose one of: 50, 101, 152, 200"),
+    ("zoo.preresnet", "build_cifar", 56, "depth: 56 is not known; choose one of: 110, 164, 1001"),
+    ("zoo.vgg_cnn", "build", "L", "letter: 'L' is not known; choose one of: F, M, S"),
+    ("zoo.zfnet", "build", "c", "row: 'c' is not known; choose one of: a, b"),
+    ("zoo.resnext", "build", 51, "depth: 51 is not known"),
+    ("zoo.senet", "build", 51, "depth: 51 is not known"),
+    ("zoo.wide_resnet", "build", 51, "depth: 51 is not known"),
+]
 BUILDERS = [(module, name, given) for module, calls in CALLS.items() for name, given in calls.items()]
 
 
@@ -43,3 +59,9 @@ def test_a_network_is_built_with_plain_arguments(module, name, given):
     assert isinstance(model, keras.Model)
     assert model.output_shape == (None, 5)
     assert model.input_shape == (None, given[-1], given[-1], 3)
+
+
+@pytest.mark.parametrize(("module", "name", "given", "said"), UNKNOWN, ids=lambda one: str(one)[:20])
+def test_a_row_that_the_table_does_not_have_is_named(module, name, given, said):
+    with pytest.raises(UserError, match=said):
+        getattr(importlib.import_module(module), name)(given)

@@ -16,6 +16,7 @@ from dataclasses import replace
 from functools import partial
 
 from common.architecture import Architecture
+from common.errors import row_of
 from common.nn import layers
 from common.recipe import Recipe
 from common.style import styled
@@ -79,7 +80,7 @@ def build(depth: int = 121, classes: int = 1000, image_size: int = 224, dropout:
 
     The comments give the output sizes of densenet121 at 224 pixels. The smallest image is 29 pixels wide.
     """
-    growth, blocks = TABLE[depth]
+    growth, blocks = row_of(TABLE, "depth", depth)
     block = partial(dense_block, growth=growth, bottleneck=True, dropout=dropout)
     half = partial(transition, compression=0.5, dropout=dropout)
 

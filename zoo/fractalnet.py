@@ -14,6 +14,7 @@ python train.py --mode summary --arch fractalnet20
 from functools import partial
 
 from common.architecture import Architecture, Option
+from common.errors import row_of
 from common.nn import layers
 from common.recipe import Recipe
 from common.settings import Setting
@@ -79,7 +80,7 @@ def build(
     sizes at 32 pixels, which is the smallest image.
     """
     COLUMN.check("column", column)
-    columns = COLUMNS[depth]
+    columns = row_of(COLUMNS, "depth", depth)
     kept = (0,) if column == "deepest" else tuple(range(columns))
     rates = [dropout * number / 4 for number in range(5)]  # 0, 0.1, 0.2, 0.3, 0.4
 

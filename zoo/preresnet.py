@@ -15,6 +15,7 @@ python train.py --mode summary --arch preresnet200
 from functools import partial
 
 from common.architecture import Architecture, Option
+from common.errors import row_of
 from common.nn import layers, residual
 from common.recipe import Recipe
 from common.style import styled
@@ -94,11 +95,12 @@ def build(
     The comments give the output sizes at 224 pixels. Any size works.
     """
     STRIDE_IN.check("stride_in", stride_in)
+    blocks = row_of(TABLE, "depth", depth)
 
     x = image = layers.image_input(image_size)  # 224x224x3
     x = layers.conv(x, 64, 7, stride=2, padding=3, name="conv1")  # 112x112x64
     x = layers.max_pool(x, 3, 2, padding=1, name="pool1")  # 56x56x64
-    x = stages(x, CHANNELS, TABLE[depth], "bottleneck", stochastic_depth, stride_in)  # 56x56x256 ... 7x7x2048
+    x = stages(x, CHANNELS, blocks, "bottleneck", stochastic_depth, stride_in)  # 56x56x256 ... 7x7x2048
     x = residual.preactivation(x, name="last")
     return classifier(image, x, classes, dropout, name=f"preresnet{depth}")
 
@@ -111,7 +113,7 @@ def build_cifar(
 
     The comments give the output sizes at 32 pixels (x4 channels with bottlenecks). Any size works.
     """
-    kind, n = CIFAR_TABLE[depth]
+    kind, n = row_of(CIFAR_TABLE, "depth", depth)
 
     x = image = layers.image_input(image_size)  # 32x32x3
     x = layers.conv(x, 16, 3, padding=1, name="conv1")  # 32x32x16
@@ -148,12 +150,13 @@ def build_v2(
 
     The comments give the output sizes at 224 pixels. Any size works.
     """
-    survival = iter(residual.survivals(stochastic_depth, sum(TABLE[depth])))
+    blocks = row_of(TABLE, "depth", depth)
+    survival = iter(residual.survivals(stochastic_depth, sum(blocks)))
 
     x = image = layers.image_input(image_size)  # 224x224x3
     x = residual.plain_conv(x, 64, 7, stride=2, padding=3, bias=True, name="conv1")  # 112x112x64
     x = layers.max_pool(layers.zero_pad(x, 1, name="pad1"), 3, 2, name="pool1")  # 56x56x64
-    for stage, (channels, count) in enumerate(zip(CHANNELS, TABLE[depth], strict=True), start=2):
+    for stage, (channels, count) in enumerate(zip(CHANNELS, blocks, strict=True), start=2):
         for number in range(1, count + 1):  # 28x28x256, 14x14x512, 7x7x1024, 7x7x2048
             stride = 2 if stage < 5 and number == count else 1
             x = unit_v2(x, channels, stride, number == 1, next(survival), name=f"conv{stage}_{number}")

@@ -17,6 +17,7 @@ from functools import partial
 
 import resnet34
 from common.architecture import Architecture
+from common.errors import row_of
 from common.nn import layers, residual
 from common.style import styled
 from zoo import preresnet
@@ -60,7 +61,7 @@ def build(
 
     The comments give the output sizes at 224 pixels. Any size works.
     """
-    _, blocks = resnet34.TABLE[depth]
+    _, blocks = row_of(resnet34.TABLE, "depth", depth)
     paths = partial(block, cardinality=cardinality, width=width)
 
     x = image = layers.image_input(image_size)  # 224x224x3

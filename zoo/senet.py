@@ -17,6 +17,7 @@ from functools import partial
 
 import resnet34
 from common.architecture import Architecture, Option
+from common.errors import row_of
 from common.nn import layers, residual
 from common.style import styled
 from zoo import preresnet
@@ -72,7 +73,7 @@ def build(
     The comments give the output sizes at 224 pixels. The smallest image is 5 pixels wide.
     """
     resnet34.STRIDE_IN.check("stride_in", stride_in)
-    _, blocks = resnet34.TABLE[depth]
+    _, blocks = row_of(resnet34.TABLE, "depth", depth)
     block = partial(bottleneck, stride_in=stride_in, groups=groups, wide=middle // 64)
 
     x = image = layers.image_input(image_size, smallest=5)  # 224x224x3

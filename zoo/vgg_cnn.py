@@ -13,6 +13,7 @@ from functools import partial
 from typing import NamedTuple
 
 from common.architecture import Architecture
+from common.errors import row_of
 from common.nn import layers
 from common.recipe import Recipe
 from common.style import styled
@@ -65,7 +66,7 @@ def build(letter: str = "M", name: str = "cnn_m", classes: int = 1000, image_siz
 
     The comments give the output sizes of F, M and S at 224 pixels.
     """
-    row = TABLE[letter]
+    row = row_of(TABLE, "letter", letter)
     pool = partial(layers.max_pool, ceil=True)
 
     x = image = layers.image_input(image_size, smallest=SMALLEST[letter])  # 224x224x3

@@ -17,6 +17,7 @@ from functools import partial
 
 import resnet34
 from common.architecture import Architecture
+from common.errors import row_of
 from common.nn import layers, residual
 from common.recipe import Recipe
 from common.style import styled
@@ -90,7 +91,7 @@ def build(
 
     The comments give the output sizes at 224 pixels. Any size works.
     """
-    _, blocks = resnet34.TABLE[depth]
+    _, blocks = row_of(resnet34.TABLE, "depth", depth)
 
     x = image = layers.image_input(image_size)  # 224x224x3
     x = layers.conv(x, 64, 7, stride=2, padding=3, name="conv1")  # 112x112x64

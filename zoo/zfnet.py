@@ -12,6 +12,7 @@ python train.py --mode summary --arch zfnet_wide
 from functools import partial
 
 from common.architecture import Architecture
+from common.errors import row_of
 from common.nn import layers
 from common.recipe import Recipe
 from common.style import styled
@@ -32,7 +33,7 @@ def build(row: str = "a", name: str = "zfnet", classes: int = 1000, image_size: 
 
     The comments give the output sizes at 224 pixels and row (a). The smallest image is 63 pixels wide.
     """
-    third, fourth, fifth = ROWS[row]
+    third, fourth, fifth = row_of(ROWS, "row", row)
     pool = partial(layers.max_pool, size=3, stride=2, ceil=True)
 
     x = image = layers.image_input(image_size, smallest=63)  # 224x224x3
