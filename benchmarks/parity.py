@@ -143,6 +143,7 @@ def write_results(results: Results, contender: str, seed: int, file: Path) -> No
     figures = {"top1": rows[last]["test_top1"], "loss": rows[last]["test_loss"], "train_top1": rows[last]["train_top1"]}
     content = {**figures, "epochs": last, "precision": CONTENDERS[contender], "curves": curves}
     files.write_json(file, content)
+    print(f"test top1 {figures['top1']:.4f} after {last} epochs; figures in {file}")
 
 
 class Listener:
@@ -284,9 +285,9 @@ def main(arguments: list[str] | None = None) -> None:
             elif not ours(dataclasses.replace(one, run=place, config=config), split, told):
                 print("stopped; the same command goes on", flush=True)
                 sys.exit(130)
+    print(table(results))
     if not options.table and len(options.seeds) * len(options.contenders) == 1:
         write_results(results, options.contenders[0], options.seeds[0], options.out / "results.json")
-    print(table(results))
 
 
 if __name__ == "__main__":
