@@ -55,15 +55,17 @@ def best(data: Data, picture: Picture, axes: Any) -> None:
 
 
 def _curves(data: Data, picture: Picture, axes: Any, lines: Sequence[Line]) -> None:
+    split, _, figure = picture.series[0].partition("_")
+    factor, what = (100, "top-1, %") if figure == "top1" else (1, figure)
     for number, line in enumerate(lines):
         x, y = data.curve(line, picture.series[0])
         scale = data.per_step(line, "processor_minutes") if picture.x == "minutes" else 1.0
         if scale is None or not x.size:
             continue
-        axes.plot(x * scale, y, lw=1.6, label=line.title, **style(number))
+        axes.plot(x * scale, factor * y, lw=1.6, label=line.title, **style(number))
     across = "minutes of processor time, a run's start and test shared out over its steps"
     across = across if picture.x == "minutes" else picture.x or "step"
-    axes.set(xlabel=across, ylabel=picture.series[0].replace("_", " ").replace("train ", "training "))
+    axes.set(xlabel=across, ylabel=f"{'training' if split == 'train' else split} {what}")
     if picture.log:
         axes.set_yscale("log")
     axes.legend(frameon=False, fontsize=8.5, ncols=1 + len(lines) // 7)

@@ -43,6 +43,19 @@ def test_a_run_of_which_all_seeds_diverged_at_once_is_not_drawn(kind, tmp_path):
     assert (tmp_path / "picture.png").stat().st_size > 2_000
 
 
+@pytest.mark.parametrize(
+    ("series", "label", "drawn"),
+    [("test_top1", "test top-1, %", [300, 150]), ("train_loss", "training loss", [3, 1.5])],
+)
+def test_accuracies_are_drawn_in_per_cent(series, label, drawn):
+    points = [point | {"series": series} for point in curve_points()]
+    figure, axes = drawing.plt.subplots()
+    drawing.curves(drawing.Data(COMPARISON, "small", rows(), points), Picture("curves", "", (series,)), axes)
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("step", label)
+    assert axes.lines[0].get_ydata().tolist() == drawn
+    drawing.plt.close(figure)
+
+
 def test_names_of_bubbles_stay_apart():
     """Three networks in about the same place, and one far away."""
     figure, axes = drawing.plt.subplots(figsize=(8, 4.6), layout="constrained")
