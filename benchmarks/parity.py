@@ -33,6 +33,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as the program does
 
+from benchmarks import difference
 from cli import flags
 from common import errors
 from common.errors import UserError
@@ -108,11 +109,6 @@ def spread(values: list[float]) -> float:
     return statistics.stdev(values) if len(values) > 1 else 0.0
 
 
-def standard_error(values: list[float]) -> float:
-    """Of the mean of a sample."""
-    return spread(values) / len(values) ** 0.5
-
-
 def table(results: Results) -> str:
     """A row for each epoch, a column for each contender; then the differences to PyTorch in float32."""
     names = [name for name in CONTENDERS if any(key[0] == name for key in results.rows)]
@@ -128,10 +124,9 @@ def table(results: Results) -> str:
     for name in names:
         found = results.accuracies(name, last)
         if name != "torch-float32" and len(found) > 1 and len(reference) > 1:
-            difference = statistics.mean(found) - statistics.mean(reference)
-            error = (standard_error(found) ** 2 + standard_error(reference) ** 2) ** 0.5
-            ratio = f"{abs(difference) / error:.1f} standard errors" if error else "no spread"
-            lines.append(f"{name}: {difference:+.2f} points against torch-float32 after epoch {last}, {ratio}")
+            apart, error = difference.of_means(found, reference)
+            ratio = f"{abs(apart) / error:.1f} standard errors" if error else "no spread"
+            lines.append(f"{name}: {apart:+.2f} points against torch-float32 after epoch {last}, {ratio}")
     return "\n".join(lines)
 
 

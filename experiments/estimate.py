@@ -16,8 +16,8 @@ TRAINING = {
 }  # fmt: skip
 UNKNOWN = 300.0
 TESTING = 3.0  # times as fast as training
-# A batch of fewer images than this does not fill the processor, unless each takes long; what is left of the speed then.
-SLOW_BELOW, LONG, SLOW = 32, 1 / 100, 0.35
+# A batch of fewer images does not fill the processor with a network that makes more images/s; what is left of it then.
+SLOW_BELOW, FAST, SLOW = 32, 100, 0.35
 START = 0.25  # minutes that a process needs beside its steps: imports, tracing, the test's pictures
 
 
@@ -38,6 +38,6 @@ def minutes(job: Job, known: Mapping[tuple[str, str, str], float]) -> float:
     if job.minutes:
         return job.minutes
     speed = TRAINING.get((job.arch, job.image_size), TRAINING.get((job.arch, 0), UNKNOWN))
-    if 0 < job.batch < SLOW_BELOW and 1 / speed < LONG and job.trains:
+    if 0 < job.batch < SLOW_BELOW and speed > FAST and job.trains:
         speed *= SLOW
     return job.images / (speed * (1 if job.trains else TESTING)) / 60 + START

@@ -105,16 +105,17 @@ def of_run(job: Job, run: Path, state: Mapping[str, Any]) -> dict[str, str]:
         found = json.loads(results_file(run).read_text(encoding="utf-8"))
         values |= {name: found[name] for name in FIGURES if name in found}
         values["over_mean"] = found.get("gain", {}).get("top1_over_mean", "")
-        values["precision"] = found.get("precision", "")
-    values["precision"] = state.get("precision") or values["precision"] or precision(run)
+    values["precision"] = state.get("precision") or precision(run)
     values |= _of_metrics(metrics_file.read(run / metrics_file.METRICS_FILE))
     return {name: _short(value) for name, value in values.items()}
 
 
 def precision(run: Path) -> str:
-    """In what a run computed; float32 where it has no config.json, as that of a script."""
-    path = run / "config.json"
-    return json.loads(path.read_text(encoding="utf-8"))["precision"] if path.exists() else "float32"
+    """In what a run computed: as its config.json or, of a script, its results.json says; float32 where neither does."""
+    for path in (run / "config.json", run / "results.json"):
+        if path.exists() and (found := json.loads(path.read_text(encoding="utf-8")).get("precision")):
+            return found
+    return "float32"
 
 
 def is_of(row: Row, state: Mapping[str, Any]) -> bool:

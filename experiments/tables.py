@@ -4,6 +4,7 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from benchmarks import difference
 from experiments import work
 from experiments.design import Comparison, Run, Table, Test, choose
 
@@ -83,13 +84,12 @@ def cell(found: Sequence[Row], figure: str, note: bool = True) -> str:
 
 
 def against(found: Sequence[float], reference: Sequence[float]) -> str:
-    """The difference of two means, in points and in its standard errors: the root of the sum of each one's s^2 / n."""
+    """The difference of two means, in points and in its standard errors."""
     if len(found) < 2 or len(reference) < 2:
         return NOTHING
-    difference = statistics.fmean(found) - statistics.fmean(reference)
-    error = sum(statistics.variance(values) / len(values) for values in (found, reference)) ** 0.5
-    errors = f", {abs(difference) / error:.1f} standard errors" if error else ""
-    return f"{100 * difference:+.2f} points{errors}"
+    apart, error = difference.of_means(found, reference)
+    errors = f", {abs(apart) / error:.1f} standard errors" if error else ""
+    return f"{100 * apart:+.2f} points{errors}"
 
 
 def absent(comparison: Comparison, line: Line) -> str:
