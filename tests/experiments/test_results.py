@@ -48,6 +48,14 @@ def job(name: str = "a", seed: int = 0) -> work.Job:
     return work.training(COMPARISON, "small", COMPARISON.run(name), seed)
 
 
+def test_a_script_says_its_precision_with_its_results(run):
+    (run / "config.json").unlink()
+    assert results.of_run(job(), run, STATE)["precision"] == "float32"
+    found = json.loads((run / "results.json").read_text())
+    (run / "results.json").write_text(json.dumps(found | {"precision": "mixed_bfloat16"}))
+    assert results.of_run(job(), run, STATE)["precision"] == "mixed_bfloat16"
+
+
 def test_the_figures_of_a_run(run):
     row = results.of_run(job(), run, STATE)
     assert row["command"] == job().text
