@@ -7,19 +7,39 @@ CIFAR = {**cifar.BASE, **cifar.LONG}
 PHOTOS = {"arch": "resnet18", "dataset": "imagenette-250", "image_size": 96, "epochs": 20}
 UNEQUAL = {"arch": "resnet20", "dataset": "cifar10-unequal", "epochs": 6, "schedule": "cosine"}
 RUNS = (
-    Run("cifar-lab", CIFAR, "ResNet-20, CIFAR-10, the lab's recipe"),
-    Run("cifar-modern", {**cifar.BASE, "epochs": 12, "recipe": "modern", "warmup_epochs": 1}, "the same, modern"),
-    Run("photos-lab", {**PHOTOS, "batch_size": 64}, "ResNet-18, 2,500 photographs at 96 pixels, the lab's recipe"),
-    Run("photos-small", {**PHOTOS, "recipe": "small"}, "the same, for small data sets"),
-    Run("photos-modern", {**PHOTOS, "recipe": "modern"}, "the same, modern"),
+    Run("cifar-lab", CIFAR, "ResNet-20, CIFAR-10: lab"),
+    Run(
+        "cifar-modern",
+        {**cifar.BASE, "epochs": 12, "recipe": "modern", "warmup_epochs": 1},
+        "ResNet-20, CIFAR-10: modern",
+    ),
+    Run("photos-lab", {**PHOTOS, "batch_size": 64}, "ResNet-18, photographs: lab, batches of 64"),
+    Run("photos-small", {**PHOTOS, "recipe": "small"}, "ResNet-18, photographs: small"),
+    Run(
+        "photos-modern",
+        {**PHOTOS, "recipe": "modern", "batch_size": 64, "warmup_epochs": 2},
+        "ResNet-18, photographs: modern, batches of 64",
+    ),
 )
 CHOICES = (
     Run(
         "small-no-average", {**PHOTOS, "recipe": "small", "ema": 0}, "small without the average of the weights", seeds=1
     ),
-    Run("small-no-trivial", {**PHOTOS, "recipe": "small", "auto_augment": "none"}, "without TrivialAugment", seeds=1),
-    Run("small-no-smoothing", {**PHOTOS, "recipe": "small", "label_smoothing": 0}, "without smoothed labels", seeds=1),
-    Run("small-faster", {**PHOTOS, "recipe": "small", "learning_rate": 0.1}, "at twice the learning rate", seeds=1),
+    Run(
+        "small-no-trivial",
+        {**PHOTOS, "recipe": "small", "auto_augment": "none"},
+        "small without TrivialAugment",
+        seeds=1,
+    ),
+    Run(
+        "small-no-smoothing",
+        {**PHOTOS, "recipe": "small", "label_smoothing": 0},
+        "small without smoothed labels",
+        seeds=1,
+    ),
+    Run(
+        "small-faster", {**PHOTOS, "recipe": "small", "learning_rate": 0.1}, "small at twice the learning rate", seeds=1
+    ),
 )
 BALANCED = (
     Run("unequal", UNEQUAL, "ResNet-20, CIFAR-10 with classes of 4,000 down to 200 images, as they are"),
@@ -39,7 +59,7 @@ COMPARISON = Comparison(
     ),
     base={},
     runs=(*RUNS, *CHOICES, *BALANCED),
-    budgets={SMALL: Budget("12 epochs of CIFAR-10, 6 of its unequal part, 20 of the photographs")},
+    budgets={SMALL: Budget("12 epochs of CIFAR-10, 6 of its unequal part, 20 of 2,500 photographs at 96 pixels")},
     tables=(
         Table(
             figures=("top1", "loss", "epochs", "minutes"),
