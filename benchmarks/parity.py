@@ -42,6 +42,7 @@ from common.runs import files
 
 plans = lazy("cli.plan")
 peer = lazy("benchmarks.parity_torch")
+schedules = lazy("common.training.schedules")
 
 CONTENDERS = {
     "ours-float32": "float32",
@@ -224,6 +225,12 @@ def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
         options.seeds = [int(seed) for seed in options.seeds.split(",")]
     except ValueError as error:
         raise UserError(f"--seeds={options.seeds}: give whole numbers, e.g. 0,1,2") from error
+    if min(options.seeds) < 0:
+        raise UserError(f"--seeds={','.join(map(str, options.seeds))}: give whole numbers from 0 on")
+    if options.threads is not None and options.threads < 1:
+        raise UserError(f"--threads={options.threads}: give a whole number from 1 on")
+    if options.table and not (options.out / "parity.csv").exists():
+        raise UserError(f"--out={options.out}: there are no results (parity.csv) in it")
     options.contenders = options.contenders.split(",")
     for name in options.contenders:
         if name not in CONTENDERS:
@@ -254,7 +261,7 @@ def main(arguments: list[str] | None = None) -> None:
     options, rest = parse(sys.argv[1:] if arguments is None else arguments)
     given = recipe_flags(options, rest)
     if not importlib.util.find_spec("torch"):
-        raise UserError("PyTorch is missing: pip install -r benchmarks/requirements.txt", 1)
+        raise UserError("PyTorch is missing: pip install -r requirements-optional.txt", 1)
     if options.threads:
         set_threads(options.threads)
     whole = plans.make(given, None)
@@ -263,6 +270,9 @@ def main(arguments: list[str] | None = None) -> None:
     peer.check(whole.config.recipe)
     if whole.config.options != whole.architecture.defaults:
         raise UserError("options of the network have no counterpart on PyTorch's side; leave them out")
+    recipe = whole.config.recipe
+    for remark in schedules.remarks(recipe, whole.data.splits["train"].examples // recipe.batch_size):
+        print(remark, file=sys.stderr)
     split = "test" if "test" in whole.data.splits else "validation"
     settings = dataclasses.asdict(whole.config)
     kept = ("arch", "image_size", "preprocessing", "recipe", "dataset", "split_seed", "validation_share")

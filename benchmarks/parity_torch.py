@@ -6,6 +6,7 @@ here: networks, initial weights, order, augmentation in NumPy, loss, weight deca
 PyTorch's velocity does not hold the learning rate, Keras' does: they differ for some steps after a drop.
 """
 
+import math
 import os
 import sys
 from collections.abc import Callable
@@ -243,6 +244,8 @@ def train(config: RunConfig, data: Dataset, split: str, file: Path, told: Callab
         split: which split is measured after each epoch.
         file: where the state after each epoch is kept; training goes on from it, with the same numbers.
         told: called once for each epoch, also for those that `file` holds.
+
+    Raises UserError (exit code 3) at the first loss that is not finite.
     """
     recipe, preprocessing = config.recipe, Preprocessing(**config.preprocessing)
     mean, batch = mean_picture(preprocessing), recipe.batch_size
@@ -273,9 +276,13 @@ def train(config: RunConfig, data: Dataset, split: str, file: Path, told: Callab
                 group["lr"] = schedule.rate(epoch * steps + number)
             chosen = order[number * batch : (number + 1) * batch]
             images = np.stack([augment(training.images[i], recipe, data.info.flip, mean, random) for i in chosen])
-            right += step(network, optimizer, images, training.labels[chosen], recipe, mixed)[1]
-        top1, loss = measure(network, tested, mean, mixed, batch)
-        rows.append({"epoch": epoch + 1, "train_top1": right / (steps * batch), "test_top1": top1, "test_loss": loss})
+            loss, correct = step(network, optimizer, images, training.labels[chosen], recipe, mixed)
+            if not math.isfinite(loss):
+                raise UserError(f"the loss is {loss} at step {epoch * steps + number + 1:,}: the run diverged", 3)
+            right += correct
+        top1, test_loss = measure(network, tested, mean, mixed, batch)
+        means = {"train_top1": right / (steps * batch), "test_top1": top1, "test_loss": test_loss}
+        rows.append({"epoch": epoch + 1, **means})
         temporary = file.with_suffix(".tmp")
         torch.save({"network": network.state_dict(), "optimizer": optimizer.state_dict(), "rows": rows}, temporary)
         os.replace(temporary, file)

@@ -24,8 +24,8 @@ COMPARISON = Comparison(
     question="How well and how fast does LeNet-5 learn CIFAR-10 with each activation?",
     claims=(
         Claim(
-            "A network of four convolutions reaches 25 % training error on CIFAR-10 six times faster with ReLU than "
-            "with tanh.",
+            "A convolutional network of four layers reaches 25 % training error on CIFAR-10 six times faster with ReLU "
+            "than with tanh.",
             "Krizhevsky et al. 2012, section 3.1, Figure 1",
         ),
         Claim("ELU learns faster than ReLU and leaky ReLU.", "Clevert et al. 2016, section 4"),

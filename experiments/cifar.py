@@ -8,5 +8,5 @@ STEPS = 351  # of an epoch: 45,000 images, 128 a step
 SHORT = {"epochs": 2, "schedule_boundaries": (STEPS, 3 * STEPS // 2)}
 LONG = {"epochs": 12, "schedule_boundaries": (6 * STEPS, 9 * STEPS)}
 SMALL_BUDGET = Budget("2 epochs, learning rate x0.1 at a half and at three quarters", SHORT)
-PAPER_BUDGET = Budget("the paper's 182 epochs, x0.1 at 32,000 and 48,000 steps", {}, 5)
+PAPER_BUDGET = Budget("182 epochs of 45,000 images, the paper's 64,000 steps; x0.1 at 32,000 and 48,000", {}, 5)
 BUDGETS = {SMALL: SMALL_BUDGET, PAPER: PAPER_BUDGET}

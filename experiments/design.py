@@ -210,12 +210,12 @@ class Comparison:
         needed = line.of if isinstance(line, Test) else filter(None, (line.start,))
         return next(filter(None, (self.why_left_out(self.run(name)) for name in needed)), "")
 
-    def budget(self, name: str | None) -> tuple[str, Budget]:
-        """A budget and its name; None: the default. Raises UserError for one that it does not have."""
+    def budget(self, name: str | None) -> str:
+        """The name of a budget; None: the default. Raises UserError for one that it does not have."""
         name = name or next(iter(self.budgets))
         if name not in self.budgets:
             raise UserError(f"--budget={name}: {self.name} has {', '.join(self.budgets)}")
-        return name, self.budgets[name]
+        return name
 
 
 def choose(rows: tuple[str, ...], lines: tuple[Run | Test, ...]) -> list[Run | Test]:

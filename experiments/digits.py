@@ -26,6 +26,6 @@ COMPARISON = Comparison(
         _begin("resnet34", "ResNet-34", 3, 32),
     ),
     budgets={SMALL: Budget("AlexNet's recipe whole, the first epochs of the others'", {}, 1)},
-    tables=(Table(figures=("top1", "train_top1", "loss", "epochs", "minutes")),),
+    tables=(Table(figures=("top1", "train_top1", "loss", "epochs", "processor_minutes")),),
     keep_weights=False,
 )

@@ -1,10 +1,13 @@
 """Pictures of RESULTS.md: curves, points, grids, bubbles of what results.csv and curves/ have."""
 
+import io
+import math
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from matplotlib.transforms import Bbox
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
@@ -19,7 +22,8 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 DASHES = ("-", "--", ":")
 AREA = 14.0  # square points for a million parameters
 LEGEND = (1, 10, 50)  # million parameters
-BESIDE = tuple((right, up) for up in (4, -12, 15, -23, 26, -34) for right in (6, -6))  # points from a bubble's centre
+# Where a bubble's name may stand, in points: to the right or left of its edge, up or down from its centre.
+BESIDE = tuple((right, up) for up in (-3, 8, -14, 19, -25, 30, -36) for right in (3, -3))
 WIDTH, DPI = 8.0, 100
 MOST_BYTES = 100_000
 
@@ -41,6 +45,8 @@ def errors(data: Data, picture: Picture, axes: Any) -> None:
             axes.plot(x * epochs, 100 * (1 - y), lw=width, label=label, marker="o" if width > 1 else "", ms=4,
                       **style(number))  # fmt: skip
     axes.set(xlabel="epoch", ylabel="error, %")
+    for width, label in ((1.0, "thin: training"), (2.2, "thick: validation")):
+        axes.plot([], [], lw=width, color="#777777", label=label)
     axes.legend(frameon=False)
 
 
@@ -93,7 +99,7 @@ def points(data: Data, picture: Picture, axes: Any) -> None:
             axes.plot([statistics.fmean(found)] * 2, [number - 0.3, number + 0.3], color="#333333", lw=1.5)
     axes.set_yticks(range(len(shown)), [line.title for line in shown])
     axes.invert_yaxis()
-    axes.set(xlabel=f"{tables.FIGURES[picture.series[0]].title}, %")
+    axes.set(xlabel=f"{tables.FIGURES[picture.series[0]].title}, %; the bar is the mean")
 
 
 def grid(data: Data, picture: Picture, axes: Any) -> None:
@@ -105,23 +111,24 @@ def grid(data: Data, picture: Picture, axes: Any) -> None:
         found = [tables.values(tables.rows_of(line, data.rows), picture.series[0]) for line in across]
         kept = [(columns.index(line.column), values) for line, values in zip(across, found, strict=True) if values]
         means = [100 * statistics.fmean(values) for _, values in kept]
-        spreads = [100 * statistics.stdev(values) if len(values) > 1 else 0.0 for _, values in kept]
+        spreads = [100 * statistics.stdev(values) if len(values) > 1 else math.nan for _, values in kept]
         axes.errorbar([x for x, _ in kept], means, spreads, marker="o", capsize=3, lw=1.6, label=row, **style(number))
     axes.set_xticks(range(len(columns)), columns)
-    axes.set(xlabel=picture.x, ylabel=f"{tables.FIGURES[picture.series[0]].title}, %")
-    axes.legend(frameon=False, fontsize=8.5)
+    what = tables.FIGURES[picture.series[0]].title
+    axes.set(xlabel=picture.x, ylabel=f"{what}, %: mean and standard deviation")
+    axes.legend(frameon=False, fontsize=8.5, loc="center left", bbox_to_anchor=(1.0, 0.5))
 
 
 def bubbles(data: Data, picture: Picture, axes: Any) -> None:
     """Canziani et al. 2016: accuracy against multiply-adds, the area in proportion to the parameters."""
-    named: list[tuple[str, float, float]] = []
+    named: list[tuple[str, float, float, float]] = []
     for number, line in enumerate(data.lines(picture)):
         found = tables.rows_of(line, data.rows)
         means = [tables.values(found, name) for name in ("multiply_adds", "top1", "parameters")]
         if all(means):
             cost, top1, parameters = map(statistics.fmean, means)
             axes.scatter(cost / 1e6, 100 * top1, area(parameters), color=style(number)["color"], alpha=0.55)
-            named.append((line.title, cost / 1e6, 100 * top1))
+            named.append((line.title, cost / 1e6, 100 * top1, math.sqrt(area(parameters) / math.pi)))
     axes.margins(x=0.14, y=0.1)
     axes.set(xscale="log", xlabel="multiply-adds of one image, millions", ylabel="test top-1, %")
     shown = [axes.scatter([], [], area(1e6 * millions), color="#999999", alpha=0.55) for millions in LEGEND]
@@ -136,22 +143,34 @@ def area(parameters: float) -> float:
     return AREA * parameters / 1e6 + 8
 
 
-def name_apart(axes: Any, named: Sequence[tuple[str, float, float]]) -> None:
-    """Writes (text, x, y) beside the points, each at the first of `BESIDE` where it covers no earlier one."""
+def name_apart(axes: Any, named: Sequence[tuple[str, float, float, float]]) -> None:
+    """Writes (text, x, y, radius in points) beside the bubbles.
+
+    Each text stands at the first of `BESIDE` where it covers no bubble and no earlier text, else where it covers the
+    fewest.
+    """
     figure = axes.get_figure()
     figure.canvas.draw()  # the layout, in which texts have their size
+    points = figure.dpi / 72
     taken: list[Any] = []
-    for text, x, y in named:
+    for _, x, y, radius in named:
+        (across, up), half = axes.transData.transform((x, y)), radius * points
+        taken.append(Bbox([[across - half, up - half], [across + half, up + half]]))
+
+    def write(text: str, x: float, y: float, place: tuple[float, float]) -> Any:
+        side = "left" if place[0] > 0 else "right"
+        label = axes.annotate(text, (x, y), place, textcoords="offset points", fontsize=8.5, ha=side)
+        label.set_in_layout(False)
+        return label
+
+    for text, x, y, radius in named:
+        covered: dict[tuple[float, float], int] = {}
         for right, up in BESIDE:
-            side = "left" if right > 0 else "right"
-            label = axes.annotate(text, (x, y), (right, up), textcoords="offset points", fontsize=8.5, ha=side)
-            label.set_in_layout(False)
-            box = label.get_window_extent(figure.canvas.get_renderer())
-            if not any(box.overlaps(other) for other in taken):
-                break
+            place = (math.copysign(abs(right) + radius, right), up)
+            label = write(text, x, y, place)
+            covered[place] = label.get_window_extent(figure.canvas.get_renderer()).count_overlaps(taken)
             label.remove()
-        else:
-            label = axes.annotate(text, (x, y), BESIDE[0], textcoords="offset points", fontsize=8.5)
+        label = write(text, x, y, min(covered, key=lambda place: covered[place]))
         taken.append(label.get_window_extent(figure.canvas.get_renderer()))
 
 
@@ -167,12 +186,15 @@ def draw(data: Data, picture: Picture, file: Path) -> None:
     figure, axes = plt.subplots(figsize=(WIDTH, height), layout="constrained")
     KINDS[picture.kind](data, picture, axes)
     axes.grid(alpha=0.25)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(file, dpi=DPI)
+    image = io.BytesIO()
+    figure.savefig(image, dpi=DPI)
     plt.close(figure)
-    with Image.open(file) as drawn:
+    with Image.open(image) as drawn:
         few = drawn.convert("RGB").quantize(64, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
     chunk = PngInfo()
     chunk.add_text(DIGEST, data.digest(picture))
-    few.save(file, optimize=True, pnginfo=chunk)
-    assert file.stat().st_size <= MOST_BYTES, f"{file} has {file.stat().st_size} bytes"
+    small = io.BytesIO()
+    few.save(small, "PNG", optimize=True, pnginfo=chunk)
+    assert small.tell() <= MOST_BYTES, f"{file} has {small.tell()} bytes"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(small.getvalue())

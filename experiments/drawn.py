@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from experiments import tables, work
 from experiments.design import Comparison, Picture, Run, choose
@@ -79,9 +79,12 @@ class Data:
 
 
 def digest_in(file: Path) -> str:
-    """The digest that a PNG carries; empty where there is none."""
-    with Image.open(file) as drawn:
-        return drawn.info.get(DIGEST, "")
+    """The digest that a PNG carries; empty where there is none, or the file is damaged."""
+    try:
+        with Image.open(file) as drawn:
+            return drawn.info.get(DIGEST, "")
+    except UnidentifiedImageError:
+        return ""
 
 
 def _series(picture: Picture) -> tuple[str, ...]:

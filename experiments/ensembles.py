@@ -3,7 +3,7 @@
 from experiments import cifar
 from experiments.design import PAPER, SMALL, Budget, Claim, Comparison, Picture, Run, Table, Test
 
-SEEDS, CYCLES = 5, 4
+SEEDS, CYCLES, PHOTO_EPOCHS = 5, 4, 6
 SCALES = (64, 73, 96)
 ALL_SCALES = ",".join(map(str, SCALES))
 # ResNet-18 on photographs, for the views: at 32 pixels there is nothing to crop.
@@ -14,23 +14,35 @@ PHOTOS = {
 CYCLIC = {"schedule": "sgdr", "schedule_boundaries": None, "snapshots": True}
 
 ONES = (
-    Run("resnet20", label="ResNet-20, one", seeds=SEEDS),
-    Run("resnet56", {"arch": "resnet56"}, "ResNet-56, one"),
-    Run("shortcut-b", {"shortcut": "B"}, "ResNet-20 with shortcuts B, one"),
+    Run("resnet20", label="ResNet-20, one seed", seeds=SEEDS),
+    Run("resnet56", {"arch": "resnet56"}, "ResNet-56, one seed"),
+    Run("shortcut-b", {"shortcut": "B"}, "ResNet-20 with shortcuts B, one seed"),
     Run(
         "cycles",
         CYCLIC,
-        f"ResNet-20 in {CYCLES} cycles, the best of its epochs",
-        budgets={SMALL: {"epochs": 3 * CYCLES, "schedule_every": 3}, PAPER: {"epochs": 182, "schedule_every": 60}},
+        f"ResNet-20 in {CYCLES} cycles, its best epoch",
+        budgets={
+            SMALL: {"epochs": 3 * CYCLES, "schedule_every": 3},
+            PAPER: {"epochs": 182, "schedule_every": 182 / CYCLES},
+        },
     ),
-    Run("long", cifar.LONG, "ResNet-20, one run as long as all cycles"),
+    Run("long", label="ResNet-20 in one fall, as long", budgets={SMALL: cifar.LONG, PAPER: {}}),
 )
-ONE_CROP = Run("resnet18", PHOTOS, "ResNet-18, 1 crop", budgets={SMALL: {"epochs": 6}, PAPER: {"epochs": 90}})
+ONE_CROP = Run(
+    "resnet18", PHOTOS, "ResNet-18, 1 crop", budgets={SMALL: {"epochs": PHOTO_EPOCHS}, PAPER: {"epochs": 90}}
+)
 TOGETHER = (
     *(Test(f"seeds-{n}", ("resnet20",), n, label=f"ResNet-20, {n} seeds") for n in range(2, SEEDS + 1)),
-    Test("architectures", ("resnet20", "resnet56", "shortcut-b"), label="all three networks, one seed of each"),
-    Test("last", ("cycles",), flags={"snapshots": "last:1"}, label="the last snapshot of the cycles"),
-    Test("snapshots", ("cycles",), flags={"snapshots": f"last:{CYCLES}"}, label=f"its {CYCLES} snapshots"),
+    Test(
+        "architectures", ("resnet20", "resnet56", "shortcut-b"), label="ResNet-20, ResNet-56, shortcuts B: one of each"
+    ),
+    Test("last", ("cycles",), flags={"snapshots": "last:1"}, label="ResNet-20 in cycles, the last snapshot"),
+    Test(
+        "snapshots",
+        ("cycles",),
+        flags={"snapshots": f"last:{CYCLES}"},
+        label=f"ResNet-20 in cycles, all {CYCLES} snapshots",
+    ),
 )
 VIEWS = (
     Test("crops-10", ("resnet18",), flags={"crops": "10"}, label="10 crops"),
@@ -62,7 +74,14 @@ COMPARISON = Comparison(
     base=cifar.BASE,
     runs=(*ONES, ONE_CROP),
     tests=(*TOGETHER, *VIEWS),
-    budgets={SMALL: cifar.SMALL_BUDGET, PAPER: Budget(cifar.PAPER_BUDGET.text, {}, 3)},
+    budgets={
+        SMALL: Budget(
+            f"2 epochs, learning rate x0.1 at a half and at three quarters; {cifar.LONG['epochs']} epochs in cycles "
+            f"and in one fall; {PHOTO_EPOCHS} epochs of ResNet-18",
+            cifar.SHORT,
+        ),
+        PAPER: Budget(f"{cifar.PAPER_BUDGET.text}; 90 epochs of ResNet-18", {}, 3),
+    },
     tables=(
         Table(
             figures=("top1", "over_mean", "loss"),

@@ -10,7 +10,8 @@ def list_runs(order: Order, place: Place) -> dict[str, float]:
     state = look(order, place)
     known = estimate.measured(results.read(place.results))
     budget = order.comparison.budgets[order.budget]
-    seeds = f"{order.seeds} seed{'s' if order.seeds > 1 else ''}"
+    count = order.seeds or budget.seeds
+    seeds = f"{count} seed{'s' if count > 1 else ''}"
     print(f"{order.comparison.name}: {order.comparison.title}; budget {order.budget} ({budget.text}), {seeds}")
     left: dict[str, float] = {}
     there = state.done + state.free

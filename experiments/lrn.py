@@ -25,7 +25,7 @@ COMPARISON = Comparison(
         SMALL: Budget("CIFAR-10 at 67 pixels, 2 epochs, cosine", {"epochs": 2, "schedule": "cosine"}),
         PAPER: Budget("CIFAR-10 at 67 pixels, 90 epochs, x0.1 at plateaus", {"epochs": 90}),
     },
-    tables=(Table(figures=("top1", "train_top1", "loss", "minutes"), head="normalisation"),),
+    tables=(Table(figures=("top1", "train_top1", "loss", "processor_minutes"), head="normalisation"),),
     pictures=(Picture("curves", "Training loss of AlexNet with and without LRN", ("train_loss",)),),
     curves=("train_loss",),
     keep_weights=False,

@@ -42,7 +42,7 @@ COMPARISON = Comparison(
         PAPER: Budget("182 epochs, cosine"),
     },
     tables=(
-        Table("best", ("top1", "best_validation", "train_loss", "minutes"), "optimizer"),
+        Table("best", ("top1", "best_validation", "train_loss", "processor_minutes"), "optimizer"),
         Table("list", ("best_validation",), "every rate tried"),
     ),
     pictures=(

@@ -35,7 +35,7 @@ COMPARISON = Comparison(
             "8 epochs of 45,000 images, x0.1 at 1,600 and 2,300 of 2,808 steps", {"epochs": 8, "drops": (1600, 2300)}, 5
         )
     },
-    tables=(Table("list", ("top1", "train_top1", "loss", "minutes"), "training", NAMES, against=NAMES[0]),),
+    tables=(Table("list", ("top1", "train_top1", "loss", "processor_minutes"), "training", NAMES, against=NAMES[0]),),
     pictures=(Picture("curves", "Test top-1 of ResNet-20 after each epoch", ("test_top1",), rows=NAMES, x="epoch"),),
     curves=("train_top1", "test_top1"),
     keep_weights=False,

@@ -16,13 +16,13 @@ COMPARISON = Comparison(
     ),
     base=cifar.BASE,
     runs=(
-        Run("plain20", {"arch": "plain20"}),
-        Run("plain56", {"arch": "plain56"}),
-        Run("resnet20", paper="91.25 %"),
-        Run("resnet56", {"arch": "resnet56"}, paper="93.03 %"),
+        Run("plain20", {"arch": "plain20"}, "plain-20"),
+        Run("plain56", {"arch": "plain56"}, "plain-56"),
+        Run("resnet20", label="ResNet-20"),
+        Run("resnet56", {"arch": "resnet56"}, "ResNet-56"),
     ),
     budgets=cifar.BUDGETS,
     tables=(Table(figures=("top1", "train_top1", "loss", "train_loss", "parameters")),),
-    pictures=(Picture("errors", "Error in training (thin) and in validation of plain and residual networks"),),
+    pictures=(Picture("errors", "Error of plain and residual networks in training and in validation"),),
     curves=("train_top1", "validation_top1"),
 )

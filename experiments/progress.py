@@ -26,11 +26,11 @@ class Place:
 
 @dataclass(frozen=True)
 class Order:
-    """What is asked for: a comparison, its budget by name, how many seeds."""
+    """What is asked for: a comparison, its budget by name, how many seeds (None: as many as the comparison says)."""
 
     comparison: Comparison
     budget: str
-    seeds: int
+    seeds: int | None
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,7 @@ COMPARISON = Comparison(
     budgets={SMALL: Budget("12 epochs of CIFAR-10, 6 of its unequal part, 20 of 2,500 photographs at 96 pixels")},
     tables=(
         Table(
-            figures=("top1", "loss", "epochs", "minutes"),
+            figures=("top1", "loss", "epochs", "processor_minutes"),
             head="trained",
             rows=tuple(run.name for run in (*RUNS, *CHOICES)),
         ),

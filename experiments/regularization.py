@@ -5,7 +5,7 @@ from experiments.design import PAPER, SMALL, Budget, Claim, Comparison, Picture,
 COMPARISON = Comparison(
     name="regularization",
     title="Regularisation and augmentation",
-    question="What does each regulariser and each augmentation do to training and test with 250 images a class?",
+    question="What does each regulariser and each augmentation do to training and test where images are few?",
     claims=(
         Claim(
             "Translations and reflections make training on the large network possible at all, the colour shift lowers "
@@ -43,5 +43,5 @@ COMPARISON = Comparison(
         PAPER: Budget("all images, 200 epochs, cosine", {"epochs": 200, "dataset": "cifar10"}),
     },
     tables=(Table(figures=("top1", "train_top1", "loss", "train_loss"), head="trained"),),
-    pictures=(Picture("points", "Test top-1 of ResNet-20 on 2,500 images, one point a seed"),),
+    pictures=(Picture("points", "Test top-1 of ResNet-20 with and without each, one point a seed"),),
 )

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import pairwise
@@ -28,29 +29,58 @@ FIGURES = (
     "parameters", "multiply_adds", "steps", "epochs", "images", "split", "memory_mb",
 )  # fmt: skip
 COLUMNS = PROVENANCE + FIGURES
+WORDS = (*PROVENANCE[:9], "command", "split")  # columns that are no numbers
 CURVE_COLUMNS = ("run", "seed", "budget", "series", "x", "y")
+CURVE_KEY = CURVE_COLUMNS[:5]
+KEY = ("comparison", "run", "budget", "seed")
 MOST_POINTS = 40  # of a training curve
 Row = Mapping[str, str]
 
 
 def read(path: Path = RESULTS) -> list[dict[str, str]]:
-    """The rows; none where there is no file."""
-    return _read(path, COLUMNS)
+    """The rows; none where there is no file. Raises UserError that names a line that is damaged or there twice."""
+    return _read(path, COLUMNS, KEY, [name for name in COLUMNS if name not in WORDS])
 
 
 def read_curves(name: str, folder: Path = CURVES) -> list[dict[str, str]]:
-    """The points of a comparison's curves."""
-    return _read(folder / f"{name}.csv", CURVE_COLUMNS)
+    """The points of a comparison's curves. Raises UserError as `read` does."""
+    return _read(folder / f"{name}.csv", CURVE_COLUMNS, CURVE_KEY, CURVE_COLUMNS[4:])
 
 
-def _read(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
+def _read(path: Path, columns: Sequence[str], key: Sequence[str], numbers: Sequence[str]) -> list[dict[str, str]]:
     if not path.exists():
         return []
-    with open(path, newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        if tuple(reader.fieldnames or ()) != tuple(columns):
-            raise UserError(f"{path}: its columns are not {','.join(columns)}", 1)
-        return list(reader)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read as text ({error})", 1) from error
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    if tuple(reader.fieldnames or ()) != tuple(columns):
+        raise UserError(f"{path}: its columns are not {','.join(columns)}", 1)
+    first: dict[tuple, int] = {}  # the line of each key
+    rows = []
+    for row in reader:
+        here = tuple(row[name] for name in key)
+        problem = _problem(row, numbers) or (f"repeats line {first[here]}" if here in first else "")
+        if problem:
+            raise UserError(f"{path}, line {reader.line_num}: {problem}; mend or remove it", 1)
+        first[here] = reader.line_num
+        rows.append(row)
+    return rows
+
+
+def _problem(row: dict, numbers: Sequence[str]) -> str:
+    """What is wrong with a line, e.g. one that a merge or a full disk has left; empty where nothing is."""
+    if None in row or None in row.values():
+        return "it does not have as many values as there are columns"
+    for name in numbers:
+        try:
+            sound = not row[name] or math.isfinite(float(row[name]))
+        except ValueError:
+            sound = False
+        if not sound:
+            return f"{name} is {row[name]!r}, not a number"
+    return ""
 
 
 def add(comparison: Comparison, job: Job, row: Row, points: Sequence[Row], path: Path, folder: Path) -> None:
@@ -100,9 +130,11 @@ def of_run(job: Job, run: Path, state: Mapping[str, Any]) -> dict[str, str]:
     values |= {name: state[name] for name in ("commit", "processor", "date", "minutes", "processor_minutes")}
     values |= {"command": job.text, "memory_mb": state["memory_mb"], "parameters": state.get("parameters", "")}
     values["multiply_adds"] = state.get("multiply_adds", "")
-    values["outcome"] = "diverged" if state["exit_code"] == processes.DIVERGED else "finished"
-    if values["outcome"] == "finished":
+    values["outcome"], found = "diverged", {}
+    if state["exit_code"] != processes.DIVERGED:
         found = json.loads(results_file(run).read_text(encoding="utf-8"))
+    if found and math.isfinite(found.get("loss", 0.0)):
+        values["outcome"] = "finished"
         values |= {name: found[name] for name in FIGURES if name in found}
         values["over_mean"] = found.get("gain", {}).get("top1_over_mean", "")
     values["precision"] = state.get("precision") or precision(run)
@@ -162,6 +194,7 @@ def curves_of(comparison: Comparison, run: Path) -> list[dict[str, str]]:
         column = "data_loss" if figure == "loss" else figure
         points = [(row["step"], row[column]) for row in rows if row["split"] == split and column in row]
         points = own.get(series) or (thinned(points) if split == "train" else points)
+        points = [point for point in points if all(map(math.isfinite, point))]
         found += [{"series": series, "x": _short(x), "y": _short(y)} for x, y in points]
     return found
 
@@ -176,7 +209,9 @@ def thinned(points: Sequence[tuple[float, float]], most: int = MOST_POINTS) -> l
 
 
 def _short(value: Any) -> str:
-    """Numbers with the digits that matter."""
+    """Numbers with the digits that matter; empty where one is not finite."""
     if isinstance(value, float):
+        if not math.isfinite(value):
+            return ""
         return str(int(value)) if value == int(value) and abs(value) >= 1 else f"{value:.5g}"
     return str(value)

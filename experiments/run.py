@@ -10,8 +10,10 @@ Ctrl-C or SIGTERM saves the runs under way and ends. A run that fails is named i
 """
 
 import argparse
+import errno
 import signal
 import sys
+import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +31,7 @@ from experiments.progress import Order, Place, look, take
 from experiments.work import Job
 
 ROOT = Path(__file__).resolve().parents[1]
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)  # the disk's fault, not the program's
 PAUSE = 0.2  # seconds between two looks at the processes
 
 
@@ -77,12 +80,13 @@ def _title(job: Job) -> str:
 def _tell(process: Process) -> set[str]:
     """One line on a run that has ended; returns its folder where it failed."""
     job, code = process.job, process.state["exit_code"]
-    if code in (0, processes.DIVERGED):
+    if processes.has_ended(process.runs, job.folder):
         how = "diverged" if code else process.last_line()
         print(f"{_title(job)}: {how}, {process.state['minutes']:.1f} minutes", flush=True)
     elif code not in (*processes.STOPPED, -signal.SIGTERM, -signal.SIGINT):
         log, why = processes.log_file(process.runs, job.folder), process.last_line()
-        print(f"{_title(job)}: failed with exit code {code}: {why} ({log})", file=sys.stderr, flush=True)
+        how = f"failed with exit code {code}" if code else "ended without results.json"
+        print(f"{_title(job)}: {how}: {why} ({log})", file=sys.stderr, flush=True)
         return {job.folder}
     return set()
 
@@ -95,7 +99,7 @@ def parser() -> argparse.ArgumentParser:
     add = found.add_argument
     add("names", nargs="+", metavar="NAME", help=f"comparisons, or all: {', '.join(catalogue.NAMES)}")
     add("--budget", help="small (hours on a laptop) or paper (the papers' lengths); default: a comparison's first")
-    add("--seeds", type=int, help="how many seeds, from 0 (default: what the comparison says)")
+    add("--seeds", type=int, help="how many seeds of each line, from 0 on (default: what the comparison says)")
     add(
         "--jobs",
         type=int,
@@ -126,8 +130,8 @@ def main(words: list[str] | None = None) -> int:
         if options.names == ["all"] and comparison.left_out:
             print(f"{comparison.name}: left out because {comparison.left_out}", flush=True)
             continue
-        budget, limits = comparison.budget(options.budget)
-        orders.append(Order(comparison, budget, options.seeds or limits.seeds))
+        budget = comparison.budget(options.budget)
+        orders.append(Order(comparison, budget, options.seeds))
     if options.dry_run:
         problems = filter(None, (data.missing(name, place.datasets) for name in needed(orders, place)))
         for text in dict.fromkeys(map(str, problems)):
@@ -139,6 +143,16 @@ def main(words: list[str] | None = None) -> int:
             print(f"together about {sum(shown.values()):.0f} minutes; what several comparisons need is run once")
         return 0
     return _run(orders, place, options.jobs)
+
+
+def _check_writable(flag: str, folder: Path) -> None:
+    """Raises UserError where nothing can be written into a folder, which is made: better now than after a run."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UserError(f"{flag}: {folder} cannot be written to: {error.strerror}", 1) from error
 
 
 def needed(orders: list[Order], place: Place) -> list[str]:
@@ -162,6 +176,9 @@ def _prepare(names: list[str], place: Place) -> Place:
 
 def _run(orders: list[Order], place: Place, at_once: int) -> int:
     names = needed(orders, place)
+    _check_writable("--results", place.results.parent)
+    if names:
+        _check_writable("--out", place.runs)
     place = _prepare(names, place)
     commit = version.commit(ROOT)
     if commit.endswith(version.CHANGED):
@@ -184,4 +201,9 @@ def _run(orders: list[Order], place: Place, at_once: int) -> int:
 
 if __name__ == "__main__":
     with errors.ending_in_a_line("run.py"):
-        sys.exit(main())
+        try:
+            sys.exit(main())
+        except OSError as error:
+            if error.errno not in NO_ROOM:
+                raise
+            raise UserError(f"{error.filename or 'a file'} cannot be written: {error.strerror}", 1) from error

@@ -49,7 +49,7 @@ FIGURES = {
     "top1": Figure("test top-1", _percent),
     "top5": Figure("test top-5", _percent),
     "balanced_accuracy": Figure("balanced accuracy", _percent),
-    "over_mean": Figure("over the mean of its members", _points),
+    "over_mean": Figure("points over the mean of its members", _points),
     "loss": Figure("test loss", _number),
     "train_top1": Figure("training top-1", _percent),
     "train_loss": Figure("training loss", _number),
@@ -59,6 +59,7 @@ FIGURES = {
     "steps": Figure("steps", _whole),
     "epochs": Figure("epochs", _whole),
     "minutes": Figure("minutes", _minutes),
+    "processor_minutes": Figure("minutes of one core", _minutes),
 }
 
 
@@ -74,13 +75,16 @@ def values(found: Sequence[Row], figure: str) -> list[float]:
 
 def cell(found: Sequence[Row], figure: str, note: bool = True) -> str:
     """Mean and standard deviation (with n - 1) over the seeds; with `note` how many diverged, where some did."""
-    numbers = values(found, figure)
-    diverged = sum(row["outcome"] == "diverged" for row in found)
-    lost = f"diverged ({diverged} of {len(found)})" if diverged and note else ""
+    numbers, lost = values(found, figure), _diverged(found) if note else ""
     if not numbers:
         return lost or NOTHING
     spread = statistics.stdev(numbers) if len(numbers) > 1 else None
     return "; ".join(filter(None, [FIGURES[figure].text(statistics.fmean(numbers), spread), lost]))
+
+
+def _diverged(found: Sequence[Row]) -> str:
+    count = sum(row["outcome"] == "diverged" for row in found)
+    return f"diverged ({count} of {len(found)})" if count else ""
 
 
 def against(found: Sequence[float], reference: Sequence[float]) -> str:
@@ -98,10 +102,13 @@ def absent(comparison: Comparison, line: Line) -> str:
 
 
 def cells(comparison: Comparison, line: Line, found: Sequence[Row], figures: Sequence[str]) -> list[str]:
-    """A line's figures and how many rows they are of."""
+    """A line's figures, and of how many rows the first one is; runs that diverged have none."""
     if not found:
         return [absent(comparison, line), *[NOTHING] * (len(figures) - 1), "0"]
-    return [*(cell(found, name, note=place == 0) for place, name in enumerate(figures)), str(len(found))]
+    return [
+        *(cell(found, name, note=place == 0) for place, name in enumerate(figures)),
+        str(len(values(found, figures[0]))),
+    ]
 
 
 def markdown(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
@@ -141,16 +148,19 @@ def _grid(table: Table, comparison: Comparison, budget: str, lines: Sequence[Lin
     at = {(line.row, line.column): line for line in lines if line.row}
     down, across = (dict.fromkeys(place[axis] for place in at) for axis in (0, 1))
     figure = table.figures[0]
-    n = {line.name: len(rows_of(line, rows)) for line in at.values()}
+    there = {line.name: bool(rows_of(line, rows)) for line in at.values()}
+    n = {line.name: len(values(rows_of(line, rows), figure)) for line in at.values()}
     differ = len(set(n.values()) - {0}) > 1
 
     def one(line: Line | None) -> str:
         if line is None:
             return NOTHING
         paper = f"; the paper {line.paper}" if line.paper else ""
-        if not n[line.name]:
+        if not there[line.name]:
             return absent(comparison, line) + paper
-        return cell(rows_of(line, rows), figure) + (f" (n = {n[line.name]})" if differ else "") + paper
+        mine, count = rows_of(line, rows), n[line.name]
+        number = cell(mine, figure, note=False) + (f" (n = {count})" if differ else "") if count else ""
+        return ("; ".join(filter(None, [number, _diverged(mine)])) or NOTHING) + paper
 
     body = [[row, *(one(at.get((row, column))) for column in across)] for row in down]
     note = FIGURES[figure].title + ("" if differ else f", n = {max(n.values(), default=0)}")

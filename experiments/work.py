@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.data import DATASETS
-from experiments.design import Budget, Comparison, Flags, Run, Test
+from experiments.design import Comparison, Flags, Run, Test
 
 DATA, RUNS = "datasets", "experiments/runs"  # as commands are recorded, wherever the folders are
 QUIET: Flags = {"report": False}
@@ -149,31 +149,32 @@ def testing(comparison: Comparison, budget_name: str, test: Test, seeds: tuple[i
     return Job(*place, dataset, first.get("arch", ""), int(first.get("image_size", 0)), images, False)
 
 
-def jobs(comparison: Comparison, budget_name: str, seeds: int, rows: Collection[Row]) -> tuple[list[Job], int]:
+def jobs(comparison: Comparison, budget_name: str, seeds: int | None, rows: Collection[Row]) -> tuple[list[Job], int]:
     """The commands of a comparison that are settled, and how many more there will be when groups have their best.
 
     The first seed of every line comes first, then the second one ..., so that a pass that is cut has something of each.
 
     Args:
         comparison, budget_name: which.
-        seeds: how many.
+        seeds: how many of each line; None: as many as the line or its budget says.
         rows: of results.csv, which know the best of a group.
     """
     runs = [run for run in comparison.runs if not run.earlier and not comparison.why_left_out(run)]
     groups = dict.fromkeys(run.group for run in runs if run.group)
     best = {group: best_of_group(comparison, budget_name, group, rows) for group in groups}
+    default = comparison.budgets[budget_name].seeds
     found = []
     for run in runs:
         is_tried_only = bool(run.group) and best[run.group] is not run
-        count = 1 if is_tried_only else run.seeds or seeds
+        count = 1 if is_tried_only else seeds or run.seeds or default
         found += [training(comparison, budget_name, run, seed) for seed in range(count)]
     diverged = {folder_in(row["command"]) for row in rows if row["outcome"] == "diverged"}
     for test in comparison.tests:
         if not comparison.why_left_out(test):
-            each = min(comparison.run(name).seeds or seeds for name in test.of)
+            each = seeds or min(comparison.run(name).seeds or default for name in test.of)
             made = [testing(comparison, budget_name, test, group) for group in test.groups(each)]
             found += [job for job in made if not diverged & set(job.needs)]
-    open_jobs = (seeds - 1) * sum(run is None for run in best.values())
+    open_jobs = ((seeds or default) - 1) * sum(run is None for run in best.values())
     return sorted(found, key=lambda job: max(job.seeds)), open_jobs
 
 
@@ -209,7 +210,7 @@ def is_row_of(row: Row, job: Job) -> bool:
     return key_of(row) == job.key and row["command"] == job.text
 
 
-def expected_rows(comparison: Comparison, budget_name: str, budget: Budget, rows: Sequence[Row]) -> list[Row | None]:
+def expected_rows(comparison: Comparison, budget_name: str, rows: Sequence[Row]) -> list[Row | None]:
     """The row of each command of a budget, None where there is none yet, and a None for each that is not settled."""
-    wanted, open_jobs = jobs(comparison, budget_name, budget.seeds, rows)
+    wanted, open_jobs = jobs(comparison, budget_name, None, rows)
     return [next((row for row in rows if is_row_of(row, job)), None) for job in wanted] + [None] * open_jobs

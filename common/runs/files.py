@@ -16,11 +16,15 @@ def write_json(path: Path, value) -> None:
 def write_text(path: Path, text: str) -> None:
     """Writes UTF-8 under a temporary name, flushes it to the disk and renames it: whole or absent."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with open(temporary, "w", encoding="utf-8", newline="\n") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    try:
+        with open(temporary, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:  # a full disk, Ctrl-C
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def read_json(path: Path) -> dict:

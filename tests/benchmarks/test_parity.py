@@ -138,6 +138,19 @@ def test_a_stopped_comparison_goes_on_with_the_same_numbers(tmp_path, monkeypatc
         parity.main([*command, "--learning_rate=0.01", "--out=stopped"])
 
 
+def test_a_diverged_run_has_no_figures(tmp_path, monkeypatch, capsys):
+    tiny.register(monkeypatch, tmp_path)
+    monkeypatch.setitem(peer.NETWORKS, "tiny", lambda *arguments: peer.SmallResNet(8, *arguments))
+    wild = ["--arch=tiny", "--epochs=1", "--seeds=3", "--batch_size=64", "--learning_rate=1e30", "--drops=900"]
+    for contender in ("torch-float32", "ours-float32"):
+        with pytest.raises(UserError) as caught:
+            parity.main([*wild, f"--contenders={contender}", f"--out={contender}"])
+        assert caught.value.exit_code == 3
+        assert len((tmp_path / contender / "parity.csv").read_text().splitlines()) == 1
+        assert not (tmp_path / contender / "results.json").exists()
+    assert capsys.readouterr().err.startswith("note: piecewise drops at 900 steps, but the run has 19\n")
+
+
 def last_of(results):
     return results["train_top1"], results["top1"], results["loss"]
 
@@ -242,6 +255,9 @@ def test_a_recipe_beyond_the_peer_is_refused(change, said):
     [
         (["--contenders=ours"], "--contenders: ours is not one of ours-float32, "),
         (["--seeds=a"], "--seeds=a: give whole numbers"),
+        (["--seeds=0,-1"], "--seeds=0,-1: give whole numbers from 0 on"),
+        (["--threads=0"], "--threads=0: give a whole number from 1 on"),
+        (["--table", "--out=nowhere"], r"--out=nowhere: there are no results \(parity.csv\) in it"),
         (["--arch=vgg16"], "--arch=vgg16: PyTorch's side has alexnet, resnet20"),
         (["--shortcut=B"], "options of the network"),
     ],

@@ -52,7 +52,7 @@ def test_the_program_takes_every_command(comparison, budget):
 def test_folders_tell_the_commands_apart(comparison, budget):
     jobs = every_job(comparison, budget)
     folders = {job.folder for job in jobs}
-    assert len(folders) == len(jobs)
+    assert len(folders) == len({job.text for job in jobs})
     assert {need for job in jobs for need in job.needs} <= folders
 
 
@@ -76,6 +76,21 @@ def test_no_single_run_of_the_small_budgets_takes_long():
         if budget == "small":
             for job in every_job(comparison, budget):
                 assert estimate.minutes(job, {}) < (21 if job.minutes else 16), job.text
+
+
+@pytest.mark.parametrize(("comparison", "budget"), EVERY, ids=IDS)
+def test_there_are_as_many_snapshots_as_a_test_loads(comparison, budget):
+    for test in comparison.tests:
+        kind, _, count = str(test.flags.get("snapshots", "")).partition(":")
+        for name in test.of if kind == "last" else ():
+            job = work.training(comparison, budget, comparison.run(name), 0)
+            options = flags.parse(list(job.command[1:]))
+            recipe = flags.recipe(options, registry.find(options.arch))
+            steps = DATASETS[job.dataset].train // recipe.batch_size
+            total = steps * recipe.epochs
+            ends = schedules.cycle_boundaries(recipe.schedule_every * steps, recipe.cycle_multiplier, total)[1:]
+            assert options.snapshots
+            assert sum(end <= total for end in ends) >= int(count), job.text
 
 
 SHARED = {

@@ -1,6 +1,7 @@
 """Pictures: what they are drawn of, that all kinds are drawn, that names can be read."""
 
 import dataclasses
+import itertools
 
 import pytest
 
@@ -57,12 +58,17 @@ def test_accuracies_are_drawn_in_per_cent(series, label, drawn):
 
 
 def test_names_of_bubbles_stay_apart():
-    """Three networks in about the same place, and one far away."""
+    """Three networks in about the same place, one of them large, and one far away."""
     figure, axes = drawing.plt.subplots(figsize=(8, 4.6), layout="constrained")
     axes.set(xlim=(1, 100), ylim=(0, 100))
-    drawing.name_apart(axes, [("one", 10, 50), ("two", 10.1, 50.2), ("three", 9.9, 49.9), ("four", 80, 10)])
+    named = [("one", 10, 50, 3), ("two", 10.1, 50.2, 20), ("three", 9.9, 49.9, 3), ("four", 80, 10, 5)]
+    drawing.name_apart(axes, named)
     assert [text.get_text() for text in axes.texts] == ["one", "two", "three", "four"]
     boxes = [text.get_window_extent() for text in axes.texts]
     assert not any(one.overlaps(two) for place, one in enumerate(boxes) for two in boxes[:place])
-    assert axes.texts[0].xyann == axes.texts[3].xyann == drawing.BESIDE[0]
+    for box, (_, x, y, radius) in itertools.product(boxes, named):
+        across, up = axes.transData.transform((x, y))
+        right, above = max(box.x0 - across, across - box.x1), max(box.y0 - up, up - box.y1)
+        assert max(right, above) > radius * figure.dpi / 72 - 1e-6  # off the square around the bubble
+    assert axes.texts[3].xyann == (drawing.BESIDE[0][0] + 5, drawing.BESIDE[0][1])
     drawing.plt.close(figure)

@@ -96,6 +96,52 @@ def test_thinning_takes_means_of_neighbours():
     assert results.thinned(points[:4], 4) == points[:4]
 
 
+def test_a_run_whose_loss_is_not_finite_has_diverged(run):
+    """Also where it does not say so by its exit code, as a script may."""
+    found = json.loads((run / "results.json").read_text())
+    (run / "results.json").write_text(json.dumps(found | {"loss": float("nan")}))
+    (run / "metrics.csv").write_text(METRICS.replace("30,2,train,0.1,0.9,", "30,2,train,0.1,nan,"))
+    row = results.of_run(job(), run, STATE)
+    assert (row["outcome"], row["top1"], row["loss"], row["train_loss"]) == ("diverged", "", "", "")
+    points = results.curves_of(COMPARISON, run)
+    assert [point["x"] for point in points if point["series"] == "train_loss"] == ["10", "15", "20"]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda lines: [*lines, lines[2]], "line 4: repeats line 3; mend or remove it"),
+        (lambda lines: [*lines[:2], "<<<<<<< HEAD\n", lines[2]], "line 3: it does not have as many values as"),
+        (lambda lines: [*lines[:2], lines[2][:40]], "line 3: it does not have as many values as"),
+        (lambda lines: [*lines[:2], lines[2].replace(",0.2,", ",0.2x,")], "line 3: top1 is '0.2x', not a number; mend"),
+        (lambda lines: [*lines[:2], lines[2].replace(",0.2,", ",nan,")], "line 3: top1 is 'nan', not a number"),
+        (lambda lines: [*lines[:2], "\udcff\n"], ": cannot be read as text ("),
+    ],
+)
+def test_a_damaged_line_is_named(tmp_path, change, told):
+    """As a merge, a full disk or an editor leaves it."""
+    path = tmp_path / "results.csv"
+    for one, top1 in ((job("a"), 0.1), (job("b", 1), 0.2)):
+        results.add(COMPARISON, one, comparisons.row(one, top1=top1), [], path, tmp_path)
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    lines[1:] = sorted(lines[1:], key=lambda line: ",a," not in line)
+    path.write_text("".join(change(lines)), encoding="utf-8", errors="surrogateescape")
+    with pytest.raises(results.UserError) as caught:
+        results.read(path)
+    assert str(caught.value).startswith(str(path))
+    assert told in str(caught.value)
+    assert caught.value.exit_code == 1
+
+
+def test_a_damaged_point_is_named(tmp_path):
+    point = {"series": "train_loss", "x": "1", "y": "2"}
+    results.add(COMPARISON, job(), comparisons.row(job()), [point], tmp_path / "results.csv", tmp_path)
+    path = tmp_path / "made.csv"
+    path.write_text(path.read_text(encoding="utf-8").replace(",1,2", ",1,two"), encoding="utf-8")
+    with pytest.raises(results.UserError, match=r"made\.csv, line 2: y is 'two', not a number"):
+        results.read_curves("made", tmp_path)
+
+
 def test_a_row_takes_the_place_of_the_one_before(tmp_path):
     path, folder = tmp_path / "results.csv", tmp_path / "curves"
     point = {"series": "train_loss", "x": "1", "y": "2"}

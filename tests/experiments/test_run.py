@@ -77,6 +77,25 @@ def test_a_run_that_fails_is_one_line_and_the_others_go_on(tmp_path, capfd):
     assert {row["run"]: row["outcome"] for row in rows(tmp_path)} == {"a": "finished", "wild": "diverged"}
 
 
+def test_a_script_that_leaves_no_results_is_not_started_again_and_again(tmp_path, capfd):
+    path = comparisons.counting(tmp_path, 'Run("a", script=SCRIPT)')
+    script = (tmp_path / "counter").with_suffix(".py")
+    script.write_text("print('nothing to do')\n", encoding="utf-8")
+    assert run.main(comparisons.words(path, tmp_path)) == 1
+    told = capfd.readouterr().err.splitlines()
+    assert told[0].startswith("counting a seed 0: ended without results.json: nothing to do (")
+    assert told[1] == "run.py: 1 failed, 0 not run; the same command tries again"
+
+
+@pytest.mark.parametrize("flag", ["--out", "--results"])
+def test_a_place_that_cannot_be_written_to_is_told_before_anything_is_run(tmp_path, flag):
+    path = comparisons.counting(tmp_path, 'Run("a", script=SCRIPT)')
+    (tmp_path / "file").write_text("")
+    with pytest.raises(run.UserError, match=rf"^{flag}: .*file.* cannot be written to: "):
+        run.main(comparisons.words(path, tmp_path, flag, str(tmp_path / "file/more/results.csv")))
+    assert starts(tmp_path) == []
+
+
 def test_a_stop_saves_and_the_same_command_goes_on(tmp_path):
     path = comparisons.counting(tmp_path, 'Run("a", script=SCRIPT), Run("b", {"steps": 9}, script=SCRIPT)', 8, 0.1)
     process = subprocess.Popen(comparisons.command(path, tmp_path), cwd=ROOT, stderr=subprocess.PIPE, text=True)

@@ -112,6 +112,13 @@ def test_only_the_best_of_a_group_has_more_seeds():
     ]
 
 
+def test_seeds_that_are_asked_for_win_over_those_of_a_line():
+    line = dataclasses.replace(COMPARISON.run("a"), seeds=2)
+    comparison = dataclasses.replace(COMPARISON, runs=(line,), tests=())
+    counts = {seeds: len(work.jobs(comparison, "small", seeds, [])[0]) for seeds in (None, 1, 5)}
+    assert counts == {None: 2, 1: 1, 5: 5}
+
+
 def test_a_row_of_another_command_is_not_a_result():
     job = work.training(COMPARISON, "small", COMPARISON.run("a"), 0)
     assert work.is_row_of(comparisons.row(job), job)
