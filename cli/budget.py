@@ -116,6 +116,10 @@ def fit(job: Job, minutes: float, begun: float) -> int:
     with untrained(job):
         each, image, tracing = measure(job)
     saved = sum(4 * variable.shape.num_elements() for group in trainer.groups(job).values() for variable in group)
+    if job.save_every:
+        each += saved / DISK / job.save_every
+    if job.log_gradients:
+        tracing *= 2  # a second step is traced, which measures them
     sizes = {name: split.examples for name, split in job.splits.items()}
     validated = sizes.get("validation", 0) if job.validation else 0
     tested = sizes.get("test", validated)

@@ -1,5 +1,6 @@
 """`--config FILE`: flags in a file, YAML or JSON, or an earlier run's config.json."""
 
+import difflib
 import math
 from collections.abc import Container, Mapping
 from pathlib import Path
@@ -8,16 +9,27 @@ from typing import Any
 import yaml
 
 from cli.flag_tables import Flag
-from common.errors import UserError, unknown
+from common.errors import UserError
 
 # What config.json has beside flags: what was found out when the run began, or is said of it for people.
 RECORDED = ("classes", "words", "module", "preprocessing", "steps", "split_seed", "imported", "versions", "command")
 _NESTED = ("recipe", "recipe_name", "options", "started_from")
+DRY_RUN = "# for --config:\n", "\nexpecting "  # what stands before and after the flags that it prints
 _SWITCH = dict.fromkeys(("true", "yes", "on"), True) | dict.fromkeys(("false", "no", "off"), False)  # YAML 1.1's
 
 
 class _Loader(yaml.SafeLoader):
     """Values stay text, as on the command line: the flag's kind says what `off`, `20:40` and `010` mean, not YAML."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        """As it is there, but a key that stands twice is an error: YAML forbids it, and the first would be lost."""
+        keys: set[str] = set()
+        for key, _ in node.value:
+            name = str(key.value)
+            if name in keys:
+                raise yaml.constructor.ConstructorError(None, None, f"{name} stands twice", key.start_mark)
+            keys.add(name)
+        return super().construct_mapping(node, deep)
 
 
 _Loader.yaml_implicit_resolvers = {
@@ -36,10 +48,10 @@ def arguments(file: str, known: dict[str, Flag], beside: Container[str] = ()) ->
         known: the flags by name.
         beside: the names of the flags on the command line. `images` replaces the file's, which it would be added to.
             Beside `recipe` the hyper-parameters of a run's config.json are left out, and the size of the images, which
-            a recipe may name too.
+            a recipe may name too; beside `learning_rate` the batch that its own rate is for.
 
     Raises:
-        UserError: there is no such file, it is not YAML, or it has a key that is no flag or a value that is none.
+        UserError: there is no such file, it is not YAML, it has a key twice, or a key or value that is none of a flag.
     """
     values, replaced = _read(file), {"images"} if "images" in beside else set()
     if values.get("imported") is not None:
@@ -59,6 +71,7 @@ def arguments(file: str, known: dict[str, Flag], beside: Container[str] = ()) ->
                 "writes them"
             ) from error
         replaced |= {*values["recipe"], "image_size"} if "recipe" in beside else set()
+        replaced |= {"learning_rate_batch"} if "learning_rate" in beside else set()  # it is for the file's rate
         values = found
     return [
         word
@@ -69,16 +82,21 @@ def arguments(file: str, known: dict[str, Flag], beside: Container[str] = ()) ->
 
 
 def _read(file: str) -> dict:
-    """The file's keys and values: text, None, lists, dictionaries."""
+    """The file's keys and values: text, None, lists, dictionaries. Of all that `--dry_run` prints the middle counts."""
     try:
         text = Path(file).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"--config={file}: {getattr(error, 'strerror', None) or 'not a text file'}") from error
+    _, printed, body = text.partition(DRY_RUN[0])
+    if printed:
+        text = body.partition(DRY_RUN[1])[0]
     try:
         values = yaml.load(text, _Loader)
     except (yaml.YAMLError, ValueError) as error:  # ValueError: a tag such as !!int that its value does not fit
         where = getattr(error, "problem_mark", None)
-        raise UserError(f"--config={file}: not YAML or JSON{(where and f', line {where.line + 1}') or ''}") from error
+        twice = isinstance(error, yaml.constructor.ConstructorError) and str(error.problem).endswith("stands twice")
+        what = error.problem if twice else "not YAML or JSON"
+        raise UserError(f"--config={file}: {what}{(where and f', line {where.line + 1}') or ''}") from error
     if not isinstance(values, dict):
         raise UserError(f"--config={file}: give names of flags and their values, e.g. learning_rate: 0.01")
     return values
@@ -90,7 +108,7 @@ def of_run(values: Mapping[str, Any]) -> dict[str, Any]:
     batch = int(recipe.get("learning_rate_batch") or 0)
     if batch:  # the rate there is that of the run's own batch
         recipe["learning_rate"] = _unscaled(float(recipe["learning_rate"]), int(recipe["batch_size"]) / batch)
-    return _beside_recipe(values) | recipe | {"recipe": values.get("recipe_name")}
+    return {"mode": "train"} | _beside_recipe(values) | recipe | {"recipe": values.get("recipe_name")}
 
 
 def _beside_recipe(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -129,7 +147,9 @@ def _unscaled(rate: float, scale: float) -> float:
 def _arguments(file: str, name: Any, value: Any, known: dict[str, Flag]) -> list[str]:
     """One flag with its value, as on the command line."""
     if name not in known or name == "config":
-        raise unknown(f"--config={file}: key", str(name), known.keys() - {"config"})
+        near = difflib.get_close_matches(str(name), known.keys() - {"config"}, n=1)
+        hint = f"did you mean {near[0]}?" if near else "--help lists the flags"
+        raise UserError(f"--config={file}: key: {str(name)!r} is not known; {hint}")
     flag, items = known[name], value if isinstance(value, list) else [value]
     if any(item is None or isinstance(item, list | dict) for item in items):
         raise UserError(f"--config={file}: {name}: give a value or a list")
@@ -139,6 +159,8 @@ def _arguments(file: str, name: Any, value: Any, known: dict[str, Flag]) -> list
         raise UserError(f"--config={file}: {name}: {word}: give true or false")
     if flag.kind is bool:
         return [f"--{name}" if switch else f"--no{name}"]
+    if name == "images":  # a name may have a comma in it
+        return [f"--images={item}" for item in items]
     if flag.alone and switch is not None:
         return [f"--{name}={flag.alone}"] if switch else []
     return [f"--{name}={word}"]

@@ -7,8 +7,9 @@ import re
 import shutil
 import sys
 import textwrap
+import time
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from absl import flags as absl_flags
@@ -36,13 +37,19 @@ _WANTED = {
 
 @dataclass(frozen=True)
 class Options:
-    """A parsed command line: the value of every flag, and the names of those that were given.
+    """A parsed command line.
 
-    `runs` among the values are the words of `--mode compare`.
+    Attributes:
+        values: of every flag; `runs` are the words of `--mode compare`.
+        given: the names of those that were given, on the command line or in the file of `--config`.
+        typed: those on the command line.
+        begun: when it was parsed, of time.perf_counter: about when the program began.
     """
 
     values: dict[str, Any]
     given: frozenset[str]
+    typed: frozenset[str] = frozenset()
+    begun: float = field(default_factory=time.perf_counter, compare=False)
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -54,11 +61,25 @@ class Options:
 def parse(arguments: list[str]) -> Options:
     """Parses the arguments after the program's name. Raises UserError for a flag or value that is not known."""
     known = {flag.name: flag for group in GROUPS.values() for flag in group}
+    words = {word.lstrip("-").partition("=")[0] for word in arguments if word.startswith("-")}
+    typed = frozenset(name for name in known if not {name, f"no{name}"}.isdisjoint(words))
+    complete = _with_config(arguments, known)
+    try:
+        return _parsed(complete, known, typed)
+    except UserError as error:
+        name = re.match(r"--(\w+)", str(error))
+        if len(complete) > len(arguments) and name and name[1] in known.keys() - typed:
+            raise UserError(f"in the file of --config: {error}") from error
+        raise
+
+
+def _parsed(arguments: list[str], known: dict[str, Flag], typed: frozenset[str]) -> Options:
+    """The options of arguments with those of `--config`'s file among them."""
     values = absl_flags.FlagValues()
     for flag in known.values():
         _DEFINE[flag.kind](flag.name, flag.default, flag.setting.help, flag_values=values)
     values.set_gnu_getopt(True)  # words may stand before flags
-    arguments, images = _image_files(_with_config(arguments, known))
+    arguments, images = _image_files(arguments)
     try:
         rest = values(["program", *_with_values(arguments, known)])[1:]
     except absl_flags.UnrecognizedFlagError as error:
@@ -81,7 +102,7 @@ def parse(arguments: list[str]) -> Options:
     if found["profile"] is not None:
         found["profile"] = _steps(found["profile"])
     _check_modes(found, given, known)
-    return Options(found, given)
+    return Options(found, given, typed)
 
 
 def _with_config(arguments: list[str], known: dict[str, Flag]) -> list[str]:

@@ -70,7 +70,7 @@ def timing(config: runs.RunConfig, steps_per_epoch: int) -> dict[str, Any]:
 def text(job: Job, config: runs.RunConfig) -> str:
     """How long the run is: `10 epochs of 390 steps`, or `1,234 steps (3.2 epochs), which fit into 10 minutes`."""
     if config.minutes is None:
-        return f"{job.recipe.epochs} epochs of {job.steps_per_epoch} steps"
+        return f"{job.recipe.epochs} epoch{'s' if job.recipe.epochs != 1 else ''} of {job.steps_per_epoch} steps"
     if config.steps is None:
         return f"as many steps as fit into {config.minutes:g} minutes"
     epochs = config.steps / job.steps_per_epoch

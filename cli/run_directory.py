@@ -40,13 +40,12 @@ def opened(
     """
     config_file = run / checkpoints.CONFIG_FILE
     if not chief:
-        begun = config_file.exists()
+        begun = config_file.exists() and is_begun(run)
         config = runs.resumed(run, config, given, defaults, schedules.OPEN_ENDED) if begun else config
         yield config, checkpoints.newest(run)
         return
+    check(run)
     with _explained(run):
-        if not config_file.exists() and _contents(run):
-            raise UserError(f"--ckpt={run} is not empty and holds no run; name another directory")
         made = [folder for folder in (run, *run.parents) if not folder.exists()]
         run.mkdir(parents=True, exist_ok=True)
     undone = False
@@ -68,6 +67,13 @@ def opened(
             _remove_empty(made)
 
 
+def check(run: Path) -> None:
+    """Raises UserError where no run can begin or go on: at a file, or in a folder with something else in it."""
+    with _explained(run):
+        if not (run / checkpoints.CONFIG_FILE).exists() and _contents(run):
+            raise UserError(f"--ckpt={run} is not empty and holds no run; name another directory")
+
+
 def _contents(run: Path) -> list[Path]:
     """What is in a directory, if it is there, but for hidden files and a range test of the learning rate."""
     found = run.iterdir() if run.exists() else ()
@@ -87,8 +93,9 @@ def _begin(run: Path, config: "runs.RunConfig", given: Container[str], defaults:
     """What `opened` yields, the directory being there and locked."""
     checkpoint = None
     if (run / checkpoints.CONFIG_FILE).exists():
-        config = runs.resumed(run, config, given, defaults, schedules.OPEN_ENDED)
-        if config.recipe != runs.read(run).recipe:
+        if is_begun(run):
+            config = runs.resumed(run, config, given, defaults, schedules.OPEN_ENDED)
+        elif runs.read(run) != config:
             runs.rewrite(run, config)
         checkpoints.sweep(run)
         checkpoint = checkpoints.newest(run)
@@ -99,9 +106,20 @@ def _begin(run: Path, config: "runs.RunConfig", given: Container[str], defaults:
     return config, checkpoint
 
 
+def is_begun(run: Path) -> bool:
+    """Whether something was trained in a run directory. A start that was killed before that leaves config.json."""
+    return bool(checkpoints.folders(run)) or _trained(run / metrics_file.METRICS_FILE)
+
+
+def keep_epochs(run: Path, config: "runs.RunConfig") -> None:
+    """Writes a raised number of epochs into config.json, once it is known that more is trained."""
+    if config.recipe != runs.read(run).recipe:
+        runs.rewrite(run, config)
+
+
 def _undo(run: Path) -> bool:
     """Empties a new run's directory, but for the lock, unless something was trained. Returns whether it did."""
-    if checkpoints.folders(run) or _trained(run / metrics_file.METRICS_FILE):
+    if is_begun(run):
         return False
     for path in _contents(run):
         if path.is_dir():

@@ -12,6 +12,7 @@ from cli import trained as trained_networks
 from cli.plan import Plan
 from cli.trained import Trained
 from common import distribution
+from common import recipe as recipes
 from common.input import bad_images, class_balance, device_part, pipeline, random_changes, read_errors
 from common.progress import duration
 from common.runs import checkpoints
@@ -26,12 +27,11 @@ def run(options: flags.Options, family: str | None) -> None:
     folder = setup.prepared_folder(options.dataset)
     prepared = folder is not None and not folder.exists()
     whole = plan.make(options, family)
-    begun = time.perf_counter()
     if options.dry_run or options.lr_range_test:
         bad = setup.bad_images_of(options, whole.data)
         job = make_job(whole, bad)
         if options.dry_run and whole.config.minutes is not None:
-            job, whole = length.fit_into_time(job, whole, begun)
+            job, whole = length.fit_into_time(job, whole, options.begun)
         if whole.devices.chief:
             print(heading(job, whole), flush=True)
         if options.dry_run:
@@ -43,22 +43,22 @@ def run(options: flags.Options, family: str | None) -> None:
             setup.tell(bad)
         return
     if options.ensemble is None:
-        train_one(whole)
+        train_one(whole, options.begun)
         return
     members = [whole.member(seed) for seed in range(options.seed, options.seed + options.ensemble)]
     with run_directory.ensemble(whole.run, [member.run.name for member in members], whole.devices.chief):
-        for member in members:
-            train_one(member)
+        for number, member in enumerate(members):
+            train_one(member, time.perf_counter() if number else options.begun)
     if whole.devices.chief:
         print(f"test all {len(members)} together: python {flags.script_name()} --mode test --restore {whole.run}")
 
 
-def train_one(run: Plan) -> None:
+def train_one(run: Plan, begun: float) -> None:
     """Trains a network from its start, or from where it stopped, and tests its best.
 
+    `begun` (of time.perf_counter) is when the time of `--minutes` began.
     A finished member of an ensemble is left as it is. Exits with 128 + the signal's number where a signal stopped it.
     """
-    begun = time.perf_counter()
     devices, given, defaults = run.devices, run.options.given, run.architecture.defaults
     with (
         run_directory.opened(run.run, run.config, given, defaults, devices.chief) as (config, checkpoint),
@@ -88,6 +88,8 @@ def train_one(run: Plan) -> None:
             news = trained_networks.transfer(run.start, run.architecture, job.model, run.config.classes)
             if devices.chief:
                 print(news, flush=True)
+        if devices.chief and not state.finished:
+            run_directory.keep_epochs(run.run, config)
         stopped = None if state.finished else training.fit(job, state)
         if stopped is not None:
             sys.exit(128 + stopped)
@@ -209,7 +211,7 @@ def heading(job: Job, run: Plan) -> str:
         "run": job.run,
         "watch": f"tensorboard --logdir {job.run}",
     }
-    notes = [*data.notes, *filter(None, [optimizers.caution(recipe)])]
+    notes = [*data.notes, *optimizers.cautions(recipe), *idle(run)]
     if job.validation is None:
         notes.append("note: no validation, so no best checkpoint is chosen; the last one is tested")
     obstacle = device_part.obstacle(recipe, pipeline.Preprocessing(**config.preprocessing))
@@ -218,6 +220,14 @@ def heading(job: Job, run: Plan) -> str:
     if config.minutes is None or config.steps is not None:  # else its length is not known yet
         notes += schedules.remarks(job.schedule.recipe, job.steps_per_epoch, job.total_steps)
     return "\n".join([*(f"{name.ljust(8)} {value}" for name, value in lines.items() if value), *notes])
+
+
+def idle(run: Plan) -> list[str]:
+    """A line for each flag on the command line that changes nothing."""
+    recipe, info, typed = run.config.recipe, run.data.info, run.options.typed
+    flips = [name for name in ("flip", "vertical_flip") if name in typed and getattr(recipe, name) and not info.flip]
+    forbidden = [f"note: --{name} is left out: mirror images are forbidden in {info.name}" for name in flips]
+    return forbidden + recipes.idle(recipe, typed)
 
 
 def precision(run: Plan) -> str:
@@ -238,13 +248,9 @@ def dry_run(job: Job, run: Plan, count: int, prepared: str | None) -> str:
     steps, each = job.total_steps, duration(seconds * job.total_steps)
     several = f"{duration(count * seconds * steps)} for {count} runs: " if count > 1 else ""
     written = f"nothing was written but the data set, {prepared}" if prepared else "nothing was written"
-    return "\n".join(
-        [
-            "# for --config:",
-            config_file.text(
-                config_file.of_command(dataclasses.asdict(run.config), run.options.values, run.options.given)
-            ),
-            f"expecting {several}{each} for {steps} steps ({job.recipe.batch_size / seconds:.1f} images/s)"
-            f"{', and validation' if job.validation else ''}; {written}",
-        ]
+    values = config_file.of_command(dataclasses.asdict(run.config), run.options.values, run.options.given)
+    begin, end = config_file.DRY_RUN
+    return (
+        f"{begin}{config_file.text(values)}{end}{several}{each} for {steps} steps "
+        f"({job.recipe.batch_size / seconds:.1f} images/s){', and validation' if job.validation else ''}; {written}"
     )

@@ -1,18 +1,24 @@
 """`Recipe`: every hyper-parameter of a training run, declared once; written to config.json, compared on resume."""
 
 import dataclasses
+from collections.abc import Container
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from common.errors import UserError, unknown
 from common.settings import Setting
 
+BETAS = ("adam", "adamw", "lamb", "lion")  # optimizers that have them
 GROUPS = ("Optimisation", "Schedule", "Regularisation and initialisation", "Fine-tuning (--restore)", "Input")
 
 
-def _field(group: int, default: Any, help: str, **limits: Any) -> Any:
-    """A field with its group in --help and its `Setting`."""
-    return field(default=default, metadata={"group": GROUPS[group], "setting": Setting(help, **limits)})
+def _field(group: int, default: Any, help: str, of: tuple[str, ...] = (), **limits: Any) -> Any:
+    """A field with its group in --help and its `Setting`.
+
+    `of` is another field and those of its values with which this one means something; they stand before the help.
+    """
+    text = f"{', '.join(of[1:])}: {help}" if of else help
+    return field(default=default, metadata={"group": GROUPS[group], "setting": Setting(text, **limits), "of": of})
 
 
 @dataclass(frozen=True)
@@ -29,12 +35,13 @@ class Recipe:
     learning_rate: float = _field(0, 0.01, "initial (cyclical schedules: highest) learning rate", above=0)
     learning_rate_batch: int = _field(0, 0, "batch size that the recipe's learning_rate is for; another scales it "
                                             "in proportion; 0, or --learning_rate given: no scaling", least=0)
-    momentum: float = _field(0, 0.9, "momentum coefficient of momentum, nesterov and lars", least=0, below=1)
-    gamma: float = _field(0, 0.9, "rmsprop: decay of the squared gradients", least=0, below=1)
-    rho: float = _field(0, 0.95, "adadelta: decay of the squared gradients", least=0, below=1)
-    beta_1: float = _field(0, 0.9, "adam, adamw, lamb, lion: decay of the mean", least=0, below=1)
-    beta_2: float = _field(0, 0.999, "adam, adamw, lamb: decay of the squared gradients; lion: of the mean", least=0,
-                           below=1)
+    momentum: float = _field(0, 0.9, "momentum coefficient", ("optimizer", "momentum", "nesterov", "lars"), least=0,
+                             below=1)
+    gamma: float = _field(0, 0.9, "decay of the squared gradients", ("optimizer", "rmsprop"), least=0, below=1)
+    rho: float = _field(0, 0.95, "decay of the squared gradients", ("optimizer", "adadelta"), least=0, below=1)
+    beta_1: float = _field(0, 0.9, "decay of the mean", ("optimizer", *BETAS), least=0, below=1)
+    beta_2: float = _field(0, 0.999, "decay of the squared gradients, with lion of the mean", ("optimizer", *BETAS),
+                           least=0, below=1)
     epsilon: float | None = _field(0, None, "term that keeps a division finite (default: the optimizer's own)", least=0)
     batch_size: int = _field(0, 128, "global batch, over all devices", least=1)
     accumulate: int = _field(0, 1, "go through the batch in this many parts, one at a time, for less memory; batch "
@@ -46,26 +53,31 @@ class Recipe:
                         least=0, below=1)
 
     schedule: str = _field(1, "plateau", "how the learning rate changes", choices="common.training.schedules:SCHEDULES")
-    schedule_factor: float = _field(1, 0.1, "plateau, step, piecewise: multiply by this", least=0, most=1)
-    schedule_every: float = _field(1, 8.0, "step: epochs between drops; sgdr, cyclical: epochs of the first cycle",
-                                   above=0)
-    schedule_rate: float = _field(1, 0.1, "exponential, inverse_time: k, per epoch", least=0)
-    schedule_boundaries: tuple[int, ...] = _field(1, (), "piecewise: global steps, comma-separated", least=1)
-    plateau_patience: int = _field(1, 5, "plateau: validations without improvement before a drop", least=1)
-    plateau_delta: float = _field(1, 0.001, "plateau: the least gain in validation top-1 that counts", least=0, most=1)
-    plateau_drops: int = _field(1, 3, "plateau: the run ends when one more drop would be due", least=0)
-    cycle_multiplier: float = _field(1, 1.0, "sgdr: each period is this many times the last", least=1)
-    minimum_learning_rate: float = _field(1, 0.0, "linear, cosine, sgdr, cyclical: the lower end", least=0)
+    schedule_factor: float = _field(1, 0.1, "multiply by this", ("schedule", "plateau", "step", "piecewise"), least=0,
+                                    most=1)
+    schedule_every: float = _field(1, 8.0, "epochs between drops, or of the first cycle",
+                                   ("schedule", "step", "sgdr", "cyclical"), above=0)
+    schedule_rate: float = _field(1, 0.1, "k, per epoch", ("schedule", "exponential", "inverse_time"), least=0)
+    schedule_boundaries: tuple[int, ...] = _field(1, (), "global steps, comma-separated", ("schedule", "piecewise"),
+                                                  least=1)
+    plateau_patience: int = _field(1, 5, "validations without improvement before a drop", ("schedule", "plateau"),
+                                   least=1)
+    plateau_delta: float = _field(1, 0.001, "the least gain in validation top-1 that counts", ("schedule", "plateau"),
+                                  least=0, most=1)
+    plateau_drops: int = _field(1, 3, "the run ends when one more drop would be due", ("schedule", "plateau"), least=0)
+    cycle_multiplier: float = _field(1, 1.0, "each period is this many times the last", ("schedule", "sgdr"), least=1)
+    minimum_learning_rate: float = _field(1, 0.0, "the lower end", ("schedule", "linear", "cosine", "sgdr", "cyclical"),
+                                          least=0)
     warmup: str = _field(1, "none", "warm-up before the schedule", choices=("none", "constant", "gradual"))
-    warmup_epochs: float = _field(1, 0.0, "length of the warm-up", least=0)
-    warmup_factor: float = _field(1, 0.1, "constant: share of the learning rate meanwhile; gradual: the share it "
-                                          "begins with", least=0, most=1)
+    warmup_epochs: float = _field(1, 0.0, "length of the warm-up", ("warmup", "constant", "gradual"), least=0)
+    warmup_factor: float = _field(1, 0.1, "share of the learning rate meanwhile, or at its beginning",
+                                  ("warmup", "constant", "gradual"), least=0, most=1)
     patience: int = _field(1, 0, "end the run after this many validations without a higher top-1; 0: off", least=0)
 
     loss: str = _field(2, "cross_entropy", "what is minimised: softmax cross-entropy, mean binary cross-entropy "
                                            "of all classes, focal loss; tests always report cross-entropy",
                        choices="common.nn.losses:LOSSES")
-    focal_gamma: float = _field(2, 2.0, "focal: gamma of (1 - p)^gamma; 0: cross-entropy", least=0)
+    focal_gamma: float = _field(2, 2.0, "gamma of (1 - p)^gamma; 0: cross-entropy", ("loss", "focal"), least=0)
     class_weight: str = _field(2, "none", "balanced: losses times N / (K images of the class), for unequal classes",
                                choices=("none", "balanced"))
     weight_decay: float = _field(2, 0.0005, "lambda of lambda/2 ||W||^2, added to the loss", least=0)
@@ -93,8 +105,8 @@ class Recipe:
                                     "pad (CIFAR), none", choices=("random", "scale", "inception", "pad", "none"))
     resize: int | None = _field(4, None, "short side in pixels before the crop (default: image_size x 256/224)",
                                 least=1, most=8192)
-    scale_range: tuple[int, int] = _field(4, (256, 480), "scale: short side drawn from this range, for a 224 pixel "
-                                                         "network", least=1, most=8192)
+    scale_range: tuple[int, int] = _field(4, (256, 480), "short side drawn from this range, for a 224 pixel network",
+                                          ("crop", "scale"), least=1, most=8192)
     flip: bool = _field(4, True, "random left-right flip, where the data set allows it")
     brightness: float = _field(4, 0.0, "add up to this share of 255", least=0, most=1)
     contrast: float = _field(4, 0.0, "scale the contrast by up to this share", least=0, most=1)
@@ -111,9 +123,10 @@ class Recipe:
     hue: float = _field(4, 0.0, "shift the hue by up to this share of the colour circle", least=0, most=0.5)
     auto_augment: str = _field(4, "none", "random operations of PIL: TrivialAugment (wide) or RandAugment",
                                choices=("none", "trivial", "rand"))
-    rand_operations: int = _field(4, 2, "rand: operations a picture, N", least=1)
-    rand_magnitude: int = _field(4, 9, "rand: strength of each, M", least=0, most=30)
-    random_erasing: float = _field(4, 0.0, "probability of a rectangle of the mean colour", least=0, most=1)
+    rand_operations: int = _field(4, 2, "operations a picture, N", ("auto_augment", "rand"), least=1)
+    rand_magnitude: int = _field(4, 9, "strength of each, M", ("auto_augment", "rand"), least=0, most=30)
+    random_erasing: float = _field(4, 0.0, "probability of a rectangle of the mean colour; black with --mean none",
+                                   least=0, most=1)
     mixup: float = _field(4, 0.0, "alpha of mixup's Beta(alpha, alpha); 0: off; top-1 in training is then against the "
                                   "larger share", least=0)
     cutmix: float = _field(4, 0.0, "alpha of CutMix's; with mixup: each batch takes one of the two", least=0)
@@ -134,6 +147,17 @@ class Recipe:
             raise UserError(
                 f"--minimum_learning_rate={self.minimum_learning_rate} is above --learning_rate={self.learning_rate}"
             )
+
+
+def idle(recipe: Recipe, names: Container[str]) -> list[str]:
+    """A line for each of these fields that means nothing, since another field has a value that does not use it."""
+    found = []
+    for one in fields(Recipe):
+        other, *values = one.metadata["of"] or ("",)
+        if other and one.name in names and getattr(recipe, other) not in values:
+            using = " or ".join(values)
+            found.append(f"note: --{one.name} means nothing with --{other} {getattr(recipe, other)}, only with {using}")
+    return found
 
 
 def setting(of: dataclasses.Field) -> Setting:

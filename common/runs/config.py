@@ -192,7 +192,7 @@ def resumed(
     if raised:
         raise UserError(
             f"--epochs={asked.recipe.epochs}: the learning rate of {old.recipe.schedule} depends on the length of the "
-            f"run, which {run} began with {old.recipe.epochs} epochs; train on from it with --restore {run} and "
+            f"run, which began with --epochs {old.recipe.epochs}; train on from it with --restore {run} and "
             "another --ckpt"
         )
     different = differences(old, asked)

@@ -81,17 +81,33 @@ def rate_factors(model: keras.Model, recipe: Recipe) -> dict[str, float]:
     The classifiers' is head_learning_rate / learning_rate, else 1. With `layer_decay` d every layer's is d times that
     of the next layer towards the output, so that general lower layers move less than special upper ones (Clark et al.
     2020, ELECTRA, section 3.1). A layer is one with a matrix of weights; a normalisation counts with the one before it.
+    Of several ways to the output the one with the most layers counts: branches side by side end at the same level.
     """
     if recipe.head_learning_rate is None and recipe.layer_decay == 1.0:
         return {}
     heads = {layer.name for layer in classifiers(model)}
-    levels, level = {}, 0
-    for layer in model.layers:
-        if layer.trainable_variables and layer.name not in heads:
-            level += any(len(variable.shape) > 1 for variable in layer.trainable_variables)
-            levels[layer.name] = level
-    factors = {name: recipe.layer_decay ** (level + 1 - own) for name, own in levels.items()}
+    above = _layers_above(model, heads)
+    trained = [layer.name for layer in model.layers if layer.trainable_variables and layer.name not in heads]
+    factors = {name: recipe.layer_decay ** (above[name] + 1) for name in trained}
     return factors | dict.fromkeys(heads, (recipe.head_learning_rate or recipe.learning_rate) / recipe.learning_rate)
+
+
+def _layers_above(model: keras.Model, heads: set[str]) -> dict[str, int]:
+    """How many layers that train a matrix lie on the longest way from each layer to the output, `heads` left out.
+
+    The way is that to the first output; to another one from the layers of auxiliary classifiers alone.
+    """
+    found: dict[str, int] = {}
+    for output in model.outputs:
+        here = {output._keras_history.operation.name: 0}
+        for layer in reversed(getattr(model, "operations", model.layers)):  # each after all that take its output
+            if layer.name in here and not isinstance(layer, keras.layers.InputLayer):
+                matrix = any(len(variable.shape) > 1 for variable in getattr(layer, "trainable_variables", ()))
+                through = here[layer.name] + (matrix and layer.name not in heads)
+                for before in _before(layer):
+                    here[before.name] = max(here.get(before.name, 0), through)
+        found = here | found
+    return found
 
 
 def set_rates(optimizer: keras.optimizers.Optimizer, model: keras.Model, recipe: Recipe) -> None:

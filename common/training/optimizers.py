@@ -104,18 +104,24 @@ OPTIMIZERS: dict[str, Entry] = {
 }
 
 
+# What is usual, and above which rate a run hears of it: these take steps whose size hardly depends on the gradient's.
+USUAL_RATES = {"adam": ("0.001", 0.01), "adamw": ("0.001", 0.01), "lion": ("0.0001", 0.001)}
+
+
 def make_optimizer(recipe: Recipe) -> keras.optimizers.Optimizer:
     """The optimizer a recipe names; its `learning_rate` is a variable to be assigned at every step.
 
     It has no weight decay, clipping or averaging of its own: see `losses.regularisation`, `apply_gradients`,
     `ema.WeightAverage`. Its variables are named after it, e.g. `adam/conv1_kernel_momentum`. Raises UserError for an
-    unknown name, or for one without a decoupled weight decay where the recipe has one.
+    unknown name, for one without a decoupled weight decay where the recipe has one, and for a lion without --beta_1.
     """
     if recipe.optimizer not in OPTIMIZERS:
         raise unknown("--optimizer", recipe.optimizer, OPTIMIZERS)
     if recipe.decoupled_weight_decay and not OPTIMIZERS[recipe.optimizer].decouples:
         having = ", ".join(name for name, entry in OPTIMIZERS.items() if entry.decouples)
         raise UserError(f"--decoupled_weight_decay: {recipe.optimizer} has none, only {having}; use --weight_decay")
+    if recipe.optimizer == "lion" and not recipe.beta_1:
+        raise UserError("--beta_1=0: lion needs more than 0; its paper has 0.9")
     made = OPTIMIZERS[recipe.optimizer].make(recipe, learning_rate=recipe.learning_rate, name=recipe.optimizer)
     # Keras sums the gradients over replicas within the step, one by one and after its clipping, and has no switch
     # against it. Here they come summed, in one piece (replicas.py).
@@ -128,21 +134,25 @@ def l1_in_loss(recipe: Recipe) -> float:
     return 0.0 if OPTIMIZERS[recipe.optimizer].carries_l1 else recipe.l1
 
 
-def caution(recipe: Recipe) -> str | None:
-    """A line to print at the start of a run whose optimizer and schedule do not go together, else None."""
-    if recipe.optimizer in ("ftrl", "adagrad_da") and (recipe.schedule != "constant" or recipe.warmup != "none"):
-        return f"{recipe.optimizer} rescales every weight when the learning rate changes; --schedule constant fits it"
-    if OPTIMIZERS[recipe.optimizer].decouples and recipe.weight_decay:
+def cautions(recipe: Recipe) -> list[str]:
+    """Lines to print at the start of a run whose optimizer and other hyper-parameters do not go together."""
+    name, rate, found = recipe.optimizer, f"here {recipe.learning_rate:g}", []
+    if name in ("ftrl", "adagrad_da") and (recipe.schedule != "constant" or recipe.warmup != "none"):
+        found.append(f"{name} rescales every weight when the learning rate changes; --schedule constant fits it")
+    if OPTIMIZERS[name].decouples and recipe.weight_decay:
         loss = f"weight decay {recipe.weight_decay:g} is"
         if recipe.decoupled_weight_decay:
-            own = f"{recipe.optimizer}'s own of {recipe.decoupled_weight_decay:g}"
-            return f"{loss} also part of the loss, beside {own}; --weight_decay 0 leaves it out"
-        return f"{loss} part of the loss; {recipe.optimizer}'s own is --decoupled_weight_decay, with --weight_decay 0"
-    if recipe.optimizer == "lion" and recipe.beta_2 > 0.99:
-        return f"lion's paper has --beta_2 0.99, here {recipe.beta_2:g}"
-    if recipe.optimizer == "adadelta" and recipe.learning_rate < 0.1:
-        return f"adadelta makes its own step size; its paper has learning rate 1, here {recipe.learning_rate:g}"
-    return None
+            own = f"{name}'s own of {recipe.decoupled_weight_decay:g}"
+            found.append(f"{loss} also part of the loss, beside {own}; --weight_decay 0 leaves it out")
+        else:
+            found.append(f"{loss} part of the loss; {name}'s own is --decoupled_weight_decay, with --weight_decay 0")
+    if name == "lion" and recipe.beta_2 > 0.99:
+        found.append(f"lion's paper has --beta_2 0.99, here {recipe.beta_2:g}")
+    if name in USUAL_RATES and recipe.learning_rate > USUAL_RATES[name][1]:
+        found.append(f"{name}'s learning rate is usually {USUAL_RATES[name][0]}, {rate}")
+    if name == "adadelta" and recipe.learning_rate < 0.1:
+        found.append(f"adadelta makes its own step size; its paper has learning rate 1, {rate}")
+    return [f"note: {line}" for line in found]
 
 
 def clip_by_global_norm(gradients: Sequence[tf.Tensor | None], norm: float | tf.Tensor) -> list[tf.Tensor | None]:

@@ -237,7 +237,8 @@ class Trainer:
         line = f"epoch {row['epoch']}: {result.line('validation', job.identity['classes'])}{rank}"
         state.finished = _complete(job, state)
         if state.finished and not last:
-            notes.append(f"validation top-1 has not risen in {job.recipe.patience} validations: the run ends here")
+            waited = "1 validation" if job.recipe.patience == 1 else f"{job.recipe.patience} validations"
+            notes.append(f"validation top-1 has not risen in {waited}: the run ends here")
         state.validation_due = False
         curves = {"dead_units": dead_units.share(dead), "balanced_accuracy": result.balanced_accuracy}
         self.log.validation(row, curves, [line, *filter(None, notes)])
@@ -259,8 +260,9 @@ class Trainer:
         if result.top1 > state.best_top1:
             state.improved_step = state.step
         if (result.top1, -result.loss) > (state.best_top1, -state.best_loss):  # a small split has many ties
+            tied = result.top1 == state.best_top1
             state.best_top1, state.best_loss, state.best_step = result.top1, result.loss, state.step
-            return ", the best so far"
+            return ", the best so far by its loss" if tied else ", the best so far"
         return ""
 
 

@@ -26,7 +26,7 @@ class Cell:
 
 def short(name: str, most: int = 22) -> str:
     """A name short enough for a title, `$` not taken for a formula."""
-    name = name.split(",")[0].encode("utf-8", "replace").decode()
+    name = name.encode("utf-8", "replace").decode()
     return (name if len(name) <= most else name[: most - 1] + "…").replace("$", r"\$")
 
 

@@ -86,6 +86,8 @@ def test_a_second_file_is_refused(write):
         ("learnig_rate: 0.1", "key: 'learnig_rate' is not known; did you mean learning_rate?"),
         ("config: other.yaml", "key: 'config' is not known"),
         ("- 1\n- 2", "give names of flags and their values"),
+        ("seed: 1\nepochs: 2\nseed: 3", "seed stands twice, line 3"),
+        ("xyzzy: 3", "key: 'xyzzy' is not known; --help lists the flags"),
         ("a: [1", "not YAML or JSON, line 1"),
         ("seed: !!int x", "not YAML or JSON"),
         ("mode: {a: 1}", "mode: give a value or a list"),
@@ -156,7 +158,33 @@ def test_a_recipe_beside_a_runs_config_stands_in_for_the_runs_own(write):
 
 def test_the_recipes_name_stands_in_the_file_of_a_run():
     found = config_file.of_run({"recipe": {"epochs": 3}, "recipe_name": "modern", "minutes": 5.0})
-    assert found == {"epochs": 3, "recipe": "modern", "minutes": 5.0}
+    assert found == {"mode": "train", "epochs": 3, "recipe": "modern", "minutes": 5.0}
+
+
+def test_a_rate_beside_a_runs_config_is_taken_as_it_is(write):
+    """The run's own was 0.5 at a batch of 256; as on a command line, a rate that is given is not scaled."""
+    recipe = {"learning_rate": 0.125, "learning_rate_batch": 256, "batch_size": 64}
+    file = write(json.dumps({"arch": "resnet18", "recipe": recipe}), "config.json")
+    options = flags.parse(["--config", file, "--learning_rate", "0.05"])
+    assert (options.mode, options.learning_rate) == ("train", 0.05)
+    assert "learning_rate_batch" not in options.given
+    assert flags.parse(["--config", file]).learning_rate == 0.5
+    both = flags.parse(["--config", file, "--learning_rate", "0.05", "--learning_rate_batch", "32"])
+    assert both.learning_rate_batch == 32
+
+
+def test_images_of_a_file_may_have_commas_in_their_names(write, tmp_path):
+    for name in ("a,b.jpg", "c.jpg"):
+        (tmp_path / name).write_bytes(b"")
+    names = [str(tmp_path / name) for name in ("a,b.jpg", "c.jpg")]
+    file = write(f"mode: predict\nimages: {json.dumps(names)}")
+    assert flags.parse(["--config", file]).images == names
+
+
+def test_only_flags_of_the_command_line_count_as_typed(write):
+    options = flags.parse(["--config", write("mode: train\nepochs: 3"), "--noflip", "--seed=2"])
+    assert options.typed == {"config", "flip", "seed"}
+    assert {"epochs", "mode"} <= options.given
 
 
 def test_all_of_config_json_is_a_flag_or_known_to_be_none():
@@ -232,10 +260,10 @@ def test_what_a_dry_run_prints_is_the_same_command(monkeypatch, tmp_path, capsys
     body = first[first.index("# for --config:") : first.index("expecting ")]
     assert yaml.safe_load(body)["recipe"]["optimizer"] == "adam"
 
-    tiny.run("--dry_run", "--config", write(body))
-
-    second = capsys.readouterr().out
-    assert second[: second.index("expecting ")] == first[: first.index("expecting ")]
+    for file in (body, first):  # the flags alone, or all that was printed
+        tiny.run("--dry_run", "--config", write(file))
+        second = capsys.readouterr().out
+        assert second[: second.index("expecting ")] == first[: first.index("expecting ")]
 
 
 @pytest.mark.slow

@@ -117,6 +117,8 @@ def test_patience_ends_a_run_that_gets_no_better(capsys):
     tiny.start("run", *still, "--epochs", "7")  # it is finished: only tested again
     assert len(rows("run")) == 3
     assert "run is finished: --patience ended it at step 57 of 133; train on" in capsys.readouterr().out
+    assert json.loads(Path("run/config.json").read_text())["recipe"]["epochs"] == 6
+    tiny.start("run", *still)  # the first command is still that of the run
 
 
 @pytest.mark.parametrize(

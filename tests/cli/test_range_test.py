@@ -33,6 +33,27 @@ def test_the_command_that_trains_at_the_rate(command, given, wanted):
     assert range_test.training_command(command, given, 0.03) == wanted
 
 
+def test_beside_a_run_the_command_names_another_directory(tmp_path):
+    command = ["alexnet.py", "--ckpt", "ckpt/a", "--lr_range_test=9"]
+    told = range_test.report(
+        lr_range.Advice(0.5, 1.25, 0.1, 0.05), Path("ckpt/a/lr_range_test"), command, (), None, True
+    )
+    assert "train with it: python alexnet.py --ckpt=ckpt/a-0.05 --learning_rate=0.05\n" in told
+
+
+def test_a_folder_of_something_else_is_refused_before_the_sweep(monkeypatch, tmp_path, capsys):
+    tiny.register(monkeypatch, tmp_path)
+    Path("pictures").mkdir()
+    Path("pictures/a.jpg").write_bytes(b"")
+    for name, said in (("pictures", "is not empty and holds no run"), ("pictures/a.jpg", "Not a directory")):
+        with pytest.raises(SystemExit):
+            tiny.start(name, "--lr_range_test", "40")
+        printed = capsys.readouterr()
+        assert said in printed.err
+        assert "sweeping" not in printed.out
+    assert [path.name for path in Path("pictures").iterdir()] == ["a.jpg"]
+
+
 def test_the_classifiers_rate_keeps_its_proportion_to_the_suggested_one():
     """The sweep had it at 0.5 / 0.02 = 25 times the rate; at 0.03 that is 0.75."""
     head = range_test.head_share(Recipe(learning_rate=0.02, head_learning_rate=0.5))

@@ -1,5 +1,6 @@
 """What a start leaves behind: a run, or nothing."""
 
+import dataclasses
 import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -76,9 +77,25 @@ def test_a_run_that_trained_stays(act):
     assert runs.read(Path("run")) == CONFIG
 
 
+def test_a_start_that_was_killed_before_its_first_step_binds_nobody():
+    """It leaves config.json; the next command may ask for something else."""
+    with opened("run"):
+        pass
+    other = dataclasses.replace(CONFIG, recipe=Recipe(epochs=7, learning_rate=0.5))
+    with run_directory.opened(Path("run"), other, (), {}, True) as (config, checkpoint):
+        assert (config, checkpoint) == (other, None)
+    assert runs.read(Path("run")) == other
+    add_row()
+    with pytest.raises(UserError, match="run holds a run of other settings"):
+        fail(KeyError(), opened("run"))
+    with run_directory.opened(Path("run"), other, (), {}, True) as (config, _):
+        assert config == other
+
+
 def test_another_runs_failing_start_does_not_touch_it():
     with opened("run"):
         pass
+    add_row()
     with pytest.raises(UserError):
         fail(UserError("no memory"), opened("run"))
     assert runs.read(Path("run")) == CONFIG

@@ -41,6 +41,11 @@ def test_the_start_names_the_recipe_and_the_augmentation(monkeypatch, tmp_path, 
     tiny.run("--mode", "train", "--arch", "tiny", "--dry_run")
     printed = capsys.readouterr().out
     assert "augment" not in printed.partition("# for --config:")[0]
+    assert "means nothing" not in printed
+    tiny.run("--mode", "train", "--arch", "tiny", "--dry_run", "--vertical_flip", "--focal_gamma=3")
+    printed = capsys.readouterr().out
+    assert "note: --vertical_flip is left out: mirror images are forbidden in digits\n" in printed
+    assert "note: --focal_gamma means nothing with --loss cross_entropy, only with focal\n" in printed
     assert "recipe   momentum, learning rate 0.02 (plateau), batch 64" in printed
 
 

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from common.errors import UserError
-from common.recipe import Recipe, differences, from_dict
+from common.recipe import Recipe, differences, from_dict, idle, setting
 
 
 @pytest.mark.parametrize(
@@ -31,6 +31,28 @@ def test_mistakes_are_named(fields, words):
         Recipe(**fields)
     assert raised.value.exit_code == 2
     assert "\n" not in str(raised.value)
+
+
+def test_fields_that_mean_nothing_are_named():
+    recipe = Recipe(schedule="cosine", focal_gamma=3.0, warmup_epochs=2.0, optimizer="lars")
+    assert idle(recipe, ("focal_gamma", "warmup_epochs", "momentum", "minimum_learning_rate", "epochs")) == [
+        "note: --warmup_epochs means nothing with --warmup none, only with constant or gradual",
+        "note: --focal_gamma means nothing with --loss cross_entropy, only with focal",
+    ]
+    assert idle(recipe, ()) == []
+    used = Recipe(loss="focal", warmup="gradual", warmup_epochs=2.0, auto_augment="rand", schedule="plateau")
+    assert idle(used, [one.name for one in dataclasses.fields(Recipe)][:3]) == []
+
+
+def test_what_a_field_goes_with_exists():
+    """Each names another field and values that it may have."""
+    fields = {one.name: one for one in dataclasses.fields(Recipe)}
+    conditional = [one for one in fields.values() if one.metadata["of"]]
+    assert len(conditional) > 15
+    for one in conditional:
+        other, *values = one.metadata["of"]
+        assert set(values) < set(setting(fields[other]).names)
+        assert setting(one).help.startswith(", ".join(values) + ": ")
 
 
 def test_goes_through_json_unchanged():

@@ -140,8 +140,10 @@ def test_an_optimizer_without_a_decay_of_its_own_is_refused():
 
 
 def test_the_loss_decay_of_such_an_optimizer_is_remarked_on():
-    assert "--decoupled_weight_decay" in optimizers.caution(Recipe(optimizer="adamw", weight_decay=0.0005))
-    assert optimizers.caution(Recipe(optimizer="adamw", weight_decay=0.0, decoupled_weight_decay=0.05)) is None
-    assert optimizers.caution(Recipe(optimizer="adamw", weight_decay=0.0005, decoupled_weight_decay=0.05)) == (
-        "weight decay 0.0005 is also part of the loss, beside adamw's own of 0.05; --weight_decay 0 leaves it out"
-    )
+    assert "--decoupled_weight_decay" in optimizers.cautions(Recipe(optimizer="adamw", weight_decay=0.0005))[0]
+    assert optimizers.cautions(Recipe(optimizer="adamw", weight_decay=0.0, decoupled_weight_decay=0.05)) == []
+    assert optimizers.cautions(Recipe(optimizer="adamw", weight_decay=0.0005, decoupled_weight_decay=0.05)) == [
+        "note: weight decay 0.0005 is also part of the loss, beside adamw's own of 0.05; --weight_decay 0 leaves it out"
+    ]
+    lion = Recipe(optimizer="lion", learning_rate=0.01)
+    assert [line.split()[1] for line in optimizers.cautions(lion)] == ["weight", "lion's", "lion's"]

@@ -181,7 +181,16 @@ def test_layer_decay_multiplies_the_rate_of_each_layer_below_the_classifier():
     assert normalised["conv1"] == normalised["conv1_bn"] == 0.5**19
 
     resnet18 = finetuning.rate_factors(registry.find("resnet18").build(classes=3, image_size=32), settings)
-    assert resnet18["conv1"] == 0.5**20  # 1 + 16 convolutions and 3 projections
+    assert resnet18["conv1"] == 0.5**17  # 16 convolutions above it; the projections lie beside two of them
+    for block in ("conv3_1", "conv4_1", "conv5_1"):
+        assert resnet18[f"{block}_shortcut"] == resnet18[f"{block}_shortcut_bn"] == resnet18[f"{block}_conv2"]
+
+    googlenet = registry.find("googlenet").build(classes=3, image_size=79, auxiliary=True)
+    factors = finetuning.rate_factors(googlenet, settings)
+    assert factors["conv1"] == 0.5**21  # the paper's 22 layers, the classifier at the full rate
+    ends = {factors[f"inception_5b_{end}"] for end in ("1x1", "3x3", "5x5", "pool_proj")}
+    assert ends == {0.5}
+    assert (factors["aux_4a_fc"], factors["aux_4a_conv"], factors["aux_4a_logits"]) == (0.5, 0.25, 1.0)
 
     head = dataclasses.replace(settings, head_learning_rate=2.0)
     assert finetuning.rate_factors(model, head)["fc8"] == 4.0

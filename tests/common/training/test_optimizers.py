@@ -185,14 +185,22 @@ def test_a_new_rate_rescales_every_weight(name):
     rates = [RATE] * 10 + [RATE / 8]
     path = run(make(name), np.vstack([GRADIENTS, np.zeros(5)]), rates)
     np.testing.assert_allclose(path[-1], path[-2] / 8, rtol=1e-12)
-    assert "constant" in optimizers.caution(Recipe(optimizer=name))
-    assert optimizers.caution(Recipe(optimizer=name, schedule="constant")) is None
+    assert "constant" in optimizers.cautions(Recipe(optimizer=name))[0]
+    assert optimizers.cautions(Recipe(optimizer=name, schedule="constant")) == []
 
 
-def test_caution_of_adadelta():
-    assert "learning rate 1" in optimizers.caution(Recipe(optimizer="adadelta", learning_rate=0.01))
-    assert optimizers.caution(Recipe(optimizer="adadelta", learning_rate=1.0)) is None
-    assert optimizers.caution(Recipe()) is None
+def test_rates_that_are_far_from_usual_are_remarked_on():
+    assert "learning rate 1," in optimizers.cautions(Recipe(optimizer="adadelta", learning_rate=0.01))[0]
+    assert optimizers.cautions(Recipe(optimizer="adadelta", learning_rate=1.0)) == []
+    high = Recipe(optimizer="adam", learning_rate=0.1)
+    assert optimizers.cautions(high) == ["note: adam's learning rate is usually 0.001, here 0.1"]
+    assert optimizers.cautions(dataclasses.replace(high, learning_rate=0.01)) == []
+    assert optimizers.cautions(Recipe()) == []
+
+
+def test_lion_needs_a_mean():
+    with pytest.raises(UserError, match=r"^--beta_1=0: lion needs more than 0"):
+        optimizers.make_optimizer(Recipe(optimizer="lion", beta_1=0.0))
 
 
 @pytest.mark.parametrize("name", PROXIMAL)

@@ -41,7 +41,8 @@ def test_values_become_visible():
 
 
 def test_names_are_cut():
-    assert sheets.short("great white shark, man-eater") == "great white shark"
+    assert sheets.short("great white shark, man-eater") == "great white shark, ma…"
+    assert sheets.short("dog, small") == "dog, small"  # beside a class "dog, big"
     assert sheets.short("a" * 30, 5) == "aaaa…"
     assert sheets.short("$5") == r"\$5"
 
