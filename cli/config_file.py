@@ -94,8 +94,8 @@ def _read(file: str) -> dict:
         values = yaml.load(text, _Loader)
     except (yaml.YAMLError, ValueError) as error:  # ValueError: a tag such as !!int that its value does not fit
         where = getattr(error, "problem_mark", None)
-        twice = isinstance(error, yaml.constructor.ConstructorError) and str(error.problem).endswith("stands twice")
-        what = error.problem if twice else "not YAML or JSON"
+        problem = str(getattr(error, "problem", ""))
+        what = problem if problem.endswith("stands twice") else "not YAML or JSON"
         raise UserError(f"--config={file}: {what}{(where and f', line {where.line + 1}') or ''}") from error
     if not isinstance(values, dict):
         raise UserError(f"--config={file}: give names of flags and their values, e.g. learning_rate: 0.01")

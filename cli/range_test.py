@@ -94,8 +94,8 @@ def training_command(
     The classifier's own rate is `head` times that rate, as in the sweep. Flags that are `given` but do not stand in the
     command, since they come from the file of `--config`, are turned off.
     """
-    replaced = ("lr_range_test", "learning_rate", "learning_rate_batch", "head_learning_rate")
-    replaced += () if other is None else ("ckpt",)
+    replaced = {"lr_range_test", "learning_rate", "learning_rate_batch", "head_learning_rate"}
+    replaced |= set() if other is None else {"ckpt"}
     kept, dropped, value_follows = [], set(), False
     for word in command:
         name, equals, _ = word.lstrip("-").partition("=")
