@@ -105,11 +105,6 @@ class Results:
         return [100 * row["test_top1"] for key, row in self.rows.items() if (key[0], key[2]) == (contender, epoch)]
 
 
-def spread(values: list[float]) -> float:
-    """The standard deviation of a sample; 0 of a single value."""
-    return statistics.stdev(values) if len(values) > 1 else 0.0
-
-
 def table(results: Results) -> str:
     """A row for each epoch, a column for each contender; then the differences to PyTorch in float32."""
     names = [name for name in CONTENDERS if any(key[0] == name for key in results.rows)]
@@ -119,7 +114,8 @@ def table(results: Results) -> str:
         cells = []
         for name in names:
             found = results.accuracies(name, epoch)
-            cells.append(f"{statistics.mean(found):.2f} +- {spread(found):.2f} ({len(found)})" if found else "")
+            spread = f"{statistics.stdev(found):.2f}" if len(found) > 1 else "–"
+            cells.append(f"{statistics.mean(found):.2f} +- {spread} ({len(found)})" if found else "")
         lines.append(f"{epoch:5}" + "".join(cell.rjust(22) for cell in cells))
     reference = results.accuracies("torch-float32", last)
     for name in names:

@@ -31,7 +31,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "RESULTS.md"
 PICTURES = "docs/images/experiments"
 TRAINING_FIGURES = (
-    " Training figures are means over the last epoch, taken while the weights change, of augmented images with dropout."
+    " Training figures are means over the last epoch, taken while the weights change, of augmented images with "
+    "dropout, and against mixed labels where images are mixed."
 )
 BEST_OF_A_GROUP = (
     " The best of a group is that with the best validation of its first seed; it is trained with the other seeds too."
