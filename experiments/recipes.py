@@ -25,12 +25,7 @@ CHOICES = (
     Run(
         "small-no-average", {**PHOTOS, "recipe": "small", "ema": 0}, "small without the average of the weights", seeds=1
     ),
-    Run(
-        "small-no-trivial",
-        {**PHOTOS, "recipe": "small", "auto_augment": "none"},
-        "small without TrivialAugment",
-        seeds=1,
-    ),
+    Run("small-no-trivial", {**PHOTOS, "recipe": "small", "auto_augment": "none"}, "small without TrivialAugment"),
     Run(
         "small-no-smoothing",
         {**PHOTOS, "recipe": "small", "label_smoothing": 0},
