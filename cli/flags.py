@@ -61,9 +61,10 @@ class Options:
 def parse(arguments: list[str]) -> Options:
     """Parses the arguments after the program's name. Raises UserError for a flag or value that is not known."""
     known = {flag.name: flag for group in GROUPS.values() for flag in group}
-    words = {word.lstrip("-").partition("=")[0] for word in arguments if word.startswith("-")}
-    typed = frozenset(name for name in known if not {name, f"no{name}"}.isdisjoint(words))
-    complete = _with_config(arguments, known)
+    parts = [word.lstrip("-").partition("=") if word.startswith("-") else ("", "", "") for word in arguments]
+    names = [name for name, _, _ in parts]
+    typed = frozenset(name for name in known if not {name, f"no{name}"}.isdisjoint(names))
+    complete = [*_of_config(arguments, parts, known), *arguments]
     try:
         return _parsed(complete, known, typed)
     except UserError as error:
@@ -105,17 +106,19 @@ def _parsed(arguments: list[str], known: dict[str, Flag], typed: frozenset[str])
     return Options(found, given, typed)
 
 
-def _with_config(arguments: list[str], known: dict[str, Flag]) -> list[str]:
-    """The arguments with those of `--config`'s file in front of them. Raises UserError where it is given twice."""
-    parts = [word.lstrip("-").partition("=") if word.startswith("-") else ("", "", "") for word in arguments]
+def _of_config(arguments: list[str], parts: list[tuple[str, str, str]], known: dict[str, Flag]) -> list[str]:
+    """The arguments in `--config`'s file. `parts` has the name, `=` and value of each word on the command line.
+
+    Raises UserError where it is given twice.
+    """
     names = [name for name, _, _ in parts]
     if "config" not in names:
-        return arguments
+        return []
     if names.count("config") > 1:
         raise UserError("--config is given twice; put all flags into one file")
     _, equals, file = parts[names.index("config")]
     file = file if equals else next(iter(arguments[names.index("config") + 1 :]), "")
-    return [*(config_file.arguments(file, known, names) if file else []), *arguments]
+    return config_file.arguments(file, known, names) if file else []
 
 
 def _image_files(arguments: list[str]) -> tuple[list[str], list[str] | None]:

@@ -76,8 +76,8 @@ COMPARISON = Comparison(
     tests=(*TOGETHER, *VIEWS),
     budgets={
         SMALL: Budget(
-            f"2 epochs, learning rate x0.1 at a half and at three quarters; {cifar.LONG['epochs']} epochs in cycles "
-            f"and in one fall; {PHOTO_EPOCHS} epochs of ResNet-18",
+            f"{cifar.SMALL_BUDGET.text}; {cifar.LONG['epochs']} epochs in cycles and in one fall; "
+            f"{PHOTO_EPOCHS} epochs of ResNet-18",
             cifar.SHORT,
         ),
         PAPER: Budget(f"{cifar.PAPER_BUDGET.text}; 90 epochs of ResNet-18", {}, 3),

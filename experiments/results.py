@@ -4,9 +4,10 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import pairwise
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -31,23 +32,24 @@ FIGURES = (
 COLUMNS = PROVENANCE + FIGURES
 WORDS = (*PROVENANCE[:9], "command", "split")  # columns that are no numbers
 CURVE_COLUMNS = ("run", "seed", "budget", "series", "x", "y")
-CURVE_KEY = CURVE_COLUMNS[:5]
-KEY = ("comparison", "run", "budget", "seed")
 MOST_POINTS = 40  # of a training curve
 Row = Mapping[str, str]
 
 
 def read(path: Path = RESULTS) -> list[dict[str, str]]:
     """The rows; none where there is no file. Raises UserError that names a line that is damaged or there twice."""
-    return _read(path, COLUMNS, KEY, [name for name in COLUMNS if name not in WORDS])
+    return _read(path, COLUMNS, work.key_of, [name for name in COLUMNS if name not in WORDS])
 
 
 def read_curves(name: str, folder: Path = CURVES) -> list[dict[str, str]]:
     """The points of a comparison's curves. Raises UserError as `read` does."""
-    return _read(folder / f"{name}.csv", CURVE_COLUMNS, CURVE_KEY, CURVE_COLUMNS[4:])
+    return _read(folder / f"{name}.csv", CURVE_COLUMNS, itemgetter(*CURVE_COLUMNS[:5]), CURVE_COLUMNS[4:])
 
 
-def _read(path: Path, columns: Sequence[str], key: Sequence[str], numbers: Sequence[str]) -> list[dict[str, str]]:
+def _read(
+    path: Path, columns: Sequence[str], key: Callable[[Row], tuple], numbers: Sequence[str]
+) -> list[dict[str, str]]:
+    """The rows of a file with these columns, some of them `numbers`; no two may have the same `key`."""
     if not path.exists():
         return []
     try:
@@ -60,7 +62,7 @@ def _read(path: Path, columns: Sequence[str], key: Sequence[str], numbers: Seque
     first: dict[tuple, int] = {}  # the line of each key
     rows = []
     for row in reader:
-        here = tuple(row[name] for name in key)
+        here = key(row)
         problem = _problem(row, numbers) or (f"repeats line {first[here]}" if here in first else "")
         if problem:
             raise UserError(f"{path}, line {reader.line_num}: {problem}; mend or remove it", 1)

@@ -56,11 +56,14 @@ class Entry:
         make: recipe -> its own arguments -> the optimizer; the learning rate and the name are added.
         carries_l1: it applies L1 in its own step, so that the loss does not.
         decouples: it has a weight decay of its own, beside the gradient.
+        usual_rate: the usual learning rate of one whose steps hardly depend on the gradient's size; far above it a run
+            hears of it.
     """
 
     make: Callable[..., keras.optimizers.Optimizer]
     carries_l1: bool = False
     decouples: bool = False
+    usual_rate: float | None = None
 
 
 def _epsilon(recipe: Recipe) -> dict:
@@ -85,15 +88,19 @@ OPTIMIZERS: dict[str, Entry] = {
     "nesterov": Entry(lambda r, **common: rules.Momentum(momentum=float(r.momentum), nesterov=True, **common)),
     "adagrad": Entry(lambda r, **common: keras.optimizers.Adagrad(**common, **_epsilon(r))),
     "rmsprop": Entry(lambda r, **common: keras.optimizers.RMSprop(rho=r.gamma, **common, **_epsilon(r))),
-    "adam": Entry(lambda r, **common: keras.optimizers.Adam(**_betas(r), **common, **_epsilon(r))),
+    "adam": Entry(lambda r, **common: keras.optimizers.Adam(**_betas(r), **common, **_epsilon(r)), usual_rate=0.001),
     "adamw": Entry(
-        lambda r, **common: decoupled_rules.AdamW(**_betas(r), **common, **_epsilon(r), **_decay(r)), decouples=True
+        lambda r, **common: decoupled_rules.AdamW(**_betas(r), **common, **_epsilon(r), **_decay(r)),
+        decouples=True,
+        usual_rate=0.001,
     ),
     "lamb": Entry(
         lambda r, **common: decoupled_rules.Lamb(**_betas(r), **common, **_epsilon(r), **_decay(r)), decouples=True
     ),
     "lars": Entry(lambda r, **common: decoupled_rules.Lars(momentum=r.momentum, **common, **_decay(r)), decouples=True),
-    "lion": Entry(lambda r, **common: decoupled_rules.Lion(**_betas(r), **common, **_decay(r)), decouples=True),
+    "lion": Entry(
+        lambda r, **common: decoupled_rules.Lion(**_betas(r), **common, **_decay(r)), decouples=True, usual_rate=0.0001
+    ),
     "adadelta": Entry(lambda r, **common: keras.optimizers.Adadelta(rho=r.rho, **common, **_epsilon(r))),
     "ftrl": Entry(lambda r, **common: rules.Ftrl(**common, **_l1(r)), carries_l1=True),
     "adagrad_da": Entry(lambda r, **common: rules.AdagradDA(**common, **_l1(r)), carries_l1=True),
@@ -102,10 +109,6 @@ OPTIMIZERS: dict[str, Entry] = {
     ),
     "proximal_adagrad": Entry(lambda r, **common: rules.ProximalAdagrad(**common, **_l1(r)), carries_l1=True),
 }
-
-
-# What is usual, and above which rate a run hears of it: these take steps whose size hardly depends on the gradient's.
-USUAL_RATES = {"adam": ("0.001", 0.01), "adamw": ("0.001", 0.01), "lion": ("0.0001", 0.001)}
 
 
 def make_optimizer(recipe: Recipe) -> keras.optimizers.Optimizer:
@@ -148,8 +151,9 @@ def cautions(recipe: Recipe) -> list[str]:
             found.append(f"{loss} part of the loss; {name}'s own is --decoupled_weight_decay, with --weight_decay 0")
     if name == "lion" and recipe.beta_2 > 0.99:
         found.append(f"lion's paper has --beta_2 0.99, here {recipe.beta_2:g}")
-    if name in USUAL_RATES and recipe.learning_rate > USUAL_RATES[name][1]:
-        found.append(f"{name}'s learning rate is usually {USUAL_RATES[name][0]}, {rate}")
+    usual = OPTIMIZERS[name].usual_rate
+    if usual and recipe.learning_rate > 10 * usual:
+        found.append(f"{name}'s learning rate is usually {usual:g}, {rate}")
     if name == "adadelta" and recipe.learning_rate < 0.1:
         found.append(f"adadelta makes its own step size; its paper has learning rate 1, {rate}")
     return [f"note: {line}" for line in found]
