@@ -217,7 +217,6 @@ SMALL = dict(
     label_smoothing=0.1,
     ema=0.99,
     crop="inception",
-    auto_augment="trivial",
 )
 # Section 4.2: x0.1 at 32,000 and 48,000 of 64,000 steps; 4 pixels of padding and a 32x32 crop.
 CIFAR = replace(
@@ -254,7 +253,7 @@ CIFAR_WARM = replace(CIFAR, warmup="constant", warmup_epochs=400 / 351, warmup_f
 #      first 1x1. torchvision has it for 50, 101 and 152 layers.
 #   12. `modern` for CIFAR is not published: the same, with the paper's rate, batch, decay and crop, 300 epochs long as
 #      in CutMix's paper. TrivialAugment is left out: its shifts of up to 32 pixels are a whole picture there.
-#   13. `small` is this project's own.
+#   13. `small` is this project's own; RESULTS.md ("Recipes") has what its choices gain in 20 epochs.
 
 
 def member(depth: int, shortcut: str, cifar: bool = False) -> Architecture:

@@ -5,6 +5,8 @@ from experiments.design import SMALL, Budget, Claim, Comparison, Picture, Run, T
 
 CIFAR = {**cifar.BASE, **cifar.LONG}
 PHOTOS = {"arch": "resnet18", "dataset": "imagenette-250", "image_size": 96, "epochs": 20}
+SMALL_PHOTOS = {**PHOTOS, "recipe": "small"}
+TRIVIAL = {**SMALL_PHOTOS, "auto_augment": "trivial"}  # which the recipe had until it was measured here
 UNEQUAL = {"arch": "resnet20", "dataset": "cifar10-unequal", "epochs": 6, "schedule": "cosine"}
 RUNS = (
     Run("cifar-lab", CIFAR, "ResNet-20, CIFAR-10: lab"),
@@ -14,7 +16,7 @@ RUNS = (
         "ResNet-20, CIFAR-10: modern",
     ),
     Run("photos-lab", {**PHOTOS, "batch_size": 64}, "ResNet-18, photographs: lab, batches of 64"),
-    Run("photos-small", {**PHOTOS, "recipe": "small"}, "ResNet-18, photographs: small"),
+    Run("photos-small", {**SMALL_PHOTOS, "auto_augment": "none"}, "ResNet-18, photographs: small"),
     Run(
         "photos-modern",
         {**PHOTOS, "recipe": "modern", "batch_size": 64, "warmup_epochs": 2},
@@ -22,18 +24,24 @@ RUNS = (
     ),
 )
 CHOICES = (
+    Run("small-trivial", TRIVIAL, "small with TrivialAugment"),
     Run(
-        "small-no-average", {**PHOTOS, "recipe": "small", "ema": 0}, "small without the average of the weights", seeds=1
-    ),
-    Run("small-no-trivial", {**PHOTOS, "recipe": "small", "auto_augment": "none"}, "small without TrivialAugment"),
-    Run(
-        "small-no-smoothing",
-        {**PHOTOS, "recipe": "small", "label_smoothing": 0},
-        "small without smoothed labels",
+        "trivial-no-average",
+        {**TRIVIAL, "ema": 0},
+        "small with TrivialAugment, without the average of the weights",
         seeds=1,
     ),
     Run(
-        "small-faster", {**PHOTOS, "recipe": "small", "learning_rate": 0.1}, "small at twice the learning rate", seeds=1
+        "trivial-no-smoothing",
+        {**TRIVIAL, "label_smoothing": 0},
+        "small with TrivialAugment, without smoothed labels",
+        seeds=1,
+    ),
+    Run(
+        "trivial-faster",
+        {**TRIVIAL, "learning_rate": 0.1},
+        "small with TrivialAugment, at twice the learning rate",
+        seeds=1,
     ),
 )
 BALANCED = (
@@ -64,4 +72,15 @@ COMPARISON = Comparison(
         Table(figures=("balanced_accuracy", "loss"), head="trained", rows=tuple(run.name for run in BALANCED)),
     ),
     pictures=(Picture("points", "Test top-1 by recipe, one point a seed", rows=tuple(run.name for run in RUNS)),),
+    conclusion="Where epochs are few, the modern recipe does not pay. On CIFAR-10 it reaches 80.64 ± 0.86 %, the lab's "
+    "83.55 ± 0.17 %; on 2,500 photographs 62.63 ± 1.63 % is level with the lab's 62.03 ± 2.28 %. It is made "
+    "for hundreds of epochs, and nothing here says what it reaches there. The recipe for small data sets "
+    "reaches 70.47 ± 0.15 % on the photographs in the same minutes. The lab's rate waits there for a plateau, "
+    "which one of its three seeds meets. TrivialAugment was part of `small` until this was measured: with it, "
+    "it reaches 68.70 ± 0.46 %. Whether TrivialAugment gains where the epochs are several times as many was "
+    "not measured. The other choices were tried beside it, with one seed each: without the average of the "
+    "weights 66.60 % and at twice the learning rate 66.50 %, both lower by more than three seeds spread; "
+    "without smoothed labels 68.50 %, which is no difference. With classes of 4,000 down to 200 images, "
+    "sampling them equally often gives a balanced accuracy of 63.02 ± 1.48 %, weighted losses 47.40 ± 0.33 %, "
+    "neither of them 37.62 ± 0.87 %, all after 6 epochs.",
 )
