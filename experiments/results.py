@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import pairwise
@@ -184,7 +185,8 @@ def _of_metrics(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 def curves_of(comparison: Comparison, run: Path) -> list[dict[str, str]]:
     """The points of the series that a comparison keeps: training thinned to means of equal parts, validations all.
 
-    x is the step, or what a script of its own wrote under "curves" of its results.json.
+    x is the step; in training, whose lines are means over the steps since the one before, the middle of these. A script
+    of its own may write other curves under "curves" of its results.json.
     """
     rows = metrics_file.read(run / metrics_file.METRICS_FILE)
     own: dict[str, Any] = {}
@@ -195,19 +197,25 @@ def curves_of(comparison: Comparison, run: Path) -> list[dict[str, str]]:
         split, _, figure = series.partition("_")
         column = "data_loss" if figure == "loss" else figure
         points = [(row["step"], row[column]) for row in rows if row["split"] == split and column in row]
-        points = own.get(series) or (thinned(points) if split == "train" else points)
+        points = own.get(series) or (thinned(_middles(points)) if split == "train" else points)
         points = [point for point in points if all(map(math.isfinite, point))]
         found += [{"series": series, "x": _short(x), "y": _short(y)} for x, y in points]
     return found
 
 
+def _middles(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Means over the steps since the last point, each at the middle of its steps."""
+    before = [0.0, *(x for x, _ in points)]
+    return [((start + 1 + x) / 2, y) for start, (x, y) in zip(before, points, strict=False)]
+
+
 def thinned(points: Sequence[tuple[float, float]], most: int = MOST_POINTS) -> list[tuple[float, float]]:
-    """At most `most` points, each the mean of as many neighbours; x is that of the last of them."""
+    """At most `most` points, each the mean of as many neighbours."""
     if len(points) <= most:
         return list(points)
     edges = [number * len(points) // most for number in range(most + 1)]
     parts = [points[start:end] for start, end in pairwise(edges)]
-    return [(part[-1][0], sum(y for _, y in part) / len(part)) for part in parts]
+    return [(statistics.fmean(x for x, _ in part), statistics.fmean(y for _, y in part)) for part in parts]
 
 
 def _short(value: Any) -> str:

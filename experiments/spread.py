@@ -2,7 +2,7 @@
 
     python experiments/spread.py --arch vgg11,vgg16 --initializer gaussian,glorot,he --ckpt FOLDER
 
-Writes results.json with a curve for each pair, `vgg16 he`: number of the layer -> standard deviation of what it puts
+Writes results.json with a curve for each pair, `vgg16-he`: number of the layer -> standard deviation of what it puts
 out, before its activation, for 64 of the digits, mean subtracted, 0..255.
 """
 
@@ -60,7 +60,7 @@ def main(words: list[str] | None = None) -> None:
     random.seed(options.seed)  # Keras draws its seeds from it
     images = pictures(options.image_size)
     curves = {
-        f"{arch} {initializer}": spread(arch, initializer, images)
+        f"{arch}-{initializer}": spread(arch, initializer, images)
         for arch in options.arch.split(",")
         for initializer in options.initializer.split(",")
     }

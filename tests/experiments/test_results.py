@@ -84,15 +84,15 @@ def test_curves(run):
     points = results.curves_of(COMPARISON, run)
     found = [(point["series"], point["x"], point["y"]) for point in points]
     assert found == [
-        *(("train_loss", "10", "2"), ("train_loss", "15", "1.5"), ("train_loss", "20", "1.2")),
-        *(("train_loss", "30", "0.9"), ("validation_top1", "15", "0.5"), ("validation_top1", "30", "0.45")),
+        *(("train_loss", "5.5", "2"), ("train_loss", "13", "1.5"), ("train_loss", "18", "1.2")),  # steps 1-10, 11-15
+        *(("train_loss", "25.5", "0.9"), ("validation_top1", "15", "0.5"), ("validation_top1", "30", "0.45")),
     ]
 
 
 def test_thinning_takes_means_of_neighbours():
     points = [(step, float(step)) for step in range(1, 101)]
     found = results.thinned(points, 4)
-    assert found == [(25, 13.0), (50, 38.0), (75, 63.0), (100, 88.0)]
+    assert found == [(13.0, 13.0), (38.0, 38.0), (63.0, 63.0), (88.0, 88.0)]
     assert results.thinned(points[:4], 4) == points[:4]
 
 
@@ -104,7 +104,7 @@ def test_a_run_whose_loss_is_not_finite_has_diverged(run):
     row = results.of_run(job(), run, STATE)
     assert (row["outcome"], row["top1"], row["loss"], row["train_loss"]) == ("diverged", "", "", "")
     points = results.curves_of(COMPARISON, run)
-    assert [point["x"] for point in points if point["series"] == "train_loss"] == ["10", "15", "20"]
+    assert [point["x"] for point in points if point["series"] == "train_loss"] == ["5.5", "13", "18"]
 
 
 @pytest.mark.parametrize(

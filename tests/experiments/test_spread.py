@@ -26,6 +26,6 @@ def test_the_first_layers_spread_is_that_of_its_convolution(tmp_path):
 def test_small_weights_let_the_signal_die(tmp_path):
     spread.main(["--arch", "lenet5", "--initializer", "gaussian,he", "--ckpt", str(tmp_path / "run")])
     curves = json.loads((tmp_path / "run/results.json").read_text())["curves"]
-    small, he = (dict(curves[f"lenet5 {name}"]) for name in ("gaussian", "he"))
+    small, he = (dict(curves[f"lenet5-{name}"]) for name in ("gaussian", "he"))
     assert he[5] > 100 * small[5]
     assert he[5] > he[1] / 10
