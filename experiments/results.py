@@ -197,16 +197,28 @@ def curves_of(comparison: Comparison, run: Path) -> list[dict[str, str]]:
         split, _, figure = series.partition("_")
         column = "data_loss" if figure == "loss" else figure
         points = [(row["step"], row[column]) for row in rows if row["split"] == split and column in row]
-        points = own.get(series) or (thinned(_middles(points)) if split == "train" else points)
+        points = own.get(series) or (thinned(at_middles(points)) if split == "train" else points)
         points = [point for point in points if all(map(math.isfinite, point))]
         found += [{"series": series, "x": _short(x), "y": _short(y)} for x, y in points]
     return found
 
 
-def _middles(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Means over the steps since the last point, each at the middle of its steps."""
-    before = [0.0, *(x for x, _ in points)]
-    return [((start + 1 + x) / 2, y) for start, (x, y) in zip(before, points, strict=False)]
+def at_middles(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Means over the steps since the last point, each moved to the middle of its steps.
+
+    A mean over less than half of the usual number of steps, as at the ends of epochs, is noise: it goes into the one
+    before.
+    """
+    starts = [0.0, *(x for x, _ in points)][: len(points)]
+    longest = max((x - start for start, (x, _) in zip(starts, points, strict=True)), default=0.0)
+    found: list[tuple[float, float, float]] = []  # before the first step, the last step, the mean
+    for start, (x, y) in zip(starts, points, strict=True):
+        if found and x - start < longest / 2:
+            first, last, mean = found.pop()
+            found.append((first, x, (mean * (last - first) + y * (x - last)) / (x - first)))
+        else:
+            found.append((start, x, y))
+    return [((start + 1 + x) / 2, y) for start, x, y in found]
 
 
 def thinned(points: Sequence[tuple[float, float]], most: int = MOST_POINTS) -> list[tuple[float, float]]:

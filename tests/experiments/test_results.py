@@ -89,6 +89,13 @@ def test_curves(run):
     ]
 
 
+def test_a_point_of_training_stands_at_the_middle_of_its_steps():
+    """Steps 1 to 20, 21 to 39, and the fortieth alone, which counts as one of twenty."""
+    found = results.at_middles([(20, 1.0), (39, 2.0), (40, 4.0), (60, 0.5)])
+    assert found == [(10.5, 1.0), (30.5, pytest.approx((19 * 2.0 + 4.0) / 20)), (50.5, 0.5)]
+    assert results.at_middles([]) == []
+
+
 def test_thinning_takes_means_of_neighbours():
     points = [(step, float(step)) for step in range(1, 101)]
     found = results.thinned(points, 4)
