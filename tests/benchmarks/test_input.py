@@ -61,6 +61,7 @@ def test_a_turn_counts_what_it_fetched():
     assert loader_torch.turn(made, 8, 0.2, lambda: next(ticks)) == pytest.approx(2 * 8 / 0.5)
 
 
+@pytest.mark.slow
 def test_every_pipeline_is_measured_and_the_memory_watched(tmp_path):
     tree(tmp_path / "train", {"a": 12, "b": 10})
     tree(tmp_path / "val", {"a": 3, "b": 3})

@@ -51,6 +51,7 @@ def test_damage_that_is_not_noticed_is_told(run, monkeypatch):
 
 
 @pytest.mark.parametrize("seed", range(3))
+@pytest.mark.slow
 def test_damage_between_kills_spares_the_last_sound_checkpoint(run, seed):
     draws = random.Random(seed)
     before = faults.sound_step(run)

@@ -10,6 +10,8 @@ from matplotlib import image
 import tiny
 from benchmarks import overview
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):

@@ -138,6 +138,7 @@ def test_a_stopped_comparison_goes_on_with_the_same_numbers(tmp_path, monkeypatc
         parity.main([*command, "--learning_rate=0.01", "--out=stopped"])
 
 
+@pytest.mark.slow
 def test_a_diverged_run_has_no_figures(tmp_path, monkeypatch, capsys):
     tiny.register(monkeypatch, tmp_path)
     monkeypatch.setitem(peer.NETWORKS, "tiny", lambda *arguments: peer.SmallResNet(8, *arguments))

@@ -21,6 +21,7 @@ def task(kind, mode, precision="float32", whole=None):
     return contenders.Task(kind, "resnet20", mode, precision, 4, 8, 10, False, whole)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["ours", "keras"])
 def test_a_contender_answers_every_line(kind, monkeypatch, tmp_path):
     tiny.register(monkeypatch, tmp_path)

@@ -142,7 +142,7 @@ def vgg_cnn(blobs, arch, x):
     [
         pytest.param("cnn_f", 87, marks=pytest.mark.slow),
         pytest.param("cnn_m", 89, marks=pytest.mark.slow),
-        ("cnn_s", 91),
+        pytest.param("cnn_s", 91, marks=pytest.mark.slow),
     ],
 )
 def test_caffes_cnn_f_m_and_s_are_their_numpy_forward_in_either_layout(arch, size):

@@ -23,6 +23,8 @@ from common.nn import graph_rewrite
 from common.nn.normalization import BatchNorm
 from common.weights import export as export_formats
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
@@ -52,7 +54,6 @@ def stored_pictures(count):
     return encoded, np.stack(cut) - np.float32(preprocessing.mean), config.classes
 
 
-@pytest.mark.slow
 def test_the_saved_model_takes_files_and_pixels_and_names_classes():
     model, _ = tiny.trained()
     encoded, inputs, classes = stored_pictures(7)
@@ -131,7 +132,6 @@ def test_the_documented_lines_say_what_the_program_predicts(export_of_the_docs, 
         assert names["probabilities"][label] == pytest.approx(probability, abs=tolerance)
 
 
-@pytest.mark.slow
 def test_verification_tells_a_file_that_answers_otherwise(capfd):
     model, config = tiny.trained()
     model.get_layer("fc").bias.assign(np.arange(10.0)[::-1] * 3)

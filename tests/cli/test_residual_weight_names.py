@@ -69,7 +69,7 @@ DEEP = (3, 4, 23, 3)
     ("arch", "blocks", "width", "groups"),
     [
         ("resnext50_32x4d", (3, 4, 6, 3), 4, 32),
-        ("wide_resnet50_2", (3, 4, 6, 3), 128, 1),
+        pytest.param("wide_resnet50_2", (3, 4, 6, 3), 128, 1, marks=pytest.mark.slow),
         pytest.param("resnext101_32x8d", DEEP, 8, 32, marks=pytest.mark.slow),
         pytest.param("resnext101_64x4d", DEEP, 4, 64, marks=pytest.mark.slow),
         pytest.param("wide_resnet101_2", DEEP, 128, 1, marks=pytest.mark.slow),

@@ -82,7 +82,7 @@ def test_the_error_analysis_names_the_right_files(run):
     assert json.loads(Path("run/results.json").read_text())["images"] == 8
 
 
-@pytest.mark.parametrize("crops", ["1", "10", "dense"])
+@pytest.mark.parametrize("crops", ["1", *(pytest.param(each, marks=pytest.mark.slow) for each in ("10", "dense"))])
 def test_every_protocol_leaves_them_out(run, crops, capsys):
     tiny.run("--mode", "test", "--restore", "run", "--crops", crops, "--skip_bad_images")
     lines = capsys.readouterr().out.splitlines()

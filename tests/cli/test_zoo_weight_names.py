@@ -93,7 +93,7 @@ def test_torchvisions_squeezenets_give_the_same_here(version, size):
 @pytest.mark.parametrize(
     ("depth", "growth", "blocks"),
     [
-        (121, 32, (6, 12, 24, 16)),
+        pytest.param(121, 32, (6, 12, 24, 16), marks=pytest.mark.slow),
         pytest.param(161, 48, (6, 12, 36, 24), marks=pytest.mark.slow),
         pytest.param(169, 32, (6, 12, 32, 32), marks=pytest.mark.slow),
         pytest.param(201, 32, (6, 12, 48, 32), marks=pytest.mark.slow),

@@ -51,7 +51,7 @@ def test_every_class_comes_equally_often_and_each_of_its_pictures_too(split):
     assert first != second
 
 
-@pytest.mark.parametrize("start", [1, 7, 50])
+@pytest.mark.parametrize("start", [7, *(pytest.param(each, marks=pytest.mark.slow) for each in (1, 50))])
 def test_a_resumed_run_goes_on_with_the_pictures_it_would_have_had(split, start):
     every, rest = numbers(split, 420), numbers(split, 420 - 6 * start, start_step=start)
     assert (every[0][6 * start :], every[1][6 * start :]) == rest
