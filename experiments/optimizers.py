@@ -5,8 +5,8 @@ from experiments.design import PAPER, SMALL, Budget, Claim, Comparison, Picture,
 
 RATES = {
     "sgd": (0.1, 0.3, 1.0),
-    "momentum": (0.01, 0.03, 0.1),
-    "nesterov": (0.01, 0.03, 0.1),
+    "momentum": (0.03, 0.1, 0.3),
+    "nesterov": (0.03, 0.1, 0.3),
     "adagrad": (0.03, 0.1, 0.3),
     "rmsprop": (0.0003, 0.001, 0.003),
     "adam": (0.001, 0.003, 0.01),
