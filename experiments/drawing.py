@@ -78,12 +78,11 @@ def _curves(data: Data, picture: Picture, axes: Any, lines: Sequence[Line]) -> N
 
 
 def lines(data: Data, picture: Picture, axes: Any) -> None:
-    """Several series of one run against what they are counted in; a series named like a run has its title."""
+    """Several series of one run against what they are counted in."""
     line = data.lines(picture)[0]
-    titles = {run.name: run.title for run in data.comparison.runs}
     for number, series in enumerate(picture.series):
         x, y = data.curve(line, series)
-        axes.plot(x, y, lw=1.6, marker="o", ms=3, label=titles.get(series, series), **style(number))
+        axes.plot(x, y, lw=1.6, marker="o", ms=3, label=data.label(series), **style(number))
     axes.set(xlabel=picture.x, ylabel="standard deviation")
     if picture.log:
         axes.set_yscale("log")

@@ -56,10 +56,15 @@ class Data:
         content = [
             dataclasses.asdict(picture),
             [(line.name, line.title, line.row, line.column) for line in self.lines(picture)],
+            [self.label(name) for name in series],
             [sorted(row.items()) for row in self.rows],
             [sorted(point.items()) for point in points],
         ]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+    def label(self, series: str) -> str:
+        """What a legend calls a series: the title of the run whose name it has, else its own name."""
+        return next((run.title for run in self.comparison.runs if run.name == series), series)
 
     def curve(self, line: Line, series: str) -> tuple[np.ndarray, np.ndarray]:
         """x (points,) and the mean over the seeds of y (points,): where seeds end early, over those that go on."""

@@ -209,16 +209,15 @@ def at_middles(points: Sequence[tuple[float, float]]) -> list[tuple[float, float
     A mean over less than half of the usual number of steps, as at the ends of epochs, is noise: it goes into the one
     before.
     """
-    starts = [0.0, *(x for x, _ in points)][: len(points)]
-    longest = max((x - start for start, (x, _) in zip(starts, points, strict=True)), default=0.0)
-    found: list[tuple[float, float, float]] = []  # before the first step, the last step, the mean
-    for start, (x, y) in zip(starts, points, strict=True):
-        if found and x - start < longest / 2:
-            first, last, mean = found.pop()
-            found.append((first, x, (mean * (last - first) + y * (x - last)) / (x - first)))
-        else:
-            found.append((start, x, y))
-    return [((start + 1 + x) / 2, y) for start, x, y in found]
+    windows = list(pairwise([0.0, *(x for x, _ in points)]))  # the step before the first one, the last one
+    longest = max((end - start for start, end in windows), default=0.0)
+    found: list[tuple[float, float, float]] = []
+    for (start, end), (_, y) in zip(windows, points, strict=True):
+        if found and end - start < longest / 2:
+            first, _, mean = found.pop()
+            start, y = first, (mean * (start - first) + y * (end - start)) / (end - first)
+        found.append((start, end, y))
+    return [((start + 1 + end) / 2, y) for start, end, y in found]
 
 
 def thinned(points: Sequence[tuple[float, float]], most: int = MOST_POINTS) -> list[tuple[float, float]]:

@@ -17,6 +17,14 @@ def test_a_curve_is_the_mean_over_the_seeds():
     assert y.tolist() == [3, 1.5]
 
 
+def test_a_series_named_like_a_run_has_its_title_and_a_new_title_is_a_new_picture():
+    runs = (dataclasses.replace(COMPARISON.run("b"), label="beta"), *COMPARISON.runs[:1])
+    data = drawing.Data(dataclasses.replace(COMPARISON, runs=runs), "small", rows(), curve_points())
+    assert (data.label("b"), data.label("train_loss")) == ("beta", "train_loss")
+    picture = Picture("lines", "title", ("b",), rows=("a",))
+    assert data.digest(picture) != drawing.Data(COMPARISON, "small", rows(), curve_points()).digest(picture)
+
+
 @pytest.mark.parametrize("kind", sorted(drawing.KINDS))
 def test_every_kind_of_picture_is_drawn_and_small(kind, tmp_path):
     runs = tuple(dataclasses.replace(run, group=run.name) for run in COMPARISON.runs[:2])
