@@ -34,13 +34,15 @@ def _part(source: str, train: int, test: int, validation: int, flags: str) -> Da
 
 
 CIFAR = "python data/prepare.py --source tfds:cifar10 --out {folder}/cifar10"
+CIFAR_16 = f"{CIFAR}-16px --resize 16"
 IMAGENETTE = "python data/prepare.py --source imagenette-4k/ --out {folder}/imagenette-4k"
 PHOTOGRAPHS = "imagenette-4k/: class folders of ten ImageNet classes, 300 training and 100 validation pictures of each"
 IMAGENETTE_32 = "python data/prepare.py --source imagenette-4k/ --out {folder}/imagenette-32px --resize 32"
 DATASETS = {
     "digits": Data(1257, 360, 180),
     "cifar10": Data(45000, 10000, 5000, CIFAR),
-    "cifar10-250": _part("cifar10", 2500, 10000, 1000, "--train 250 --validation 100"),
+    "cifar10-16px": Data(45000, 10000, 5000, CIFAR_16),
+    "cifar10-16px-250": _part("cifar10-16px", 2500, 10000, 1000, "--train 250 --validation 100"),
     "cifar10-unequal": _part("cifar10", 13621, 10000, 5000, "--train 4000 --ratio 20"),
     "imagenette-4k": Data(3000, 1000, 1000, IMAGENETTE, reads=PHOTOGRAPHS),
     "imagenette-250": _part("imagenette-4k", 2500, 1000, 500, "--train 250 --validation 50"),

@@ -15,7 +15,7 @@ CYCLIC = {"schedule": "sgdr", "schedule_boundaries": None, "snapshots": True}
 
 ONES = (
     Run("resnet20", label="ResNet-20, one seed", seeds=SEEDS),
-    Run("resnet56", {"arch": "resnet56"}, "ResNet-56, one seed"),
+    Run("se-resnet20", {"arch": "se_resnet20"}, "SE-ResNet-20, one seed"),
     Run("shortcut-b", {"shortcut": "B"}, "ResNet-20 with shortcuts B, one seed"),
     Run(
         "cycles",
@@ -34,7 +34,9 @@ ONE_CROP = Run(
 TOGETHER = (
     *(Test(f"seeds-{n}", ("resnet20",), n, label=f"ResNet-20, {n} seeds") for n in range(2, SEEDS + 1)),
     Test(
-        "architectures", ("resnet20", "resnet56", "shortcut-b"), label="ResNet-20, ResNet-56, shortcuts B: one of each"
+        "architectures",
+        ("resnet20", "se-resnet20", "shortcut-b"),
+        label="ResNet-20, SE-ResNet-20, shortcuts B: one of each",
     ),
     Test("last", ("cycles",), flags={"snapshots": "last:1"}, label="ResNet-20 in cycles, the last snapshot"),
     Test(
@@ -76,9 +78,9 @@ COMPARISON = Comparison(
     tests=(*TOGETHER, *VIEWS),
     budgets={
         SMALL: Budget(
-            f"{cifar.SMALL_BUDGET.text}; {cifar.LONG['epochs']} epochs in cycles and in one fall; "
-            f"{PHOTO_EPOCHS} epochs of ResNet-18",
-            cifar.SHORT,
+            f"CIFAR-10 at 16 pixels, {cifar.SMALL_BUDGET.text}; {cifar.LONG['epochs']} epochs in cycles and in one "
+            f"fall; {PHOTO_EPOCHS} epochs of ResNet-18",
+            {**cifar.AT_16, **cifar.SHORT},
         ),
         PAPER: Budget(f"{cifar.PAPER_BUDGET.text}; 90 epochs of ResNet-18", {}, 3),
     },

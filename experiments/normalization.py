@@ -1,6 +1,6 @@
 """Wu & He 2018: batch norm and its alternatives at a large and at a small batch; weight standardisation."""
 
-from experiments.cifar import BASE
+from experiments.cifar import AT_16, BASE
 from experiments.design import PAPER, SMALL, Budget, Claim, Comparison, Picture, Run, Table
 
 GROUPS = 4  # of the 16, 32 and 64 channels of ResNet-20
@@ -54,7 +54,7 @@ COMPARISON = Comparison(
     base=BASE,
     runs=(*(_run(name, 128) for name in NORMS), *(_run(name, 8) for name in AT_8)),
     budgets={
-        SMALL: Budget("1 epoch, learning rate x0.1 at a half and at three quarters", {"epochs": 1}),
+        SMALL: Budget("16 pixels, 1 epoch, learning rate x0.1 at a half and at three quarters", {**AT_16, "epochs": 1}),
         PAPER: Budget("182 epochs of 45,000 images, x0.1 at a half and at three quarters", {}, 3),
     },
     tables=(

@@ -1,6 +1,6 @@
 """The lab's optimizers and AdamW, each at the best of three learning rates."""
 
-from experiments.cifar import BASE
+from experiments.cifar import AT_16, BASE
 from experiments.design import PAPER, SMALL, Budget, Claim, Comparison, Picture, Run, Table
 
 RATES = {
@@ -38,7 +38,7 @@ COMPARISON = Comparison(
     base={**BASE, "schedule": "cosine"},
     runs=tuple(_run(name, rate) for name, rates in RATES.items() for rate in rates),
     budgets={
-        SMALL: Budget("1 epoch, cosine", {"epochs": 1}),
+        SMALL: Budget("16 pixels, 1 epoch, cosine", {**AT_16, "epochs": 1}),
         PAPER: Budget("182 epochs, cosine"),
     },
     tables=(

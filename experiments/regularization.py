@@ -1,5 +1,6 @@
 """One regulariser or augmentation at a time taken away or added, where images are few."""
 
+from experiments.cifar import AT_16, BASE
 from experiments.design import PAPER, SMALL, Budget, Claim, Comparison, Picture, Run, Table
 
 COMPARISON = Comparison(
@@ -20,8 +21,7 @@ COMPARISON = Comparison(
         Claim("CutMix gains more than mixup and Cutout on CIFAR and ImageNet.", "Yun et al. 2019"),
     ),
     base={
-        "arch": "resnet20",
-        "dataset": "cifar10-250",
+        **BASE,
         "batch_size": 64,
         "schedule": "cosine",
         "learning_rate": 0.05,
@@ -39,8 +39,10 @@ COMPARISON = Comparison(
         Run("cutmix", {"cutmix": 1.0}, "all, and CutMix 1"),
     ),
     budgets={
-        SMALL: Budget("2,500 images, 24 epochs, cosine", {"epochs": 24}),
-        PAPER: Budget("all images, 200 epochs, cosine", {"epochs": 200, "dataset": "cifar10"}),
+        SMALL: Budget(
+            "2,500 images of 16 pixels, 24 epochs, cosine", {**AT_16, "dataset": "cifar10-16px-250", "epochs": 24}
+        ),
+        PAPER: Budget("all images, 200 epochs, cosine", {"epochs": 200}),
     },
     tables=(Table(figures=("top1", "train_top1", "loss", "train_loss"), head="trained"),),
     pictures=(Picture("points", "Test top-1 of ResNet-20 with and without each, one point a seed"),),

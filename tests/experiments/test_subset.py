@@ -41,13 +41,13 @@ def test_missing_data_sets_say_how_to_make_them(tmp_path):
     assert data.missing("digits", tmp_path) is None
     told = str(data.missing("cifar10", tmp_path))
     assert f"make it by python data/prepare.py --source tfds:cifar10 --out {tmp_path}/cifar10" in told
-    assert str(data.missing("cifar10-250", tmp_path)) == told  # its part is then made by run.py
+    assert str(data.missing("cifar10-unequal", tmp_path)) == told  # its part is then made by run.py
     with pytest.raises(UserError, match="tfds:cifar10"):
-        data.provide("cifar10-250", tmp_path)
+        data.provide("cifar10-unequal", tmp_path)
     (tmp_path / "cifar10").mkdir()
     (tmp_path / "cifar10/dataset.json").touch()
     assert data.missing("cifar10", tmp_path) is None
-    assert data.missing("cifar10-250", tmp_path) is None
+    assert data.missing("cifar10-unequal", tmp_path) is None
 
 
 MAKER = """
