@@ -10,9 +10,9 @@ TRAINING = {
     ("resnet20", 0): 950, ("plain20", 0): 950, ("se_resnet20", 0): 700, ("resnet32", 0): 560,
     ("resnet56", 0): 310, ("plain56", 0): 310, ("nin_cifar", 0): 300, ("lenet5", 0): 5000,
     ("vgg11", 32): 250, ("vgg16", 32): 150, ("vgg11_bn", 32): 350, ("resnet18", 32): 900, ("resnet18", 64): 250,
-    ("resnet18", 96): 130, ("resnet20", 16): 1800, ("mobilenet_050", 32): 1500, ("squeezenet1_1", 64): 900, ("alexnet", 67): 600,
+    ("resnet18", 96): 130, ("mobilenet_050", 32): 1500, ("squeezenet1_1", 64): 900, ("alexnet", 67): 600,
     ("alexnet_two_towers", 67): 600, ("googlenet", 79): 250, ("alexnet", 0): 50, ("vgg16", 0): 4, ("googlenet", 0): 25,
-    ("resnet34", 0): 15,
+    ("resnet34", 0): 15, ("resnet20", 16): 1800,
 }  # fmt: skip
 UNKNOWN = 300.0
 TESTING = 3.0  # times as fast as training
