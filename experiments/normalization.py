@@ -54,7 +54,9 @@ COMPARISON = Comparison(
     base=BASE,
     runs=(*(_run(name, 128) for name in NORMS), *(_run(name, 8) for name in AT_8)),
     budgets={
-        SMALL: Budget("16 pixels, 1 epoch, learning rate x0.1 at a half and at three quarters", {**AT_16, "epochs": 1}),
+        SMALL: Budget(
+            "CIFAR-10 at 16 pixels, 1 epoch, learning rate x0.1 at a half and at three quarters", {**AT_16, "epochs": 1}
+        ),
         PAPER: Budget("182 epochs of 45,000 images, x0.1 at a half and at three quarters", {}, 3),
     },
     tables=(
@@ -62,4 +64,14 @@ COMPARISON = Comparison(
         Table("list", ("top1", "train_top1", "loss", "processor_minutes"), "normalisation"),
     ),
     pictures=(Picture("grid", "Test top-1 of ResNet-20 by normalisation, at batch 128 and 8"),),
+    conclusion="At this budget the answer is the opposite of Wu & He's: with 8 images batch norm is not worse than "
+    "with 128 but better, 43.26 ± 0.78 % against 41.57 ± 0.37 %, and no other normalisation reaches it at "
+    "either batch. Two things differ from the paper. The smaller batch has 16 times the steps in the same "
+    "epoch, which helps whatever is normalised; and the statistics of 8 images still rest on 128 values a "
+    "channel in the last stage, more in the others. Smaller batches were not tried. The order of the rest "
+    "at batch 128 is the paper's, group norm before layer and instance norm, which are not told apart. "
+    "Weight standardisation helps: group norm rises from 35.03 ± 1.34 % to 39.68 ± 0.34 %, batch norm "
+    "from 41.57 ± 0.37 % to 44.42 ± 0.82 %; at batch 8 group norm with it, 41.58 % with one seed, is "
+    "close to batch norm but does not reach it. Without any normalisation the network learns slowly even "
+    "at a tenth of the rate. One epoch shows which network learns sooner, not which one ends higher.",
 )

@@ -38,7 +38,7 @@ COMPARISON = Comparison(
     base={**BASE, "schedule": "cosine"},
     runs=tuple(_run(name, rate) for name, rates in RATES.items() for rate in rates),
     budgets={
-        SMALL: Budget("16 pixels, 1 epoch, cosine", {**AT_16, "epochs": 1}),
+        SMALL: Budget("CIFAR-10 at 16 pixels, 1 epoch, cosine", {**AT_16, "epochs": 1}),
         PAPER: Budget("182 epochs, cosine"),
     },
     tables=(

@@ -40,7 +40,8 @@ COMPARISON = Comparison(
     ),
     budgets={
         SMALL: Budget(
-            "2,500 images of 16 pixels, 24 epochs, cosine", {**AT_16, "dataset": "cifar10-16px-250", "epochs": 24}
+            "2,500 images of CIFAR-10 at 16 pixels, 24 epochs, cosine",
+            {**AT_16, "dataset": "cifar10-16px-250", "epochs": 24},
         ),
         PAPER: Budget("all images, 200 epochs, cosine", {"epochs": 200}),
     },

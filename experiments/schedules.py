@@ -59,7 +59,9 @@ COMPARISON = Comparison(
     base=BASE,
     runs=(*(_run(name, False) for name in LABELS), *(_run(name, True) for name in WARMED)),
     budgets={
-        SMALL: Budget("16 pixels, 2 epochs, rate 0.1 at the most, warm-up over a tenth", {**AT_16, "epochs": 2}),
+        SMALL: Budget(
+            "CIFAR-10 at 16 pixels, 2 epochs, rate 0.1 at the most, warm-up over a tenth", {**AT_16, "epochs": 2}
+        ),
         PAPER: Budget("182 epochs, the same shapes", {"epochs": 182}),
     },
     tables=(Table("grid", ("top1",), "schedule"), Table("list", ("top1", "train_top1", "loss"), "schedule")),
