@@ -50,4 +50,13 @@ COMPARISON = Comparison(
         Picture("best", "The same against minutes of processor time", ("train_loss",), "minutes", x="minutes"),
     ),
     curves=("train_loss", "validation_top1"),
+    conclusion="In one epoch Nesterov's momentum, 45.34 ± 0.38 %, Adam, 45.13 ± 0.22 %, AdamW, 44.86 ± 0.50 %, and "
+    "RMSProp, 44.61 ± 0.26 %, lie within three standard errors of one another; momentum, 43.74 ± 0.50 %, "
+    "follows, then Adagrad and plain SGD. Wilson et al.'s fast start is seen: Adam's training loss is the "
+    "lowest from the first steps on, and the loss of its last epoch, 1.725 ± 0.003, is below Nesterov's, "
+    "1.754 ± 0.008, without a higher test accuracy. Whether adaptive methods generalise worse at the end, "
+    "one epoch cannot show. Adam and AdamW are not told apart: in 351 steps weight decay does little. A "
+    "step costs nearly the same with each, so the order by minutes is the order by steps. Of three rates "
+    "the middle one was the best of each optimizer, with one seed each, and the rate matters more than "
+    "the choice among the first four.",
 )

@@ -70,4 +70,14 @@ COMPARISON = Comparison(
         Picture("curves", "Training loss of ResNet-20 by schedule", ("train_loss",), "curves", tuple(LABELS)),
     ),
     curves=("train_loss",),
+    conclusion="In 702 steps the schedules lie within a few points. Cosine, 49.97 ± 0.84 %, SGDR, 49.22 ± 0.35 %, "
+    "and the cyclical rate, 49.87 ± 0.65 %, which all come down to a small rate at the end and stay high "
+    "for long, have the highest means; the constant rate, 47.58 ± 1.97 %, whose seeds lie far apart, is "
+    "not clearly below them. The exponential fall and 1/t, which leave the high rate at once, are the "
+    "last. A warm-up of a tenth before cosine, 50.38 ± 1.06 %, makes no difference that three seeds could "
+    "show, as the papers have it for a small batch and 20 layers. Neither SGDR nor the cyclical rate is "
+    "faster than cosine here; a run of two short cycles is no test of their claims. The step schedule, "
+    "47.92 ± 0.28 %, loses about thirty steps at its first drop, where the training loss rises. Keras "
+    "keeps the rate within the velocity, so that the velocity of the high rate outlives the drop; that "
+    "would explain it. Against the 64,000 steps of the paper thirty are nothing.",
 )
