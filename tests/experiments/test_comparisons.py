@@ -94,8 +94,9 @@ def test_there_are_as_many_snapshots_as_a_test_loads(comparison, budget):
 
 
 SHARED = {
-    "short": [("plain_residual", "resnet20"), ("shortcuts", "A"), ("ensembles", "resnet20"), ("schedules", "step")],
-    "long": [("ensembles", "long"), ("transfer", "start"), ("recipes", "cifar-lab")],
+    "short": [("plain_residual", "resnet20"), ("shortcuts", "A")],
+    "short, 16 pixels": [("ensembles", "resnet20"), ("schedules", "step")],
+    "long": [("transfer", "start"), ("recipes", "cifar-lab")],
 }
 
 
