@@ -3,7 +3,7 @@
 from experiments.design import PAPER, SMALL, Budget
 
 BASE = {"arch": "resnet20", "dataset": "cifar10"}
-# With sides halved a step costs a third: what many runs in one comparison cost then, two cores bear.
+# At half the side a step costs a third: two cores can then bear a comparison of many runs.
 AT_16 = {"dataset": "cifar10-16px", "image_size": 16}
 STEPS = 351  # of an epoch: 45,000 images, 128 a step
 # The rate drops at a half and at three quarters, as there.

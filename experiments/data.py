@@ -33,20 +33,18 @@ def _part(source: str, train: int, test: int, validation: int, flags: str) -> Da
     return Data(train, test, validation, f"{SUBSET} {flags}", source)
 
 
-CIFAR = "python data/prepare.py --source tfds:cifar10 --out {folder}/cifar10"
-CIFAR_16 = f"{CIFAR}-16px --resize 16"
-IMAGENETTE = "python data/prepare.py --source imagenette-4k/ --out {folder}/imagenette-4k"
+CIFAR = "python data/prepare.py --source tfds:cifar10 --out {folder}/{name}"
+IMAGENETTE = "python data/prepare.py --source imagenette-4k/ --out {folder}/{name}"
 PHOTOGRAPHS = "imagenette-4k/: class folders of ten ImageNet classes, 300 training and 100 validation pictures of each"
-IMAGENETTE_32 = "python data/prepare.py --source imagenette-4k/ --out {folder}/imagenette-32px --resize 32"
 DATASETS = {
     "digits": Data(1257, 360, 180),
     "cifar10": Data(45000, 10000, 5000, CIFAR),
-    "cifar10-16px": Data(45000, 10000, 5000, CIFAR_16),
+    "cifar10-16px": Data(45000, 10000, 5000, f"{CIFAR} --resize 16"),
     "cifar10-16px-250": _part("cifar10-16px", 2500, 10000, 1000, "--train 250 --validation 100"),
     "cifar10-unequal": _part("cifar10", 13621, 10000, 5000, "--train 4000 --ratio 20"),
     "imagenette-4k": Data(3000, 1000, 1000, IMAGENETTE, reads=PHOTOGRAPHS),
     "imagenette-250": _part("imagenette-4k", 2500, 1000, 500, "--train 250 --validation 50"),
-    "imagenette-32px": Data(3000, 1000, 1000, IMAGENETTE_32, reads=PHOTOGRAPHS),
+    "imagenette-32px": Data(3000, 1000, 1000, f"{IMAGENETTE} --resize 32", reads=PHOTOGRAPHS),
     "imagenette-10": _part("imagenette-32px", 100, 1000, 500, "--train 10 --validation 50"),
     "imagenette-50": _part("imagenette-32px", 500, 1000, 500, "--train 50 --validation 50"),
     "imagenette-200": _part("imagenette-32px", 2000, 1000, 500, "--train 200 --validation 50"),

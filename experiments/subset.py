@@ -1,6 +1,7 @@
 """A part of a prepared data set: fewer training images, or unequally many of its classes.
 
-    python experiments/subset.py --source datasets/cifar10-16px --out datasets/cifar10-16px-250 --train 250
+    python experiments/subset.py --source datasets/cifar10-16px --out datasets/cifar10-16px-250 \\
+        --train 250 --validation 100
     python experiments/subset.py --source datasets/cifar10 --out datasets/cifar10-unequal --train 4000 --ratio 20
 
 Of each class the first images in the records' order, which is mixed, are taken. --validation takes that many further
