@@ -33,6 +33,14 @@ def _part(source: str, train: int, test: int, validation: int, flags: str) -> Da
     return Data(train, test, validation, f"{SUBSET} {flags}", source)
 
 
+def _few(source: str, name: str) -> dict[str, Data]:
+    """10, 50 and 200 training images a class of the photographs."""
+    return {
+        f"{name}-{count}": _part(source, 10 * count, 1000, 500, f"--train {count} --validation 50")
+        for count in (10, 50, 200)
+    }
+
+
 CIFAR = "python data/prepare.py --source tfds:cifar10 --out {folder}/{name}"
 IMAGENETTE = "python data/prepare.py --source imagenette-4k/ --out {folder}/{name}"
 PHOTOGRAPHS = "imagenette-4k/: class folders of ten ImageNet classes, 300 training and 100 validation pictures of each"
@@ -45,9 +53,9 @@ DATASETS = {
     "imagenette-4k": Data(3000, 1000, 1000, IMAGENETTE, reads=PHOTOGRAPHS),
     "imagenette-250": _part("imagenette-4k", 2500, 1000, 500, "--train 250 --validation 50"),
     "imagenette-32px": Data(3000, 1000, 1000, f"{IMAGENETTE} --resize 32", reads=PHOTOGRAPHS),
-    "imagenette-10": _part("imagenette-32px", 100, 1000, 500, "--train 10 --validation 50"),
-    "imagenette-50": _part("imagenette-32px", 500, 1000, 500, "--train 50 --validation 50"),
-    "imagenette-200": _part("imagenette-32px", 2000, 1000, 500, "--train 200 --validation 50"),
+    "imagenette-16px": Data(3000, 1000, 1000, f"{IMAGENETTE} --resize 16", reads=PHOTOGRAPHS),
+    **_few("imagenette-32px", "imagenette"),
+    **_few("imagenette-16px", "imagenette-16px"),
 }
 
 

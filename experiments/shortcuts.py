@@ -1,7 +1,7 @@
 """He et al. 2016, Table 3: shortcuts A, B and C."""
 
 from experiments import cifar
-from experiments.design import Claim, Comparison, Picture, Run
+from experiments.design import PAPER, SMALL, Budget, Claim, Comparison, Picture, Run
 
 COMPARISON = Comparison(
     name="shortcuts",
@@ -20,6 +20,9 @@ COMPARISON = Comparison(
         Run("B", {"shortcut": "B"}, "B: projection where sizes change"),
         Run("C", {"shortcut": "C"}, "C: projection always"),
     ),
-    budgets=cifar.BUDGETS,
+    budgets={
+        SMALL: Budget(f"CIFAR-10 at 16 pixels, {cifar.SMALL_BUDGET.text}", {**cifar.AT_16, **cifar.SHORT}),
+        PAPER: cifar.PAPER_BUDGET,
+    },
     pictures=(Picture("points", "Test top-1 of ResNet-20 with shortcuts A, B and C, one point a seed"),),
 )

@@ -14,9 +14,13 @@ METHODS = {
 
 def _run(images: int, method: str) -> Run:
     title, flags = METHODS[method]
-    flags = {"dataset": f"imagenette-{images}", "schedule": "cosine", **IMAGES[images], **flags}
+    flags = {"schedule": "cosine", **IMAGES[images], **flags}
+    budgets = {
+        SMALL: {**cifar.AT_16, "dataset": f"imagenette-16px-{images}"},
+        PAPER: {"dataset": f"imagenette-{images}"},
+    }
     start = "" if method == "scratch" else "start"
-    return Run(f"{method}-{images}", flags, f"{title}, {images}", row=title, column=f"{images}", start=start)
+    return Run(f"{method}-{images}", flags, f"{title}, {images}", budgets, row=title, column=f"{images}", start=start)
 
 
 RUNS = tuple(_run(images, method) for method in METHODS for images in IMAGES)
@@ -33,19 +37,18 @@ COMPARISON = Comparison(
             "Yosinski et al. 2014",
         ),
     ),
-    base={"arch": "resnet20"},
+    base=cifar.BASE,
     runs=(
         Run(
             "start",
-            {"dataset": "cifar10"},
-            "the start, on CIFAR-10",
-            budgets={SMALL: cifar.LONG, PAPER: {}},
+            label="the start, on CIFAR-10",
+            budgets={SMALL: {**cifar.AT_16, **cifar.LONG}, PAPER: {}},
         ),
         *RUNS,
     ),
     budgets={
-        SMALL: Budget("weights of 12 epochs of CIFAR-10; 20 to 60 epochs at 32 pixels"),
-        PAPER: Budget("weights of the whole schedule; 20 to 60 epochs at 32 pixels"),
+        SMALL: Budget("weights of 12 epochs of CIFAR-10; 20 to 60 epochs; all at 16 pixels"),
+        PAPER: Budget("weights of the whole schedule; 20 to 60 epochs; all at 32 pixels"),
     },
     tables=(Table("grid", ("top1",), "images a class", tuple(run.name for run in RUNS)),),
     pictures=(

@@ -94,9 +94,9 @@ def test_there_are_as_many_snapshots_as_a_test_loads(comparison, budget):
 
 
 SHARED = {
-    "short": [("plain_residual", "resnet20"), ("shortcuts", "A")],
-    "short, 16 pixels": [("ensembles", "resnet20"), ("schedules", "step")],
-    "long": [("transfer", "start"), ("recipes", "cifar-lab")],
+    "short, 16 pixels": [("ensembles", "resnet20"), ("schedules", "step"), ("shortcuts", "A")],
+    "short, 16 pixels, shortcuts B": [("ensembles", "shortcut-b"), ("shortcuts", "B")],
+    "long, 16 pixels": [("ensembles", "long"), ("transfer", "start")],
 }
 
 
