@@ -9,7 +9,7 @@ import os
 import sys
 
 from cli import flags
-from common import distribution, machine
+from common import distribution, errors, machine
 from common.errors import UserError
 
 
@@ -39,9 +39,8 @@ def main(family: str | None = None, arguments: list[str] | None = None) -> None:
     except KeyboardInterrupt:  # elsewhere than in the training loop, which saves
         print(f"{script}: stopped", file=sys.stderr)
         sys.exit(130)
-    except BrokenPipeError:  # what stands behind the pipe, say head, has read enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+    except BrokenPipeError:
+        errors.exit_unread()
 
 
 def start_tensorflow() -> None:
