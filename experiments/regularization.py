@@ -47,4 +47,14 @@ COMPARISON = Comparison(
     },
     tables=(Table(figures=("top1", "train_top1", "loss", "train_loss"), head="trained"),),
     pictures=(Picture("points", "Test top-1 of ResNet-20 with and without each, one point a seed"),),
+    conclusion="With so few epochs most of these cost accuracy, the opposite of the papers: the network with all of "
+    "them has the same accuracy in training and in test, so it does not overfit, and what hinders the "
+    "training only slows it down. Taking away the crop, dropout or the colour jitter gains in every seed "
+    "against the mean of the line with all: 46.48 ± 0.70 %, 45.36 ± 0.43 % and 44.52 ± 0.79 % against "
+    "43.36 ± 0.30 %. Weight decay and the flip change less than the seeds do. mixup costs a little, "
+    "CutMix most of all. The crop alone keeps the network from learning the images by heart: without it "
+    "the training reaches 91.84 ± 2.96 % and both the accuracy and the test loss are the highest of all, "
+    "so the network is sure of its errors. At 16 pixels its shifts of up to 4 are a quarter of the side, "
+    "twice what they are in the recipe. Whether the regularisers win in the end, as the papers report, "
+    "needs their lengths of training.",
 )
