@@ -40,6 +40,7 @@ def test_the_test_command_repeats_the_figure_of_the_training(capsys, ema):
     assert tested["top1"] > 0.2  # guessing: 0.1
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_only_tested_again(capsys):
     tiny.start("run")
     before, printed = Path("run/metrics.csv").read_bytes(), last_line(capsys)
@@ -69,6 +70,7 @@ def test_metrics_rows_are_steps_epochs_and_exact_sums():
     assert float(rows[-1]["l2_loss"]) == pytest.approx(0.001 * half_squares, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_the_first_fifty_steps_are_logged_one_by_one():
     tiny.start("run", "--epochs", "3", "--log_every", "8")
     rows = read_metrics("run", "step", "train")
@@ -82,6 +84,7 @@ def test_the_first_fifty_steps_are_logged_one_by_one():
             assert float(row[name]) == pytest.approx(mean, rel=1e-12)
 
 
+@pytest.mark.slow
 def test_the_seed_decides_everything():
     tiny.start("one", "--epochs", "1", "--seed", "3")
     tiny.start("same", "--epochs", "1", "--seed", "3")
@@ -155,6 +158,7 @@ def test_a_loss_at_chance_is_said_once(monkeypatch, capsys):
     assert "ln(10) = 2.303" in warnings[0]
 
 
+@pytest.mark.slow
 def test_the_start_says_why_auto_chose_the_precision(monkeypatch, capsys):
     def devices_line(*more):
         tiny.start("precise", "--dry_run", *more)

@@ -92,9 +92,8 @@ def test_a_run_in_float16_that_was_begun_without_a_loss_scale_gets_one(monkeypat
     assert any(name.startswith("loss_scale/") for name in weights("run"))
 
 
-@pytest.mark.parametrize(
-    ("number", "code"), [pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow), (signal.SIGINT, 130)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_saves_at_the_next_step_and_says_how_to_go_on(monkeypatch, capsys, number, code):
     tiny.start("whole")
     real = logger.Interval.add

@@ -50,7 +50,7 @@ def test_pytorch_answers_in_a_process_of_its_own(mode):
     assert worker.megabytes > 100
 
 
-@pytest.mark.parametrize("kind", ["jpegs", "decode"])
+@pytest.mark.parametrize("kind", [pytest.param("jpegs", marks=pytest.mark.slow), "decode"])
 def test_contenders_that_read_a_data_set(kind, monkeypatch, tmp_path):
     """Each step takes its own JPEGs; the synthetic batch is not used."""
     tiny.register(monkeypatch, tmp_path)

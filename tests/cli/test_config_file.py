@@ -250,6 +250,7 @@ def test_a_recipe_beside_what_a_dry_run_prints_stands_in_for_its_own(write):
     assert (options.learning_rate, options.image_size) == (0.5, 64)
 
 
+@pytest.mark.slow
 def test_what_a_dry_run_prints_is_the_same_command(monkeypatch, tmp_path, capsys, write):
     tiny.register(monkeypatch, tmp_path)
     monkeypatch.setattr(budget, "fit", lambda *_: 30)  # what fits into five minutes varies from one time to the next

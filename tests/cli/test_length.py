@@ -45,6 +45,7 @@ def test_more_epochs_on_a_finished_run_are_those_of_one_run_of_that_length():
     assert [grown[name] for name in ("top1", "top5", "loss")] == [whole[name] for name in ("top1", "top5", "loss")]
 
 
+@pytest.mark.slow
 def test_more_epochs_of_a_cosine_are_refused_and_leave_the_run_as_it_was(capsys):
     tiny.start("run", "--epochs", "1", "--schedule", "cosine")
     before = Path("run/config.json").read_text()
@@ -221,6 +222,7 @@ def test_a_run_fitted_into_minutes_is_that_of_its_length(monkeypatch):
     assert same_weights("measured", "told")
 
 
+@pytest.mark.slow
 def test_a_run_is_fitted_into_minutes_once_and_ends_in_the_midst_of_an_epoch(monkeypatch, capsys):
     monkeypatch.setattr(budget, "measure", lambda job: (0.5, 0.01, 1.0))
     monkeypatch.setattr(budget, "steps_in", lambda *_: 30)

@@ -151,7 +151,7 @@ def test_the_training_batches_are_known_to_have_no_end(made, workers):
     assert batches.cardinality() == tf.data.INFINITE_CARDINALITY
 
 
-@pytest.mark.parametrize("workers", [2, 4])
+@pytest.mark.parametrize("workers", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_workers_share_every_global_batch(made, workers):
     whole = take(made, 5, BUSY)
     parts = [take(made, 5, BUSY, worker=worker, workers=workers) for worker in range(workers)]
