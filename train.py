@@ -10,7 +10,6 @@ import sys
 
 from cli import flags
 from common import distribution, errors, machine
-from common.errors import UserError
 
 
 def main(family: str | None = None, arguments: list[str] | None = None) -> None:
@@ -20,27 +19,22 @@ def main(family: str | None = None, arguments: list[str] | None = None) -> None:
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     script = flags.script_name()
-    try:
-        if flags.wants_help(arguments):
-            print(flags.help_text(script, family), flush=True)
-            sys.exit(0)
-        options = flags.parse(arguments)
-        mode = flags.choose_mode(options, script)
-        start_tensorflow()
-        note = distribution.unseen_gpu() if mode != "summary" else None
-        if note:
-            print(f"{script}: {note}", file=sys.stderr)
-        with machine.shortage_named():
-            importlib.import_module(f"cli.{mode}").run(options, family)
-        sys.stdout.flush()
-    except UserError as error:
-        print(f"{script}: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:  # elsewhere than in the training loop, which saves
-        print(f"{script}: stopped", file=sys.stderr)
-        sys.exit(130)
-    except BrokenPipeError:
-        errors.exit_unread()
+    with errors.ending_in_a_line(script):
+        try:
+            if flags.wants_help(arguments):
+                print(flags.help_text(script, family), flush=True)
+                sys.exit(0)
+            options = flags.parse(arguments)
+            mode = flags.choose_mode(options, script)
+            start_tensorflow()
+            note = distribution.unseen_gpu() if mode != "summary" else None
+            if note:
+                print(f"{script}: {note}", file=sys.stderr)
+            with machine.shortage_named():
+                importlib.import_module(f"cli.{mode}").run(options, family)
+        except KeyboardInterrupt:  # elsewhere than in the training loop, which saves
+            print(f"{script}: stopped", file=sys.stderr)
+            sys.exit(130)
 
 
 def start_tensorflow() -> None:

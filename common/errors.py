@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import Any
 
 LISTED = 200  # names in an error, e.g. not all of a thousand classes
 
@@ -29,21 +29,14 @@ def ending_in_a_line(script: str) -> Iterator[None]:
     So does a closed standard output, in silence.
     """
     try:
-        try:
-            yield
-        finally:
-            sys.stdout.flush()
+        yield
+        sys.stdout.flush()
     except UserError as error:
         print(f"{script}: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except BrokenPipeError:
-        exit_unread()
-
-
-def exit_unread() -> NoReturn:
-    """Ends a program whose output nobody reads on (`| head`), without the message of Python's own last flush."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    sys.exit(1)
+    except BrokenPipeError:  # what stands behind the pipe, say head, has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
 
 
 def unknown(what: str, given: str, allowed: Iterable[str]) -> UserError:

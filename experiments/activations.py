@@ -43,9 +43,8 @@ COMPARISON = Comparison(
     ),
     pictures=(Picture("best", "Training loss of LeNet-5 on CIFAR-10 by activation", ("train_loss",), x="step"),),
     curves=("train_loss",),
-    conclusion="Sigmoid does not learn at all in 3 epochs: its training loss of 2.305 is about "
-    "that of guessing, at either rate, as Glorot & Bengio report of sigmoid units. tanh, with Glorot's "
-    "initial weights, is "
+    conclusion="Sigmoid does not learn at all in 3 epochs: its training loss of 2.305 is about that of guessing, at "
+    "either rate, as Glorot & Bengio report of sigmoid units. tanh, with Glorot's initial weights, is "
     "level with ReLU: 54.93 ± 1.59 % against 53.27 ± 1.16 %, and its training loss is even lower. That is "
     "the opposite of Krizhevsky et al., whose network has more layers and is trained until it has 25 % "
     "training error, far below what 3 epochs reach here. ELU learns faster than ReLU and a little faster "

@@ -78,9 +78,9 @@ COMPARISON = Comparison(
     tests=(*TOGETHER, *VIEWS),
     budgets={
         SMALL: Budget(
-            f"CIFAR-10 at 16 pixels, {cifar.SMALL_BUDGET.text}; {cifar.LONG['epochs']} epochs in cycles and in one "
+            f"{cifar.SMALL_AT_16.text}; {cifar.LONG['epochs']} epochs in cycles and in one "
             f"fall; {PHOTO_EPOCHS} epochs of ResNet-18",
-            {**cifar.AT_16, **cifar.SHORT},
+            cifar.SMALL_AT_16.flags,
         ),
         PAPER: Budget(f"{cifar.PAPER_BUDGET.text}; 90 epochs of ResNet-18", {}, 3),
     },
@@ -101,8 +101,11 @@ COMPARISON = Comparison(
             "points",
             "Test top-1 of 1 to 5 seeds of ResNet-20 and of three architectures together, one point a choice of seeds",
             rows=(
-                *("resnet20", *(f"seeds-{n}" for n in range(2, SEEDS + 1))),
-                *("se-resnet20", "shortcut-b", "architectures"),
+                "resnet20",
+                *(f"seeds-{n}" for n in range(2, SEEDS + 1)),
+                "se-resnet20",
+                "shortcut-b",
+                "architectures",
             ),
         ),
         Picture(

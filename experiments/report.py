@@ -261,4 +261,5 @@ def main(words: list[str] | None = None) -> int:
 
 if __name__ == "__main__":
     with errors.ending_in_a_line("report.py"):
-        sys.exit(main())
+        code = main()
+    sys.exit(code)

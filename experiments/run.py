@@ -202,8 +202,9 @@ def _run(orders: list[Order], place: Place, at_once: int) -> int:
 if __name__ == "__main__":
     with errors.ending_in_a_line("run.py"):
         try:
-            sys.exit(main())
+            code = main()
         except OSError as error:
             if error.errno not in NO_ROOM:
                 raise
             raise UserError(f"{error.filename or 'a file'} cannot be written: {error.strerror}", 1) from error
+    sys.exit(code)

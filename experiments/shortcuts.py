@@ -1,7 +1,7 @@
 """He et al. 2016, Table 3: shortcuts A, B and C."""
 
 from experiments import cifar
-from experiments.design import PAPER, SMALL, Budget, Claim, Comparison, Picture, Run
+from experiments.design import PAPER, SMALL, Claim, Comparison, Picture, Run
 
 COMPARISON = Comparison(
     name="shortcuts",
@@ -20,10 +20,7 @@ COMPARISON = Comparison(
         Run("B", {"shortcut": "B"}, "B: projection where sizes change"),
         Run("C", {"shortcut": "C"}, "C: projection always"),
     ),
-    budgets={
-        SMALL: Budget(f"CIFAR-10 at 16 pixels, {cifar.SMALL_BUDGET.text}", {**cifar.AT_16, **cifar.SHORT}),
-        PAPER: cifar.PAPER_BUDGET,
-    },
+    budgets={SMALL: cifar.SMALL_AT_16, PAPER: cifar.PAPER_BUDGET},
     pictures=(Picture("points", "Test top-1 of ResNet-20 with shortcuts A, B and C, one point a seed"),),
     conclusion="At this budget the order is the opposite of the paper's: A 47.92 ± 0.28 %, B 46.94 ± 1.30 %, C 45.02 "
     "± 0.10 %. Every seed of A and B is ahead of every seed of C; A and B overlap. The training figures "
