@@ -27,6 +27,13 @@ def _own_cache(tmp_path_factory):
         yield
 
 
+@pytest.fixture(autouse=True)
+def _seeded():
+    """Weights that a test does not set are the same in every run, in any order and on any number of workers."""
+    if keras := sys.modules.get("keras"):
+        keras.utils.set_random_seed(0)
+
+
 def pytest_sessionfinish(session):
     """In continuous integration a skipped test is a failure: there everything is installed that any test needs."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
