@@ -28,25 +28,40 @@ WIDTH, DPI = 8.0, 100
 MOST_BYTES = 100_000
 
 
-def style(number: int) -> dict[str, Any]:
+def style(number: int, dashes: int = 0) -> dict[str, Any]:
     """Colour and dashes of the n-th line."""
-    return {"color": COLOURS[number % len(COLOURS)], "ls": DASHES[number // len(COLOURS) % len(DASHES)]}
+    dashes += number // len(COLOURS)
+    return {"color": COLOURS[number % len(COLOURS)], "ls": DASHES[dashes % len(DASHES)]}
+
+
+def styles(lines: Sequence[Line | None]) -> list[dict[str, Any]]:
+    """Of each line; where all have a row and a column, colours stand for rows and dashes for columns."""
+    cells = [(line.row, line.column) for line in lines if line and line.row]
+    if len(cells) < len(lines):
+        return [style(number) for number in range(len(lines))]
+    rows, columns = (list(dict.fromkeys(places)) for places in zip(*cells, strict=True))
+    return [style(rows.index(row), columns.index(column)) for row, column in cells]
 
 
 def errors(data: Data, picture: Picture, axes: Any) -> None:
     """He et al. 2016, Figure 6: errors in per cent against epochs, training thin, validation thick."""
+    widths: set[float] = set()
     for number, line in enumerate(data.lines(picture)):
         epochs = data.per_step(line, "epochs")
         if epochs is None:
             continue
         for series, width in zip(ERRORS, (1.0, 2.2), strict=True):
             x, y = data.curve(line, series)
+            if not x.size:
+                continue
+            widths.add(width)
             label = line.title if width == 1.0 else None
             axes.plot(x * epochs, 100 * (1 - y), lw=width, label=label, marker="o" if width > 1 else "", ms=4,
                       **style(number))  # fmt: skip
     axes.set(xlabel="epoch", ylabel="error, %")
     for width, label in ((1.0, "thin: training"), (2.2, "thick: validation")):
-        axes.plot([], [], lw=width, color="#777777", label=label)
+        if width in widths:
+            axes.plot([], [], lw=width, color="#777777", label=label)
     axes.legend(frameon=False)
 
 
@@ -63,15 +78,17 @@ def best(data: Data, picture: Picture, axes: Any) -> None:
 def _curves(data: Data, picture: Picture, axes: Any, lines: Sequence[Line]) -> None:
     split, _, figure = picture.series[0].partition("_")
     factor, what = (100, "top-1, %") if figure == "top1" else (1, figure)
-    for number, line in enumerate(lines):
+    for line, drawn in zip(lines, styles(lines), strict=True):
         x, y = data.curve(line, picture.series[0])
         scale = data.per_step(line, "processor_minutes") if picture.x == "minutes" else 1.0
         if scale is None or not x.size:
             continue
-        axes.plot(x * scale, factor * y, lw=1.6, label=line.title, **style(number))
+        axes.plot(x * scale, factor * y, lw=1.6, label=line.title, **drawn)
     across = "minutes of processor time, a run's start and test shared out over its steps"
     across = across if picture.x == "minutes" else picture.x or "step"
-    axes.set(xlabel=across, ylabel=f"{'training' if split == 'train' else split} {what}")
+    several = any(len(tables.rows_of(line, data.rows)) > 1 for line in lines)
+    mean = ", mean over the seeds" if several else ""
+    axes.set(xlabel=across, ylabel=f"{'training' if split == 'train' else split} {what}{mean}")
     if picture.log:
         axes.set_yscale("log")
     axes.legend(frameon=False, fontsize=8.5, ncols=1 + len(lines) // 7)
@@ -80,13 +97,13 @@ def _curves(data: Data, picture: Picture, axes: Any, lines: Sequence[Line]) -> N
 def lines(data: Data, picture: Picture, axes: Any) -> None:
     """Several series of one run against what they are counted in."""
     line = data.lines(picture)[0]
-    for number, series in enumerate(picture.series):
+    for series, drawn in zip(picture.series, styles([data.run(name) for name in picture.series]), strict=True):
         x, y = data.curve(line, series)
-        axes.plot(x, y, lw=1.6, marker="o", ms=3, label=data.label(series), **style(number))
+        axes.plot(x, y, lw=1.6, marker="o", ms=3, label=data.label(series), **drawn)
     axes.set(xlabel=picture.x, ylabel="standard deviation")
     if picture.log:
         axes.set_yscale("log")
-    axes.legend(frameon=False, fontsize=8.5, ncols=2)
+    axes.legend(frameon=False, fontsize=8.5, ncols=1 + len(picture.series) // 7)
 
 
 def points(data: Data, picture: Picture, axes: Any) -> None:
@@ -106,17 +123,22 @@ def grid(data: Data, picture: Picture, axes: Any) -> None:
     """Rows as lines over the columns, with the seeds' standard deviation."""
     shown = [line for line in data.lines(picture) if line.row]
     columns = list(dict.fromkeys(line.column for line in shown))
+    alone = False
     for number, row in enumerate(dict.fromkeys(line.row for line in shown)):
         across = [line for line in shown if line.row == row]
         found = [tables.values(tables.rows_of(line, data.rows), picture.series[0]) for line in across]
         kept = [(columns.index(line.column), values) for line, values in zip(across, found, strict=True) if values]
         means = [100 * statistics.fmean(values) for _, values in kept]
         spreads = [100 * statistics.stdev(values) if len(values) > 1 else math.nan for _, values in kept]
+        alone = alone or any(len(values) == 1 for _, values in kept)
         axes.errorbar([x for x, _ in kept], means, spreads, marker="o", capsize=3, lw=1.6, label=row, **style(number))
     axes.set_xticks(range(len(columns)), columns)
     what = tables.FIGURES[picture.series[0]].title
     axes.set(xlabel=picture.x, ylabel=f"{what}, %: mean and standard deviation")
-    axes.legend(frameon=False, fontsize=8.5, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    note = "without a bar: one seed" if alone else None
+    axes.legend(
+        frameon=False, fontsize=8.5, title=note, title_fontsize=8.5, loc="center left", bbox_to_anchor=(1.0, 0.5)
+    )
 
 
 def bubbles(data: Data, picture: Picture, axes: Any) -> None:

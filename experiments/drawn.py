@@ -64,7 +64,12 @@ class Data:
 
     def label(self, series: str) -> str:
         """What a legend calls a series: the title of the run whose name it has, else its own name."""
-        return next((run.title for run in self.comparison.runs if run.name == series), series)
+        run = self.run(series)
+        return run.title if run else series
+
+    def run(self, name: str) -> Run | None:
+        """The run that has this name."""
+        return next((run for run in self.comparison.runs if run.name == name), None)
 
     def curve(self, line: Line, series: str) -> tuple[np.ndarray, np.ndarray]:
         """x (points,) and the mean over the seeds of y (points,): where seeds end early, over those that go on."""

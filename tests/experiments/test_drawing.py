@@ -6,7 +6,7 @@ import itertools
 import pytest
 
 from experiments import drawing
-from experiments.design import Picture
+from experiments.design import Picture, Run
 from made_comparison import COMPARISON, curve_points, rows
 
 
@@ -54,7 +54,10 @@ def test_a_run_of_which_all_seeds_diverged_at_once_is_not_drawn(kind, tmp_path):
 
 @pytest.mark.parametrize(
     ("series", "label", "drawn"),
-    [("test_top1", "test top-1, %", [300, 150]), ("train_loss", "training loss", [3, 1.5])],
+    [
+        ("test_top1", "test top-1, %, mean over the seeds", [300, 150]),
+        ("train_loss", "training loss, mean over the seeds", [3, 1.5]),
+    ],
 )
 def test_accuracies_are_drawn_in_per_cent(series, label, drawn):
     points = [point | {"series": series} for point in curve_points()]
@@ -62,6 +65,29 @@ def test_accuracies_are_drawn_in_per_cent(series, label, drawn):
     drawing.curves(drawing.Data(COMPARISON, "small", rows(), points), Picture("curves", "", (series,)), axes)
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("step", label)
     assert axes.lines[0].get_ydata().tolist() == drawn
+    drawing.plt.close(figure)
+
+
+def test_lines_of_a_grid_have_the_colour_of_their_row_and_the_dashes_of_their_column():
+    runs = [Run(f"{row}{column}", row=row, column=column) for row in "ab" for column in "xy"]
+    ax, ay, bx, by = drawing.styles(runs)
+    assert ax["color"] == ay["color"] != bx["color"] == by["color"]
+    assert ax["ls"] == bx["ls"] != ay["ls"] == by["ls"]
+    others = drawing.styles([*runs, Run("c")])
+    assert len({one["color"] for one in others}) == 5
+    assert {one["ls"] for one in others} == {"-"}
+
+
+def test_the_legend_of_errors_names_only_what_is_drawn():
+    points = [point | {"series": "train_top1", "y": "0.5"} for point in curve_points()]
+    more = {"steps": "20", "epochs": "2"}
+    figure, axes = drawing.plt.subplots()
+    drawing.errors(
+        drawing.Data(COMPARISON, "small", [{**row, **more} for row in rows()], points), Picture("errors", ""), axes
+    )
+    named = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert named[-1] == "thin: training"
+    assert not any("validation" in name for name in named)
     drawing.plt.close(figure)
 
 
