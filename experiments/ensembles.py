@@ -136,5 +136,7 @@ COMPARISON = Comparison(
     "in every seed. Dense testing loses in every seed. Probably the cause is the border: its windows "
     "share one pass and see their neighbours where a crop of training saw zeros, and at 64 pixels much of "
     "each map is border; this was not tested by itself. With three scales dense testing is level with one "
-    "crop.",
+    "crop. Three seeds have 48.40 % with one crop and 48.50 % with ten, one seed with one crop 43.83 ± "
+    "2.29 %: the seeds gain, and with them the crops add next to nothing, where in Szegedy et al. both "
+    "gains add.",
 )
