@@ -20,21 +20,17 @@ def main(family: str | None = None, arguments: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if arguments is None else arguments
     script = flags.script_name()
     with errors.ending_in_a_line(script):
-        try:
-            if flags.wants_help(arguments):
-                print(flags.help_text(script, family), flush=True)
-                sys.exit(0)
-            options = flags.parse(arguments)
-            mode = flags.choose_mode(options, script)
-            start_tensorflow()
-            note = distribution.unseen_gpu() if mode != "summary" else None
-            if note:
-                print(f"{script}: {note}", file=sys.stderr)
-            with machine.shortage_named():
-                importlib.import_module(f"cli.{mode}").run(options, family)
-        except KeyboardInterrupt:  # elsewhere than in the training loop, which saves
-            print(f"{script}: stopped", file=sys.stderr)
-            sys.exit(130)
+        if flags.wants_help(arguments):
+            print(flags.help_text(script, family), flush=True)
+            sys.exit(0)
+        options = flags.parse(arguments)
+        mode = flags.choose_mode(options, script)
+        start_tensorflow()
+        note = distribution.unseen_gpu() if mode != "summary" else None
+        if note:
+            print(f"{script}: {note}", file=sys.stderr)
+        with machine.shortage_named():
+            importlib.import_module(f"cli.{mode}").run(options, family)
 
 
 def start_tensorflow() -> None:

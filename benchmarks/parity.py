@@ -292,9 +292,9 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        with errors.ending_in_a_line("parity.py"):
+    with errors.ending_in_a_line("parity.py"):
+        try:
             main()
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on", file=sys.stderr)
-        sys.exit(130)
+        except KeyboardInterrupt:
+            print("parity.py: stopped; the same command goes on", file=sys.stderr)
+            sys.exit(130)

@@ -26,7 +26,7 @@ class UserError(Exception):
 def ending_in_a_line(script: str) -> Iterator[None]:
     """A UserError inside it ends the program: its line on stderr, behind the script's name, and its exit code.
 
-    So does a closed standard output, in silence.
+    So does a closed standard output, in silence, and Ctrl-C, where nothing inside has saved and ended before.
     """
     try:
         yield
@@ -34,6 +34,9 @@ def ending_in_a_line(script: str) -> Iterator[None]:
     except UserError as error:
         print(f"{script}: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print(f"{script}: stopped", file=sys.stderr)
+        sys.exit(130)
     except BrokenPipeError:  # what stands behind the pipe, say head, has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

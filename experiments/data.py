@@ -5,7 +5,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from common.errors import UserError
+from common.errors import UserError, unknown
 from common.runs import locks
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -59,14 +59,16 @@ DATASETS = {
 }
 
 
-def place(name: str, folder: Path) -> str:
-    """What `--dataset` takes for a data set below `folder`."""
-    return name if name == "digits" else str(folder / name)
+def find(name: str) -> Data:
+    """A data set by its name. Raises UserError with a suggestion."""
+    if name not in DATASETS:
+        raise unknown("dataset", name, DATASETS)
+    return DATASETS[name]
 
 
 def exists(name: str, folder: Path) -> bool:
     """Whether a data set is there."""
-    return not DATASETS[name].command or (folder / name / "dataset.json").exists()
+    return not find(name).command or (folder / name / "dataset.json").exists()
 
 
 def missing(name: str, folder: Path) -> UserError | None:
@@ -74,7 +76,7 @@ def missing(name: str, folder: Path) -> UserError | None:
 
     None where it is there, or `provide` can make it.
     """
-    data = DATASETS[name]
+    data = find(name)
     if exists(name, folder):
         return None
     if data.source:
@@ -94,7 +96,7 @@ def provide(name: str, folder: Path) -> None:
         raise problem
     if exists(name, folder):
         return
-    data = DATASETS[name]
+    data = find(name)
     with locks.wait(folder / f".{name}.lock"):
         if exists(name, folder):
             return

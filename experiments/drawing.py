@@ -12,6 +12,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from benchmarks.drawing import plt
+from common.runs import files
 from experiments import tables
 from experiments.design import Picture
 from experiments.drawn import DIGEST, ERRORS, Data
@@ -219,4 +220,4 @@ def draw(data: Data, picture: Picture, file: Path) -> None:
     few.save(small, "PNG", optimize=True, pnginfo=chunk)
     assert small.tell() <= MOST_BYTES, f"{file} has {small.tell()} bytes"
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_bytes(small.getvalue())
+    files.write_bytes(file, small.getvalue())

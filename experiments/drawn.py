@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from experiments import tables, work
 from experiments.design import Comparison, Picture, Run, choose
@@ -92,8 +92,9 @@ def digest_in(file: Path) -> str:
     """The digest that a PNG carries; empty where there is none, or the file is damaged."""
     try:
         with Image.open(file) as drawn:
+            drawn.load()
             return drawn.info.get(DIGEST, "")
-    except UnidentifiedImageError:
+    except (OSError, SyntaxError):  # Pillow's for a PNG that is cut, or none
         return ""
 
 

@@ -1,5 +1,6 @@
 """How long runs take: from the speed of earlier ones, else from a table."""
 
+import re
 from collections.abc import Iterable, Mapping
 
 from experiments.work import Job
@@ -21,18 +22,18 @@ SLOW_BELOW, FAST, SLOW = 32, 100, 0.35
 START = 0.25  # minutes that a process needs beside its steps: imports, tracing, the test's pictures
 
 
-def measured(rows: Iterable[Mapping[str, str]]) -> dict[tuple[str, str, str], float]:
-    """Minutes of the runs in results.csv by (comparison, run, budget): the mean over their seeds."""
-    found: dict[tuple[str, str, str], list[float]] = {}
+def measured(rows: Iterable[Mapping[str, str]]) -> dict[str, float]:
+    """Minutes of the runs in results.csv by their command without its seeds: the mean over these."""
+    found: dict[str, list[float]] = {}
     for row in rows:
         if row["outcome"] == "finished":
-            found.setdefault((row["comparison"], row["run"], row["budget"]), []).append(float(row["minutes"]))
+            found.setdefault(_without_seeds(row["command"]), []).append(float(row["minutes"]))
     return {key: sum(minutes) / len(minutes) for key, minutes in found.items()}
 
 
-def minutes(job: Job, known: Mapping[tuple[str, str, str], float]) -> float:
+def minutes(job: Job, known: Mapping[str, float]) -> float:
     """What a job is expected to take: what the same took with another seed, else by the speed of its network."""
-    before = known.get((job.comparison, job.line, job.budget))
+    before = known.get(_without_seeds(job.text))
     if before is not None:
         return before
     if job.minutes:
@@ -41,3 +42,7 @@ def minutes(job: Job, known: Mapping[tuple[str, str, str], float]) -> float:
     if 0 < job.batch < SLOW_BELOW and speed > FAST and job.trains:
         speed *= SLOW
     return job.images / (speed * (1 if job.trains else TESTING)) / 60 + START
+
+
+def _without_seeds(command: str) -> str:
+    return re.sub(r"--seed \d+|seed-[\d+]+", "", command)

@@ -51,15 +51,30 @@ def read_state(runs: Path, folder: str) -> dict[str, Any]:
         return {}
 
 
-def has_ended(runs: Path, folder: str) -> bool:
-    """Whether a run is finished and its figures are there, or it has diverged."""
-    code = read_state(runs, folder).get("exit_code")
-    return code == DIVERGED or (code == 0 and any(run_folder(runs, folder).glob("results*.json")))
+def has_ended(runs: Path, job: Job) -> bool:
+    """Whether a job is finished and its figures are there, or it has diverged.
+
+    What another command has left in its folder does not count, nor what was made of other weights than those that are
+    there now.
+    """
+    state = read_state(runs, job.folder)
+    if state.get("command") != job.text or state.get("loads") != _loads(runs, job):
+        return False
+    return state["exit_code"] == DIVERGED or _is_finished(runs, job.folder)
 
 
 def has_weights(runs: Path, folder: str) -> bool:
-    """Whether a finished run can be loaded."""
-    return has_ended(runs, folder) and (run_folder(runs, folder) / "checkpoints").is_dir()
+    """Whether a run is finished and can be loaded."""
+    return _is_finished(runs, folder) and (run_folder(runs, folder) / "checkpoints").is_dir()
+
+
+def _is_finished(runs: Path, folder: str) -> bool:
+    return read_state(runs, folder).get("exit_code") == 0 and any(run_folder(runs, folder).glob("results*.json"))
+
+
+def _loads(runs: Path, job: Job) -> dict[str, str | None]:
+    """When the runs whose weights a job loads were started, which tells the weights from earlier ones."""
+    return {folder: read_state(runs, folder).get("started") for folder in job.needs}
 
 
 def shares(count: int) -> list[frozenset[int]]:
@@ -118,13 +133,15 @@ class Process:
         folder.parent.mkdir(parents=True, exist_ok=True)
         goes_on = any(any(folder.glob(saved)) for saved in SAVED)  # else what an earlier process did is lost
         self.state = read_state(self.runs, self.job.folder) if goes_on else {}
-        for name, sign, now in (
+        for name, sign, here in (
             ("commit", "+", version.commit(ROOT)),
             ("processor", " + ", processor.describe().short),
         ):
             before = [one for one in self.state.get(name, "").split(sign) if one]
-            self.state[name] = sign.join(dict.fromkeys([*before, now]))
-        self.state |= {"date": f"{datetime.date.today()}", "exit_code": None}
+            self.state[name] = sign.join(dict.fromkeys([*before, here]))
+        now = datetime.datetime.now()
+        self.state |= {"date": f"{now.date()}", "started": now.isoformat(), "exit_code": None}
+        self.state |= {"command": self.job.text, "loads": _loads(self.runs, self.job)}
         self._before = {name: self.state.get(name, 0.0) for name in ("minutes", "processor_minutes", "memory_mb")}
         self._log = open(log_file(self.runs, self.job.folder), "a", encoding="utf-8")  # noqa: SIM115
         self._size = self._log.tell()
@@ -132,6 +149,7 @@ class Process:
         options: dict[str, Any] = {"stdout": self._log, "stderr": subprocess.STDOUT, "stdin": subprocess.DEVNULL}
         self._begun = self._kept = time.monotonic()
         begin = partial(_begin, self.cores)
+        self._write()  # from now on what an earlier process has left does not count as finished
         self._process = subprocess.Popen(command, cwd=ROOT, process_group=0, preexec_fn=begin, **options)
 
     def stop(self) -> None:

@@ -63,10 +63,10 @@ def look(order: Order, place: Place) -> State:
     rows = [row for row in table if not place.again or _is_from(row, place)]
     wanted, unsettled = work.jobs(order.comparison, order.budget, order.seeds, rows)
     done = [job for job in wanted if any(work.is_row_of(row, job) for row in rows)]
+    if place.again:
+        done = [job for job in done if processes.has_ended(place.runs, job)]
     others = [job for job in wanted if job not in done]
-    free = [
-        job for job in others if processes.has_ended(place.runs, job.folder) or _elsewhere(job, order, place, table)
-    ]
+    free = [job for job in others if processes.has_ended(place.runs, job) or _elsewhere(job, order, place, table)]
     missing = [job for job in others if job not in free]
     return State(done, free, missing, _lost([*done, *free], missing, place), unsettled)
 
@@ -91,12 +91,11 @@ def _elsewhere(job: Job, order: Order, place: Place, table: list[dict[str, str]]
 
 def _is_from(row: dict[str, str], place: Place) -> bool:
     """Whether a row is of the run that lies below `runs`, not of an earlier one elsewhere."""
-    folder = work.folder_in(row["command"])
-    return processes.has_ended(place.runs, folder) and results.is_of(row, processes.read_state(place.runs, folder))
+    return results.is_of(row, processes.read_state(place.runs, work.folder_in(row["command"])))
 
 
 def record(job: Job, order: Order, place: Place) -> None:
-    """Puts the figures of a run that has ended into results.csv."""
+    """Puts the figures of a run that has ended into results.csv, in place of those of an earlier one."""
     folder = processes.run_folder(place.runs, job.folder)
     state = processes.read_state(place.runs, job.folder)
     if job.needs and not job.trains:
@@ -114,7 +113,7 @@ def take(job: Job, order: Order, place: Place) -> None:
     """Puts the figures of a `free` job into results.csv: those of a run that has ended, or of the same command in
     another comparison.
     """
-    if processes.has_ended(place.runs, job.folder):
+    if processes.has_ended(place.runs, job):
         record(job, order, place)
     elif row := _elsewhere(job, order, place, results.read(place.results)):
         mine = {"comparison": job.comparison, "run": job.line, "budget": job.budget}

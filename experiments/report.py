@@ -31,8 +31,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "RESULTS.md"
 PICTURES = "docs/images/experiments"
 TRAINING_FIGURES = (
-    " Training figures are means over the last epoch, taken while the weights change, of augmented images with "
-    "dropout, and against mixed labels where images are mixed."
+    " Training figures are means over the last epoch, taken while the weights change, with whatever augmentation, "
+    "dropout and mixing a run has."
 )
 BEST_OF_A_GROUP = (
     " The best of a group is that with the best validation of its first seed; it is trained with the other seeds too."
@@ -129,9 +129,13 @@ def _counted(comparison: Comparison, budget: str, rows: Sequence[Row]) -> list[R
     tests = {test.name: test for test in comparison.tests if not comparison.why_left_out(test)}
 
     def counts(row: Row) -> bool:
+        if earlier.get(row["run"]) == row["command"]:
+            return True
+        if row["outcome"] == "stopped":
+            return False
         if test := tests.get(row["run"]):
             return work.testing(comparison, budget, test, _seeds(row)).text == row["command"]
-        return row["command"] in (current.get(work.key_of(row)), earlier.get(row["run"]))
+        return current.get(work.key_of(row)) == row["command"]
 
     return list(filter(counts, mine))
 
@@ -183,7 +187,13 @@ def file_name(comparison: Comparison, budget: str, picture: Picture) -> str:
 
 
 def page(text: str, rows: Sequence[Row], curves: Path) -> str:
-    """RESULTS.md with all parts made anew. Raises UserError where a comparison's markers are missing."""
+    """RESULTS.md with all parts made anew.
+
+    Raises UserError where a comparison's markers are missing, or stand there for none.
+    """
+    for name in re.findall(r"<!-- experiments:(\S+) begin -->", text):
+        if name not in catalogue.NAMES:
+            raise UserError(f"{PAGE.name}: there is no comparison {name}; remove what stands between its markers", 1)
     for comparison in catalogue.every():
         begin, end = (f"<!-- experiments:{comparison.name} {word} -->" for word in ("begin", "end"))
         head, found, rest = text.partition(begin)
@@ -206,17 +216,25 @@ def pictures(rows: Sequence[Row], curves: Path) -> Iterator[tuple[str, Picture, 
 
 
 def draw(rows: Sequence[Row], folder: Path, curves: Path) -> int:
-    """Draws the pictures of what has been run. Returns how many."""
+    """Draws the pictures of what has been run and removes all others. Returns how many."""
     from experiments import drawing
 
-    made = [drawing.draw(data, picture, folder / name) for name, picture, data in pictures(rows, curves)]
+    made = {folder / name: (data, picture) for name, picture, data in pictures(rows, curves)}
+    for file, (data, picture) in made.items():
+        drawing.draw(data, picture, file)
+    for file in set(folder.glob("*.png")) - set(made):
+        file.unlink()
     return len(made)
 
 
 def outdated(rows: Sequence[Row], folder: Path, curves: Path) -> list[str]:
-    """What is wrong with the pictures, a line for each that is not there or is drawn of something else."""
+    """What is wrong with the pictures, a line for each: not there, of something else, or of nothing in the page."""
     found = []
-    for name, picture, data in pictures(rows, curves):
+    shown = {name: (picture, data) for name, picture, data in pictures(rows, curves)}
+    for file in sorted(folder.glob("*.png")):
+        if file.name not in shown:
+            found.append(f"{file} is not in the page")
+    for name, (picture, data) in shown.items():
         file = folder / name
         if not file.exists():
             found.append(f"{file}: there is no such picture")
@@ -238,7 +256,10 @@ def main(words: list[str] | None = None) -> int:
         if not file.is_file():
             raise UserError(f"{name}={file}: there is no such file")
     rows = results.read(options.results)
-    before = options.page.read_text(encoding="utf-8")
+    try:
+        before = options.page.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"--page={options.page}: it is not text in UTF-8 ({error})", 1) from error
     unsound = wrong_conclusions(rows)
     curves = options.results.parent / "curves"
     after = page(before, rows, curves)

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+import re
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -33,13 +34,14 @@ FIGURES = (
 COLUMNS = PROVENANCE + FIGURES
 WORDS = (*PROVENANCE[:9], "command", "split")  # columns that are no numbers
 CURVE_COLUMNS = ("run", "seed", "budget", "series", "x", "y")
+OUTCOMES = ("finished", "diverged", "stopped")  # the last: of an earlier version, whose run is not gone on with
 MOST_POINTS = 40  # of a training curve
 Row = Mapping[str, str]
 
 
 def read(path: Path = RESULTS) -> list[dict[str, str]]:
     """The rows; none where there is no file. Raises UserError that names a line that is damaged or there twice."""
-    return _read(path, COLUMNS, work.key_of, [name for name in COLUMNS if name not in WORDS])
+    return _read(path, COLUMNS, work.key_of, [name for name in COLUMNS if name not in WORDS], _wrong)
 
 
 def read_curves(name: str, folder: Path = CURVES) -> list[dict[str, str]]:
@@ -48,9 +50,16 @@ def read_curves(name: str, folder: Path = CURVES) -> list[dict[str, str]]:
 
 
 def _read(
-    path: Path, columns: Sequence[str], key: Callable[[Row], tuple], numbers: Sequence[str]
+    path: Path,
+    columns: Sequence[str],
+    key: Callable[[Row], tuple],
+    numbers: Sequence[str],
+    wrong: Callable[[Row], str] = lambda row: "",
 ) -> list[dict[str, str]]:
-    """The rows of a file with these columns, some of them `numbers`; no two may have the same `key`."""
+    """The rows of a file with these columns, some of them `numbers`; no two may have the same `key`.
+
+    `wrong` says what else is wrong with a row, or nothing.
+    """
     if not path.exists():
         return []
     try:
@@ -64,7 +73,7 @@ def _read(
     rows = []
     for row in reader:
         here = key(row)
-        problem = _problem(row, numbers) or (f"repeats line {first[here]}" if here in first else "")
+        problem = _problem(row, numbers) or wrong(row) or (f"repeats line {first[here]}" if here in first else "")
         if problem:
             raise UserError(f"{path}, line {reader.line_num}: {problem}; mend or remove it", 1)
         first[here] = reader.line_num
@@ -86,13 +95,24 @@ def _problem(row: dict, numbers: Sequence[str]) -> str:
     return ""
 
 
+def _wrong(row: Row) -> str:
+    """What is wrong with a row of results.csv whose numbers are numbers; empty where nothing is."""
+    if row["outcome"] not in OUTCOMES:
+        return f"outcome is {row['outcome']!r}, not one of {', '.join(OUTCOMES)}"
+    if not re.fullmatch(r"\d+(\+\d+)*", row["seed"]):
+        return f"seed is {row['seed']!r}, not a number or several with + between"
+    return "" if row["minutes"] else "it has no minutes"
+
+
 def add(comparison: Comparison, job: Job, row: Row, points: Sequence[Row], path: Path, folder: Path) -> None:
-    """Puts a run's row and the points of its curves in place of what was there; several processes may do so at once."""
+    """Puts a run's row and the points of its curves in place of what was there; several processes may do so at once.
+
+    The points come first: a run whose row is there is not looked at again.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with locks.wait(path.with_name(f".{path.name}.lock")):
+    with locks.wait(_lock(path)):
         kept = [other for other in read(path) if work.key_of(other) != job.key]
-        files.write_text(path, _text(COLUMNS, sorted([*kept, row], key=_place)))
-        if points:
+        if comparison.curves:
             folder.mkdir(parents=True, exist_ok=True)
             before = read_curves(job.comparison, folder)
             mine = {"run": job.line, "seed": job.seed, "budget": job.budget}
@@ -101,6 +121,23 @@ def add(comparison: Comparison, job: Job, row: Row, points: Sequence[Row], path:
             order = {line.name: number for number, line in enumerate(comparison.lines)}
             merged.sort(key=lambda point: (point["budget"], order.get(point["run"], -1), point["seed"]))
             files.write_text(folder / f"{job.comparison}.csv", _text(CURVE_COLUMNS, merged))
+        files.write_text(path, _text(COLUMNS, sorted([*kept, row], key=_place)))
+
+
+def remove_tests_of(job: Job, path: Path) -> None:
+    """Takes the rows of tests of a run's earlier weights out, so that they are made again with the present ones."""
+    if not path.exists():
+        return
+    weights = re.compile(rf"(?<![^\s,]){re.escape(f'{work.RUNS}/{job.folder}')}(?![^\s,])")
+    with locks.wait(_lock(path)):
+        rows = read(path)
+        kept = [row for row in rows if not ("--mode test" in row["command"] and weights.search(row["command"]))]
+        if len(kept) < len(rows):
+            files.write_text(path, _text(COLUMNS, kept))
+
+
+def _lock(path: Path) -> Path:
+    return path.with_name(f".{path.name}.lock")
 
 
 def _place(row: Row) -> tuple:

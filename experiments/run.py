@@ -1,7 +1,7 @@
 """Trains and tests what a comparison needs, and keeps the figures in results.csv.
 
     python experiments/run.py NAME                 runs what is missing; the same command goes on after a stop
-    python experiments/run.py NAME --again         runs everything, also what results.csv has
+    python experiments/run.py NAME --again         also runs what results.csv has, unless it lies in --out
     python experiments/run.py NAME --dry_run       lists the runs, what exists, and the minutes expected
     python experiments/run.py all --dry_run        the same of every comparison
     python experiments/report.py                   makes tables and pictures from results.csv
@@ -27,7 +27,7 @@ from common.training import stop_signals
 from experiments import catalogue, data, processes, results, version, work
 from experiments.listing import list_runs
 from experiments.processes import Process
-from experiments.progress import Order, Place, look, take
+from experiments.progress import Order, Place, look, record, take
 from experiments.work import Job
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -38,6 +38,7 @@ PAUSE = 0.2  # seconds between two looks at the processes
 def carry_out(order: Order, place: Place, at_once: int, stops: list) -> tuple[int, int]:
     """Runs what is missing until nothing is left that can be run. Returns how many failed and how many are left."""
     failed: set[str] = set()
+    begun: set[str] = set()
     running: list[Process] = []
     spare = processes.shares(at_once)
     while True:
@@ -47,12 +48,12 @@ def carry_out(order: Order, place: Place, at_once: int, stops: list) -> tuple[in
         if state.free:
             continue
         for job in state.lost + state.missing if not stops else []:
-            busy = {process.job.folder for process in running} | failed
             needs = all(processes.has_weights(place.runs, folder) for folder in job.needs)
-            if spare and needs and job.folder not in busy and job.dataset not in place.absent:
+            if spare and needs and job.folder not in begun and job.dataset not in place.absent:
                 running.append(Process(job, place.runs, place.datasets, spare.pop()))
                 running[-1].start()
-                print(f"{_title(job)}: {len(state.done)} of {state.total} done", flush=True)
+                begun.add(job.folder)
+                print(f"{_title(job)}: started; {len(state.done)} of {state.total} done", flush=True)
         if not running:
             return len(failed), sum(job.folder not in failed for job in state.missing) + state.unsettled
         _wait(running, stops)
@@ -64,7 +65,10 @@ def carry_out(order: Order, place: Place, at_once: int, stops: list) -> tuple[in
         for process in [one for one in running if not one.running]:
             running.remove(process)
             spare.append(process.cores)
-            failed |= _tell(process)
+            if processes.has_ended(place.runs, process.job):
+                results.remove_tests_of(process.job, place.results)
+                record(process.job, order, place)
+            failed |= _tell(process, bool(stops))
 
 
 def _wait(running: list[Process], stops: list) -> None:
@@ -77,13 +81,13 @@ def _title(job: Job) -> str:
     return f"{job.comparison} {job.line} seed {job.seed}"
 
 
-def _tell(process: Process) -> set[str]:
+def _tell(process: Process, asked_to_stop: bool) -> set[str]:
     """One line on a run that has ended; returns its folder where it failed."""
     job, code = process.job, process.state["exit_code"]
-    if processes.has_ended(process.runs, job.folder):
+    if processes.has_ended(process.runs, job):
         how = "diverged" if code else process.last_line()
         print(f"{_title(job)}: {how}, {process.state['minutes']:.1f} minutes", flush=True)
-    elif code not in (*processes.STOPPED, -signal.SIGTERM, -signal.SIGINT):
+    elif not asked_to_stop or code not in (*processes.STOPPED, -signal.SIGTERM, -signal.SIGINT):
         log, why = processes.log_file(process.runs, job.folder), process.last_line()
         how = f"failed with exit code {code}" if code else "ended without results.json"
         print(f"{_title(job)}: {how}: {why} ({log})", file=sys.stderr, flush=True)
@@ -110,7 +114,11 @@ def parser() -> argparse.ArgumentParser:
     add("--out", type=Path, default=ROOT / work.RUNS, help=f"folder of the runs (default {work.RUNS})")
     add("--datasets", type=Path, default=ROOT / work.DATA, help=f"folder of the data sets (default {work.DATA})")
     add("--results", type=Path, default=results.RESULTS, help="the figures (default experiments/results.csv)")
-    add("--again", action="store_true", help="also run what results.csv has and --out has not")
+    add(
+        "--again",
+        action="store_true",
+        help="also run what results.csv has, unless it lies in --out; with a new folder there, everything",
+    )
     add("--dry_run", action="store_true", help="list the runs and the minutes expected, and stop")
     return found
 
@@ -124,8 +132,12 @@ def main(words: list[str] | None = None) -> int:
     curves = options.results.parent / "curves"
     place = Place(options.out, options.datasets, options.results, curves, options.again)
     orders = []
+    known = {budget for comparison in catalogue.every() for budget in comparison.budgets}
+    if options.names == ["all"] and options.budget and options.budget not in known:
+        raise errors.unknown("--budget", options.budget, known)
     for comparison in map(catalogue.find, names):
         if options.names == ["all"] and options.budget and options.budget not in comparison.budgets:
+            print(f"{comparison.name}: left out because it has no budget {options.budget}", flush=True)
             continue
         if options.names == ["all"] and comparison.left_out:
             print(f"{comparison.name}: left out because {comparison.left_out}", flush=True)
@@ -194,7 +206,7 @@ def _run(orders: list[Order], place: Place, at_once: int) -> int:
     if failures or left:
         print(f"run.py: {failures} failed, {left} not run; the same command tries again", file=sys.stderr)
         return 1
-    hint = "" if names else "; nothing was run, --again repeats what it has"
+    hint = "" if names else "; nothing was run; --again with another folder as --out repeats them"
     print(f"all runs are finished; their figures are in {place.results}{hint}")
     return 0
 

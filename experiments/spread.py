@@ -18,6 +18,7 @@ import numpy as np
 
 import train
 from cli import registry
+from common import errors
 from common.runs import files
 
 IMAGES = 64
@@ -70,4 +71,5 @@ def main(words: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with errors.ending_in_a_line("spread.py"):
+        main()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments.data import DATASETS
+from experiments import data
 from experiments.design import Comparison, Flags, Run, Test
 
 DATA, RUNS = "datasets", "experiments/runs"  # as commands are recorded, wherever the folders are
@@ -115,7 +115,7 @@ def training(comparison: Comparison, budget_name: str, run: Run, seed: int) -> J
         words = ["train.py", *arguments({"mode": "train", **TRAINING, **flags})]
     words += ["--seed", str(seed), "--ckpt", f"{RUNS}/{folder}"]
     trains = not run.script or bool(flags.get("epochs"))
-    images = DATASETS[dataset].trained_on(flags.get("validation_share")) * epochs(flags) if trains else 0
+    images = data.find(dataset).trained_on(flags.get("validation_share")) * epochs(flags) if trains else 0
     size = int(flags.get("image_size", 0))
     place = comparison.name, run.name, budget_name, (seed,), folder, tuple(words), needs
     length = float(flags.get("minutes", 0)), int(flags.get("batch_size") or 0)
@@ -144,7 +144,7 @@ def testing(comparison: Comparison, budget_name: str, test: Test, seeds: tuple[i
     words = ["train.py", *arguments(flags), "--ckpt", f"{RUNS}/{folder}"]
     views = {"1": 1, "10": 10, "144": 144, "dense": 4}[str(test.flags.get("crops", 1))]
     views *= str(test.flags.get("scales", "")).count(",") + 1
-    images = DATASETS[dataset].test * len(needs) * views
+    images = data.find(dataset).test * len(needs) * views
     place = comparison.name, test.name, budget_name, seeds, folder, tuple(words), needs
     return Job(*place, dataset, first.get("arch", ""), int(first.get("image_size", 0)), images, False)
 
@@ -153,6 +153,7 @@ def jobs(comparison: Comparison, budget_name: str, seeds: int | None, rows: Coll
     """The commands of a comparison that are settled, and how many more there will be when groups have their best.
 
     The first seed of every line comes first, then the second one ..., so that a pass that is cut has something of each.
+    What needs the weights of a run that diverged is not among them.
 
     Args:
         comparison, budget_name: which.
@@ -168,12 +169,14 @@ def jobs(comparison: Comparison, budget_name: str, seeds: int | None, rows: Coll
         is_tried_only = bool(run.group) and best[run.group] is not run
         count = 1 if is_tried_only else seeds or run.seeds or default
         found += [training(comparison, budget_name, run, seed) for seed in range(count)]
-    diverged = {folder_in(row["command"]) for row in rows if row["outcome"] == "diverged"}
     for test in comparison.tests:
         if not comparison.why_left_out(test):
             each = seeds or min(comparison.run(name).seeds or default for name in test.of)
-            made = [testing(comparison, budget_name, test, group) for group in test.groups(each)]
-            found += [job for job in made if not diverged & set(job.needs)]
+            found += [testing(comparison, budget_name, test, group) for group in test.groups(each)]
+    gone = {folder_in(row["command"]) for row in rows if row["outcome"] == "diverged"}
+    while more := {job.folder for job in found if gone & set(job.needs)} - gone:
+        gone |= more
+    found = [job for job in found if not gone & set(job.needs)]
     open_jobs = ((seeds or default) - 1) * sum(run is None for run in best.values())
     return sorted(found, key=lambda job: max(job.seeds)), open_jobs
 

@@ -41,7 +41,7 @@ print("test top1 0.5")
 """
 
 COMPARISON = """
-from experiments.design import Budget, Claim, Comparison, Run
+from experiments.design import Budget, Claim, Comparison, Run, Test
 
 SCRIPT = {script!r}
 COMPARISON = Comparison(
@@ -51,17 +51,20 @@ COMPARISON = Comparison(
     claims=(Claim("Far.", "Euclid"),),
     base={{"steps": {steps}, "pause": {pause}}},
     runs=({runs},),
+    tests=tuple([{tests}]),
     budgets={{"small": Budget("a few steps", {{}}, {seeds})}},
 )
 """
 
 
-def counting(folder: Path, runs: str, steps: int = 2, pause: float = 0.0, seeds: int = 1) -> Path:
-    """Writes the script and a comparison of it; `runs` are `Run(...)`, comma-separated, with script=SCRIPT."""
+def counting(folder: Path, runs: str, steps: int = 2, pause: float = 0.0, seeds: int = 1, tests: str = "") -> Path:
+    """Writes the script and a comparison of it; `runs` are `Run(...)`, comma-separated, with script=SCRIPT, `tests`
+    are `Test(...)`.
+    """
     script = (folder / "counter").with_suffix(".py")
     script.write_text(COUNTER, encoding="utf-8")
     path = (folder / "counting").with_suffix(".py")
-    text = COMPARISON.format(script=str(script), steps=steps, pause=pause, runs=runs, seeds=seeds)
+    text = COMPARISON.format(script=str(script), steps=steps, pause=pause, runs=runs, seeds=seeds, tests=tests)
     path.write_text(text, encoding="utf-8")
     return path
 

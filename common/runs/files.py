@@ -14,11 +14,16 @@ def write_json(path: Path, value) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes UTF-8 under a temporary name, flushes it to the disk and renames it: whole or absent."""
+    """Writes UTF-8 as `write_bytes` writes bytes; lines end as they do in the text."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes under a temporary name, flushes to the disk and renames: whole or absent."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with open(temporary, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
+        with open(temporary, "wb") as file:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)

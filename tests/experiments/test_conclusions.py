@@ -29,6 +29,9 @@ TABLE = """\
         ("60.25 points and 59.94 points.", ["60.25 points", "59.94 points"]),  # a level, and a level less a spread
         ("Three seeds; 40 of 100; 3 epochs.", []),
         ("So 60.25, and not 60.35.", ["60.35"]),
+        ("About 59 %, spread about 0 %.", ["0 %"]),  # whole per cents are of means alone
+        ("It has 77%, 60.25%, 61.25 per cent and 60 per cent.", ["77 %", "61.25 %"]),
+        ("It is 3.7x as fast, has 12.5M parameters.", ["3.7x", "12.5M"]),
         ("It has 60.25\n% and gains 9.99\npoints.", ["9.99 points"]),
     ],
 )

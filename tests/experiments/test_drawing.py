@@ -34,9 +34,30 @@ def test_every_kind_of_picture_is_drawn_and_small(kind, tmp_path):
     series = ("top1",) if kind in ("points", "grid", "bubbles") else ("train_loss",)
     file = tmp_path / "folder/picture.png"
     picture = Picture(kind, "title", series, rows=("a",) if kind == "lines" else ())
-    drawing.draw(drawing.Data(comparison, "small", mine, curve_points()), picture, file)
+    data = drawing.Data(comparison, "small", mine, curve_points())
+    drawing.draw(data, picture, file)
     assert file.read_bytes().startswith(b"\x89PNG")
-    assert 2_000 < file.stat().st_size < 100_000
+    assert file.stat().st_size < 100_000
+    shown = drawn(data, picture)
+    wanted = {
+        "lines": {(10, 3), (20, 1.5)},  # the mean over two seeds
+        "errors": {(1, -200), (2, -50)},  # 20 steps are 2 epochs; 100 (1 - 3) and 100 (1 - 1.5)
+        "points": {(50, 0), (60, 0), (25, 1), (75, 1)},
+        "grid": {(0, 55), (0, 50)},
+        "bubbles": {(4, 55), (4, 50)},  # millions of multiply-adds
+    }
+    assert wanted.get(kind, wanted["lines"]) <= shown
+
+
+def drawn(data: drawing.Data, picture: Picture) -> set[tuple[float, float]]:
+    """The points of a picture's lines and bubbles."""
+    figure, axes = drawing.plt.subplots()
+    drawing.KINDS[picture.kind](data, picture, axes)
+    found = {(float(x), round(float(y), 6)) for line in axes.lines for x, y in zip(*line.get_data(), strict=True)}
+    for bubbles in axes.collections:
+        found |= {(float(x), round(float(y), 6)) for x, y in bubbles.get_offsets()}
+    drawing.plt.close(figure)
+    return found
 
 
 @pytest.mark.parametrize("kind", ["errors", "curves", "best"])
@@ -48,8 +69,14 @@ def test_a_run_of_which_all_seeds_diverged_at_once_is_not_drawn(kind, tmp_path):
     mine[0]["best_validation"] = "0.5"
     picture = Picture(kind, "title", ("train_loss",), x="minutes")
     only = [point for point in curve_points() if point["run"] == "a"]
-    drawing.draw(drawing.Data(comparison, "small", mine, only), picture, tmp_path / "picture.png")
-    assert (tmp_path / "picture.png").stat().st_size > 2_000
+    data = drawing.Data(comparison, "small", mine, only)
+    drawing.draw(data, picture, tmp_path / "picture.png")
+    figure, axes = drawing.plt.subplots()
+    drawing.KINDS[kind](data, picture, axes)
+    names = {text.get_text() for text in axes.get_legend().get_texts()}
+    assert "the first" in names
+    assert "b" not in names
+    drawing.plt.close(figure)
 
 
 @pytest.mark.parametrize(

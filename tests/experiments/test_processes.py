@@ -56,6 +56,23 @@ def test_what_begins_anew_has_nothing_of_the_run_before(process):
     assert 0 < state["processor_minutes"] < 20
 
 
+def test_from_its_start_on_what_an_earlier_process_left_does_not_count(process):
+    """Also where it is killed at once."""
+    folder = process.runs / process.job.folder
+    (folder / "checkpoints/step-00000007").mkdir(parents=True)
+    assert ended(process)["exit_code"] == 0
+    assert processes.has_ended(process.runs, process.job)
+    assert processes.has_weights(process.runs, process.job.folder)
+    process.job = dataclasses.replace(process.job, command=(*process.job.command, "--pause", "100"))
+    assert not processes.has_ended(process.runs, process.job)  # of another command
+    (folder / "place").unlink()
+    process.start()
+    process._process.kill()
+    process._process.wait()
+    assert not processes.has_ended(process.runs, process.job)
+    assert not processes.has_weights(process.runs, process.job.folder)
+
+
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="it reads /proc")
 def test_processor_time_is_kept_while_it_runs(process, monkeypatch):
     monkeypatch.setattr(processes, "KEPT_EVERY", 0.0)

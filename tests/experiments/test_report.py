@@ -70,6 +70,36 @@ def test_a_picture_that_is_missing_or_of_other_figures_is_found(own, capsys):
     assert report.main(words(own, "--check")) == 0
 
 
+@pytest.mark.parametrize("left", [0.5, 60])  # of a file, in parts or in bytes: cut in the pixels, before the digest
+def test_a_picture_that_is_cut_is_found(own, capsys, left):
+    picture = own / report.PICTURES / "made.png"
+    whole = picture.read_bytes()
+    picture.write_bytes(whole[: int(left * len(whole)) if left < 1 else left])
+    assert report.main(words(own, "--check")) == 1
+    assert "made.png is not drawn of the present figures" in capsys.readouterr().err
+
+
+def test_what_belongs_to_no_comparison_is_found(own, capsys):
+    other = own / report.PICTURES / "gone.png"
+    other.write_bytes((own / report.PICTURES / "made.png").read_bytes())
+    assert report.main(words(own, "--check")) == 1
+    assert capsys.readouterr().err == f"report.py: {other} is not in the page; run experiments/report.py\n"
+    assert report.main(words(own)) == 0
+    assert not other.exists()
+    with open(own / "RESULTS.md", "a", encoding="utf-8") as page:
+        page.write("<!-- experiments:gone begin -->\n99.99 %\n<!-- experiments:gone end -->\n")
+    with pytest.raises(
+        report.UserError, match=r"^RESULTS\.md: there is no comparison gone; remove what stands between"
+    ):
+        report.main(words(own, "--check"))
+
+
+def test_a_page_that_is_not_text_is_one_line(own):
+    (own / "RESULTS.md").write_bytes(b"\xff")
+    with pytest.raises(report.UserError, match=r"^--page=.*RESULTS\.md: it is not text in UTF-8"):
+        report.main(words(own))
+
+
 def test_a_conclusion_with_a_figure_that_no_run_backs_is_left_out(own, monkeypatch, capsys):
     before = (own / "RESULTS.md").read_text(encoding="utf-8")
     wrong = dataclasses.replace(COMPARISON, conclusion="The first has 55.00 %, the second 51.00 %.")
@@ -229,7 +259,9 @@ def test_a_row_of_an_earlier_version_stands_beside_the_others():
     mine = rows(COMPARISON)
     old = {**mine[0], "run": "before", "command": earlier.earlier, "top1": "0.4"}
     assert "| an earlier version | 40.00 % |" in report.part(comparison, [*mine, old])
+    assert "| an earlier version | 40.00 % |" in report.part(comparison, [*mine, {**old, "outcome": "stopped"}])
     assert "40.00 %" not in report.part(comparison, [*mine, {**old, "command": "another"}])
+    assert "| the first | 60.00 % |" in report.part(comparison, [{**mine[0], "outcome": "stopped"}, *mine[1:]])
     text = report.part(comparison, [old])
     assert "| an earlier version | 40.00 % |" in text
     assert " 0 of 6 runs so far." in text

@@ -122,6 +122,13 @@ def test_a_run_whose_loss_is_not_finite_has_diverged(run):
         (lambda lines: [*lines[:2], lines[2][:40]], "line 3: it does not have as many values as"),
         (lambda lines: [*lines[:2], lines[2].replace(",0.2,", ",0.2x,")], "line 3: top1 is '0.2x', not a number; mend"),
         (lambda lines: [*lines[:2], lines[2].replace(",0.2,", ",nan,")], "line 3: top1 is 'nan', not a number"),
+        (
+            lambda lines: [*lines[:2], lines[2].replace(",finished,", ",Finished,")],
+            "line 3: outcome is 'Finished', not",
+        ),
+        (lambda lines: [*lines[:2], lines[2].replace(",b,1,", ",b,one,")], "line 3: seed is 'one', not a number or"),
+        (lambda lines: [*lines[:2], lines[2].replace(",b,1,", ",b,,")], "line 3: seed is '', not a number or"),
+        (lambda lines: [*lines[:2], lines[2].replace(",2026-01-02,2,", ",2026-01-02,,")], "line 3: it has no minutes"),
         (lambda lines: [*lines[:2], "\udcff\n"], ": cannot be read as text ("),
     ],
 )
@@ -147,6 +154,36 @@ def test_a_damaged_point_is_named(tmp_path):
     path.write_text(path.read_text(encoding="utf-8").replace(",1,2", ",1,two"), encoding="utf-8")
     with pytest.raises(results.UserError, match=r"made\.csv, line 2: y is 'two', not a number"):
         results.read_curves("made", tmp_path)
+
+
+def test_a_row_comes_after_its_points(tmp_path):
+    """Where these cannot be written, the run is not finished: its row would hide that they are missing."""
+    (tmp_path / "made.csv").write_text("damaged", encoding="utf-8")
+    with pytest.raises(results.UserError, match=r"made\.csv: its columns are not"):
+        results.add(COMPARISON, job(), comparisons.row(job()), [], tmp_path / "results.csv", tmp_path)
+    assert results.read(tmp_path / "results.csv") == []
+
+
+def test_points_of_an_earlier_run_do_not_stay(tmp_path):
+    point = {"series": "train_loss", "x": "1", "y": "2"}
+    for points in ([point], []):  # the second one diverged at once
+        results.add(COMPARISON, job(), comparisons.row(job()), points, tmp_path / "results.csv", tmp_path)
+    assert results.read_curves("made", tmp_path) == []
+
+
+def test_tests_of_a_run_are_removed_and_no_others(tmp_path):
+    path, folder = tmp_path / "results.csv", job().folder
+    commands = {
+        "1": f"python train.py --mode test --restore {work.RUNS}/{folder} --ckpt x",
+        "2": f"python train.py --mode test --restore {work.RUNS}/other/seed-0,{work.RUNS}/{folder} --ckpt x",
+        "3": f"python train.py --mode test --restore {work.RUNS}/{folder}1,{work.RUNS}/other/seed-0 --ckpt x",
+        "4": f"python train.py --mode train --restore {work.RUNS}/{folder} --ckpt x",
+    }
+    for seed, command in commands.items():
+        row = {**comparisons.row(job("b", int(seed))), "command": command}
+        results.add(COMPARISON, job("b", int(seed)), row, [], path, tmp_path)
+    results.remove_tests_of(job(), path)
+    assert [row["seed"] for row in results.read(path)] == ["3", "4"]
 
 
 def test_a_row_takes_the_place_of_the_one_before(tmp_path):

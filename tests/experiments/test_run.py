@@ -77,6 +77,90 @@ def test_a_run_that_fails_is_one_line_and_the_others_go_on(tmp_path, capfd):
     assert {row["run"]: row["outcome"] for row in rows(tmp_path)} == {"a": "finished", "wild": "diverged"}
 
 
+@pytest.mark.parametrize("saved", [False, True])
+def test_what_starts_from_a_run_that_diverged_is_not_run(tmp_path, capsys, saved):
+    runs = (
+        'Run("early", {"fault": 3}, script=SCRIPT), Run("late", {"steps": 1}, start="early", script=SCRIPT), '
+        'Run("last", {"steps": 3}, start="late", script=SCRIPT)'
+    )
+    path = comparisons.counting(tmp_path, runs)
+    if saved:
+        script = (tmp_path / "counter").with_suffix(".py")
+        begun = '(folder / "checkpoints").mkdir(exist_ok=True)\nstopped = []'
+        script.write_text(comparisons.COUNTER.replace("stopped = []", begun), encoding="utf-8")
+    for _ in range(2):
+        assert run.main(comparisons.words(path, tmp_path)) == 0
+    assert starts(tmp_path) == ["0\n"]
+    assert [(row["run"], row["outcome"]) for row in rows(tmp_path)] == [("early", "diverged")]
+    capsys.readouterr()
+
+
+def test_a_run_that_ends_as_if_stopped_but_was_not_has_failed(tmp_path, capfd):
+    path = comparisons.counting(tmp_path, 'Run("a", {"fault": 143}, script=SCRIPT)')
+    assert run.main(comparisons.words(path, tmp_path)) == 1
+    assert capfd.readouterr().err.startswith("counting a seed 0: failed with exit code 143: the disk is full (")
+    assert starts(tmp_path) == ["0\n"]
+
+
+TESTER = """
+import argparse, json
+from pathlib import Path
+
+parser = argparse.ArgumentParser()
+for name in ("mode", "restore", "crops", "ckpt"):
+    parser.add_argument(f"--{name}")
+parser.add_argument("--noreport", action="store_true")
+options = parser.parse_args()
+folder = Path(options.ckpt)
+folder.mkdir(parents=True, exist_ok=True)
+weights = json.loads((Path(options.restore) / "results.json").read_text())["top1"]
+top1 = weights + {"10": 0.2, "dense": 0.3}[options.crops]
+(folder / "results.json").write_text(json.dumps({"top1": top1, "split": "test"}))
+print("tested")
+"""
+
+
+@pytest.fixture
+def tester(tmp_path, monkeypatch) -> None:
+    """`train.py --mode test` is a script that adds to the accuracy of the run that it loads."""
+    (tmp_path / "train").with_suffix(".py").write_text(TESTER, encoding="utf-8")
+    monkeypatch.setattr(run.processes, "ROOT", tmp_path)
+    monkeypatch.setattr(run.processes.version, "commit", lambda root: "abc1234")
+
+
+@pytest.mark.usefixtures("tester")
+def test_a_test_that_is_changed_is_made_again(tmp_path, capsys):
+    def figure(crops: str) -> float:
+        tests = f'Test("views", ("a",), flags={{"crops": "{crops}"}})'
+        path = comparisons.counting(tmp_path, 'Run("a", script=SCRIPT)', tests=tests)
+        assert run.main(comparisons.words(path, tmp_path)) == 0
+        found = {row["run"]: row for row in rows(tmp_path)}
+        assert f"--crops {crops} " in found["views"]["command"]
+        return float(found["views"]["top1"])
+
+    assert (figure("10"), figure("dense"), figure("10")) == (0.7, 0.8, 0.7)
+    assert starts(tmp_path) == ["0\n"]
+    capsys.readouterr()
+
+
+@pytest.mark.usefixtures("tester")
+@pytest.mark.parametrize("how", ["a new test", "--again"])
+def test_weights_that_are_made_again_replace_figures_and_tests_of_the_old_ones(tmp_path, capsys, how):
+    first, second = (f'Test("{name}", ("a",), flags={{"crops": "{name}"}})' for name in ("10", "dense"))
+    comparison = comparisons.counting(tmp_path, 'Run("a", script=SCRIPT)', tests=first)
+    assert run.main(comparisons.words(comparison, tmp_path)) == 0
+    shutil.rmtree(next(tmp_path.glob("runs/*/seed-0")))
+    more = ["--again"]
+    if how == "a new test":
+        comparison, more = comparisons.counting(tmp_path, 'Run("a", script=SCRIPT)', tests=f"{first}, {second}"), []
+    script = (tmp_path / "counter").with_suffix(".py")
+    script.write_text(comparisons.COUNTER.replace('"top1": 0.5', '"top1": 0.1'), encoding="utf-8")
+    assert run.main(comparisons.words(comparison, tmp_path, *more)) == 0
+    wanted = {"a": 0.1, "10": 0.3} | ({} if more else {"dense": 0.4})
+    assert {row["run"]: float(row["top1"]) for row in rows(tmp_path)} == pytest.approx(wanted)
+    capsys.readouterr()
+
+
 def test_a_script_that_leaves_no_results_is_not_started_again_and_again(tmp_path, capfd):
     path = comparisons.counting(tmp_path, 'Run("a", script=SCRIPT)')
     script = (tmp_path / "counter").with_suffix(".py")
@@ -124,7 +208,9 @@ def test_again_runs_what_only_the_table_has(tmp_path, capsys):
     elsewhere = tmp_path / "elsewhere"
     assert run.main(comparisons.words(path, tmp_path, "--out", str(elsewhere))) == 0
     assert not list(elsewhere.glob("*"))  # the table has it
-    assert capsys.readouterr().out.endswith("results.csv; nothing was run, --again repeats what it has\n")
+    assert capsys.readouterr().out.endswith(
+        "results.csv; nothing was run; --again with another folder as --out repeats them\n"
+    )
     assert run.main(comparisons.words(path, tmp_path, "--out", str(elsewhere), "--again")) == 0
     assert run.main(comparisons.words(path, tmp_path, "--out", str(elsewhere), "--again")) == 0
     assert [path.read_text() for path in elsewhere.glob("*/seed-0/starts")] == ["0\n"]
@@ -195,6 +281,21 @@ def test_all_leaves_out_what_says_so(tmp_path, capsys, monkeypatch):
     assert capsys.readouterr().out == "counting: left out because it takes a week\n"
     assert run.main(comparisons.words(path, tmp_path, "--dry_run")) == 0
     assert "1 runs, 0 exist" in capsys.readouterr().out
+
+
+def test_all_names_what_has_no_such_budget(tmp_path, capsys, monkeypatch):
+    path = comparisons.counting(tmp_path, 'Run("a", script=SCRIPT)')
+    other = path.with_stem("other")
+    text = path.read_text(encoding="utf-8").replace('name="counting"', 'name="other"')
+    other.write_text(text.replace('{"small":', '{"paper":'), encoding="utf-8")
+    monkeypatch.setattr(catalogue, "NAMES", (str(path), str(other)))
+    words = comparisons.words(path, tmp_path)[1:]
+    assert run.main([*words, "all", "--budget", "paper"]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0] == "counting: left out because it has no budget paper"
+    assert "other a seed 0: started; 0 of 1 done" in printed
+    with pytest.raises(run.UserError, match=r"^--budget: 'papr' is not known; did you mean paper\?"):
+        run.main([*words, "all", "--budget", "papr"])
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,11 @@
 import dataclasses
 from pathlib import Path
 
+import pytest
+
 import comparisons
-from experiments import work
+from common.errors import UserError
+from experiments import estimate, work
 from experiments.design import Budget, Claim, Comparison, Run, Test
 
 RATES = (0.1, 0.2, 0.4)
@@ -130,6 +133,24 @@ def test_what_diverged_is_not_tested():
     gone = {**comparisons.row(job), "outcome": "diverged"}
     found = [job.seed for job in work.jobs(COMPARISON, "small", 3, [gone])[0] if job.line == "two"]
     assert found == ["2+0"]
+
+
+def test_the_time_of_a_run_is_that_of_the_same_with_other_seeds():
+    jobs = [work.training(COMPARISON, "small", COMPARISON.run("a"), seed) for seed in (0, 1, 7)]
+    rows = [{**comparisons.row(job), "minutes": minutes} for job, minutes in zip(jobs, ("2", "4"), strict=False)]
+    known = estimate.measured(rows)
+    assert estimate.minutes(jobs[2], known) == 3
+    longer = dataclasses.replace(COMPARISON, runs=(Run("a", {"epochs": 9}),), tests=())
+    assert estimate.minutes(work.training(longer, "small", longer.runs[0], 7), known) != 3
+    pairs = [work.testing(COMPARISON, "small", COMPARISON.tests[0], seeds) for seeds in ((0, 1), (1, 2))]
+    known = estimate.measured([{**comparisons.row(pairs[0]), "minutes": "0.5"}])
+    assert estimate.minutes(pairs[1], known) == 0.5
+
+
+def test_a_data_set_that_is_not_known_is_one_line():
+    run = Run("a", {"dataset": "cifar-10"})
+    with pytest.raises(UserError, match=r"^dataset: 'cifar-10' is not known; did you mean cifar10\?"):
+        work.training(COMPARISON, "small", run, 0)
 
 
 def test_every_line_has_its_first_seed_before_any_has_its_second():
