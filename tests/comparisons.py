@@ -1,5 +1,6 @@
 """A comparison that takes no time: its runs are a small script that counts to a number, and rows made by hand."""
 
+import csv
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -85,3 +86,13 @@ def row(job: Job, **values: object) -> Mapping[str, str]:
     found |= {"seed": job.seed, "command": job.text, "outcome": "finished", "commit": "abc1234", "minutes": "2"}
     found |= {"processor": "a processor", "precision": "float32", "date": "2026-01-02", "processor_minutes": "3"}
     return found | {name: str(value) for name, value in values.items()}
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    with open(folder / "results.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def starts(folder: Path) -> list[str]:
+    """From which step each process of each run began."""
+    return [path.read_text() for path in sorted(folder.glob("runs/*/seed-*/starts"))]

@@ -1,8 +1,6 @@
 """What is run, in which order, what a stop and a failure do; with runs that take no time."""
 
-import csv
 import os
-import shutil
 import signal
 import subprocess
 import time
@@ -30,26 +28,16 @@ COMPARISON = Comparison(
 """
 
 
-def rows(folder: Path) -> list[dict[str, str]]:
-    with open(folder / "results.csv", newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def starts(folder: Path) -> list[str]:
-    """From which step each process of each run began."""
-    return [path.read_text() for path in sorted(folder.glob("runs/*/seed-*/starts"))]
-
-
 def test_it_runs_what_is_missing_and_no_more(tmp_path, capsys):
     path = comparisons.counting(tmp_path, 'Run("a", script=SCRIPT), Run("b", {"steps": 3}, script=SCRIPT)', seeds=2)
     assert run.main(comparisons.words(path, tmp_path, "--seeds", "1")) == 0
-    assert [(row["run"], row["seed"]) for row in rows(tmp_path)] == [("a", "0"), ("b", "0")]
+    assert [(row["run"], row["seed"]) for row in comparisons.rows(tmp_path)] == [("a", "0"), ("b", "0")]
     assert run.main(comparisons.words(path, tmp_path)) == 0
-    found = rows(tmp_path)
+    found = comparisons.rows(tmp_path)
     assert [(row["run"], row["seed"], row["top1"]) for row in found] == [
         *(("a", "0", "0.5"), ("a", "1", "0.6"), ("b", "0", "0.5"), ("b", "1", "0.6")),
     ]
-    assert starts(tmp_path) == ["0\n"] * 4  # each was started once
+    assert comparisons.starts(tmp_path) == ["0\n"] * 4  # each was started once
     assert {row["parameters"] for row in found} == {"1234"}
     assert all(row["commit"] and row["processor"] and float(row["minutes"]) > 0 for row in found)
     assert all(row["command"].startswith("python ") and str(tmp_path / "runs") not in row["command"] for row in found)
@@ -62,8 +50,8 @@ def test_runs_that_need_another_wait_for_it(tmp_path, capsys):
     assert run.main(comparisons.words(path, tmp_path, "--jobs", "2")) == 0
     printed = [line for line in capsys.readouterr().out.splitlines() if line.startswith("counting")]
     assert [line.split(" seed")[0] for line in printed] == ["counting early"] * 2 + ["counting late"] * 2
-    late = next(row for row in rows(tmp_path) if row["run"] == "late")
-    early = next(row for row in rows(tmp_path) if row["run"] == "early")
+    late = next(row for row in comparisons.rows(tmp_path) if row["run"] == "late")
+    early = next(row for row in comparisons.rows(tmp_path) if row["run"] == "early")
     assert f"--restore {early['command'].split('--ckpt ')[1]}" in late["command"]
 
 
@@ -74,91 +62,14 @@ def test_a_run_that_fails_is_one_line_and_the_others_go_on(tmp_path, capfd):
     told = capfd.readouterr().err.splitlines()
     assert told[0].startswith("counting bad seed 0: failed with exit code 1: the disk is full (")
     assert told[1:] == ["run.py: 1 failed, 0 not run; the same command tries again"]
-    assert {row["run"]: row["outcome"] for row in rows(tmp_path)} == {"a": "finished", "wild": "diverged"}
-
-
-@pytest.mark.parametrize("saved", [False, True])
-def test_what_starts_from_a_run_that_diverged_is_not_run(tmp_path, capsys, saved):
-    runs = (
-        'Run("early", {"fault": 3}, script=SCRIPT), Run("late", {"steps": 1}, start="early", script=SCRIPT), '
-        'Run("last", {"steps": 3}, start="late", script=SCRIPT)'
-    )
-    path = comparisons.counting(tmp_path, runs)
-    if saved:
-        script = (tmp_path / "counter").with_suffix(".py")
-        begun = '(folder / "checkpoints").mkdir(exist_ok=True)\nstopped = []'
-        script.write_text(comparisons.COUNTER.replace("stopped = []", begun), encoding="utf-8")
-    for _ in range(2):
-        assert run.main(comparisons.words(path, tmp_path)) == 0
-    assert starts(tmp_path) == ["0\n"]
-    assert [(row["run"], row["outcome"]) for row in rows(tmp_path)] == [("early", "diverged")]
-    capsys.readouterr()
+    assert {row["run"]: row["outcome"] for row in comparisons.rows(tmp_path)} == {"a": "finished", "wild": "diverged"}
 
 
 def test_a_run_that_ends_as_if_stopped_but_was_not_has_failed(tmp_path, capfd):
     path = comparisons.counting(tmp_path, 'Run("a", {"fault": 143}, script=SCRIPT)')
     assert run.main(comparisons.words(path, tmp_path)) == 1
     assert capfd.readouterr().err.startswith("counting a seed 0: failed with exit code 143: the disk is full (")
-    assert starts(tmp_path) == ["0\n"]
-
-
-TESTER = """
-import argparse, json
-from pathlib import Path
-
-parser = argparse.ArgumentParser()
-for name in ("mode", "restore", "crops", "ckpt"):
-    parser.add_argument(f"--{name}")
-parser.add_argument("--noreport", action="store_true")
-options = parser.parse_args()
-folder = Path(options.ckpt)
-folder.mkdir(parents=True, exist_ok=True)
-weights = json.loads((Path(options.restore) / "results.json").read_text())["top1"]
-top1 = weights + {"10": 0.2, "dense": 0.3}[options.crops]
-(folder / "results.json").write_text(json.dumps({"top1": top1, "split": "test"}))
-print("tested")
-"""
-
-
-@pytest.fixture
-def tester(tmp_path, monkeypatch) -> None:
-    """`train.py --mode test` is a script that adds to the accuracy of the run that it loads."""
-    (tmp_path / "train").with_suffix(".py").write_text(TESTER, encoding="utf-8")
-    monkeypatch.setattr(run.processes, "ROOT", tmp_path)
-    monkeypatch.setattr(run.processes.version, "commit", lambda root: "abc1234")
-
-
-@pytest.mark.usefixtures("tester")
-def test_a_test_that_is_changed_is_made_again(tmp_path, capsys):
-    def figure(crops: str) -> float:
-        tests = f'Test("views", ("a",), flags={{"crops": "{crops}"}})'
-        path = comparisons.counting(tmp_path, 'Run("a", script=SCRIPT)', tests=tests)
-        assert run.main(comparisons.words(path, tmp_path)) == 0
-        found = {row["run"]: row for row in rows(tmp_path)}
-        assert f"--crops {crops} " in found["views"]["command"]
-        return float(found["views"]["top1"])
-
-    assert (figure("10"), figure("dense"), figure("10")) == (0.7, 0.8, 0.7)
-    assert starts(tmp_path) == ["0\n"]
-    capsys.readouterr()
-
-
-@pytest.mark.usefixtures("tester")
-@pytest.mark.parametrize("how", ["a new test", "--again"])
-def test_weights_that_are_made_again_replace_figures_and_tests_of_the_old_ones(tmp_path, capsys, how):
-    first, second = (f'Test("{name}", ("a",), flags={{"crops": "{name}"}})' for name in ("10", "dense"))
-    comparison = comparisons.counting(tmp_path, 'Run("a", script=SCRIPT)', tests=first)
-    assert run.main(comparisons.words(comparison, tmp_path)) == 0
-    shutil.rmtree(next(tmp_path.glob("runs/*/seed-0")))
-    more = ["--again"]
-    if how == "a new test":
-        comparison, more = comparisons.counting(tmp_path, 'Run("a", script=SCRIPT)', tests=f"{first}, {second}"), []
-    script = (tmp_path / "counter").with_suffix(".py")
-    script.write_text(comparisons.COUNTER.replace('"top1": 0.5', '"top1": 0.1'), encoding="utf-8")
-    assert run.main(comparisons.words(comparison, tmp_path, *more)) == 0
-    wanted = {"a": 0.1, "10": 0.3} | ({} if more else {"dense": 0.4})
-    assert {row["run"]: float(row["top1"]) for row in rows(tmp_path)} == pytest.approx(wanted)
-    capsys.readouterr()
+    assert comparisons.starts(tmp_path) == ["0\n"]
 
 
 def test_a_script_that_leaves_no_results_is_not_started_again_and_again(tmp_path, capfd):
@@ -177,7 +88,7 @@ def test_a_place_that_cannot_be_written_to_is_told_before_anything_is_run(tmp_pa
     (tmp_path / "file").write_text("")
     with pytest.raises(run.UserError, match=rf"^{flag}: .*file.* cannot be written to: "):
         run.main(comparisons.words(path, tmp_path, flag, str(tmp_path / "file/more/results.csv")))
-    assert starts(tmp_path) == []
+    assert comparisons.starts(tmp_path) == []
 
 
 def test_a_stop_saves_and_the_same_command_goes_on(tmp_path):
@@ -191,8 +102,8 @@ def test_a_stop_saves_and_the_same_command_goes_on(tmp_path):
     reached = begun.read_text()
     done = subprocess.run(comparisons.command(path, tmp_path), cwd=ROOT, check=True, capture_output=True, text=True)
     assert done.stderr == ""
-    assert sorted(starts(tmp_path)) == ["0\n", f"0\n{reached}\n"]
-    assert [row["run"] for row in rows(tmp_path)] == ["a", "b"]
+    assert sorted(comparisons.starts(tmp_path)) == ["0\n", f"0\n{reached}\n"]
+    assert [row["run"] for row in comparisons.rows(tmp_path)] == ["a", "b"]
 
 
 def wait_for(folder: Path, pattern: str):
@@ -200,33 +111,6 @@ def wait_for(folder: Path, pattern: str):
     while not (found := [path for path in folder.glob(pattern) if path.read_text()]):
         time.sleep(0.02)
     yield found[0]
-
-
-def test_again_runs_what_only_the_table_has(tmp_path, capsys):
-    path = comparisons.counting(tmp_path, 'Run("a", script=SCRIPT)')
-    assert run.main(comparisons.words(path, tmp_path)) == 0
-    elsewhere = tmp_path / "elsewhere"
-    assert run.main(comparisons.words(path, tmp_path, "--out", str(elsewhere))) == 0
-    assert not list(elsewhere.glob("*"))  # the table has it
-    assert capsys.readouterr().out.endswith(
-        "results.csv; nothing was run; --again with another folder as --out repeats them\n"
-    )
-    assert run.main(comparisons.words(path, tmp_path, "--out", str(elsewhere), "--again")) == 0
-    assert run.main(comparisons.words(path, tmp_path, "--out", str(elsewhere), "--again")) == 0
-    assert [path.read_text() for path in elsewhere.glob("*/seed-0/starts")] == ["0\n"]
-    assert len(rows(tmp_path)) == 1
-    capsys.readouterr()
-
-
-def test_a_run_whose_directory_was_removed_is_run_again(tmp_path, capsys):
-    path = comparisons.counting(tmp_path, 'Run("a", script=SCRIPT)')
-    assert run.main(comparisons.words(path, tmp_path)) == 0
-    shutil.rmtree(next(tmp_path.glob("runs/*/seed-0")))  # what is known of it stays
-    (tmp_path / "results.csv").unlink()
-    assert run.main(comparisons.words(path, tmp_path)) == 0
-    assert starts(tmp_path) == ["0\n"]
-    assert len(rows(tmp_path)) == 1
-    capsys.readouterr()
 
 
 def test_dry_run_counts(tmp_path, capsys):
@@ -239,37 +123,6 @@ def test_dry_run_counts(tmp_path, capsys):
     assert len(lines) == 1 + 6 + 1
     assert [line.split()[3] for line in lines[1:7]] == ["exists", "0.0", "0.0", "exists", "0.0", "0.0"]
     assert lines[-1] == "  6 runs, 2 exist; about 0 minutes to go"
-
-
-def test_dry_run_knows_what_is_got_for_nothing_and_what_is_run_again(tmp_path, capsys):
-    chain = 'Run("early", script=SCRIPT), Run("middle", {"steps": 1}, start="early", script=SCRIPT)'
-    path = comparisons.counting(tmp_path, chain)
-    assert run.main(comparisons.words(path, tmp_path)) == 0
-    folders = {row["run"]: row["command"].rpartition("runs/")[2] for row in rows(tmp_path)}
-    late = ', Run("late", {"steps": 3}, start="middle", script=SCRIPT)'
-    text = path.read_text(encoding="utf-8")
-    other = path.with_stem("other")
-    other.write_text(text.replace('name="counting"', 'name="other"').replace(chain, chain + late), encoding="utf-8")
-
-    def listed(*more: str) -> list[str]:
-        capsys.readouterr()
-        assert run.main(comparisons.words(other, tmp_path, "--dry_run", *more)) == 0
-        return [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()[1:]]
-
-    first = listed()
-    assert first[0] == f"early seed 0 has ended experiments/runs/{folders['early']}"
-    assert first[1] == f"middle seed 0 has ended experiments/runs/{folders['middle']}"
-    assert first[2].startswith("late seed 0 0.2 minutes experiments/runs/")
-    assert first[3].startswith("3 runs, 2 exist; about 0 minutes")
-    shutil.rmtree(tmp_path / "runs")  # the figures are in the table of the first comparison, the weights are gone
-    again = listed()
-    for line, name in zip(again[:2], ("early", "middle"), strict=True):
-        assert line.startswith(f"{name} seed 0 0.")
-        assert line.endswith(f"minutes, again: its weights are gone experiments/runs/{folders[name]}")
-    assert again[3].startswith("3 runs, 2 exist; about ")
-    assert run.main(comparisons.words(other, tmp_path)) == 0
-    assert len(rows(tmp_path)) == 5
-    assert len(starts(tmp_path)) == 3
 
 
 def test_all_leaves_out_what_says_so(tmp_path, capsys, monkeypatch):
@@ -329,22 +182,7 @@ def test_a_missing_data_set_is_one_line_and_its_runs_are_left_out(tmp_path, caps
         f"run.py: {told} --out {tmp_path}/data/cifar10",
         "run.py: 0 failed, 1 not run; the same command tries again",
     ]
-    assert [row["run"] for row in rows(tmp_path)] == ["b"]
-
-
-def test_the_same_command_in_another_comparison_is_not_run_again(tmp_path, capsys):
-    first = comparisons.counting(tmp_path, 'Run("a", script=SCRIPT)')
-    assert run.main(comparisons.words(first, tmp_path)) == 0
-    text = first.read_text().replace('name="counting"', 'name="other"').replace('Run("a"', 'Run("again"')
-    other = first.with_stem("other")
-    other.write_text(text.replace("runs=(Run", 'runs=(Run("more", {"steps": 1}, script=SCRIPT), Run'))
-    (tmp_path / "runs").rename(tmp_path / "gone")
-    assert run.main(comparisons.words(other, tmp_path)) == 0
-    found = {(row["comparison"], row["run"]): row for row in rows(tmp_path)}
-    assert found.keys() == {("counting", "a"), ("other", "again"), ("other", "more")}
-    assert found["other", "again"]["top1"] == found["counting", "a"]["top1"] == "0.5"
-    assert len(starts(tmp_path)) == 1
-    capsys.readouterr()
+    assert [row["run"] for row in comparisons.rows(tmp_path)] == ["b"]
 
 
 @pytest.mark.slow
@@ -362,7 +200,10 @@ def test_killed_on_real_digits_it_goes_on_and_ends_with_the_same_table(tmp_path)
     while subprocess.run(comparisons.command(path, broken), cwd=ROOT).returncode:
         time.sleep(1)  # until the orphan has saved and let go of its directory
     spent = {"minutes", "processor_minutes", "memory_mb", "date"}
-    tables = [[{name: row[name] for name in row.keys() - spent} for row in rows(folder)] for folder in (whole, broken)]
+    tables = [
+        [{name: row[name] for name in row.keys() - spent} for row in comparisons.rows(folder)]
+        for folder in (whole, broken)
+    ]
     assert tables[0] == tables[1]
     assert len(tables[0]) == 2
     assert (whole / "curves/digits.csv").read_text() == (broken / "curves/digits.csv").read_text()
