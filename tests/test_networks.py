@@ -31,7 +31,7 @@ SIZES = {name: 8 for name in PARAMETERS if registry.find(name).image_size == 32}
 }
 # A column that is dropped in a step has no gradient.
 OPTIONS = {"fractalnet20": {"drop_path": 0.0}, "fractalnet40": {"drop_path": 0.0}}
-# Deeper nets than others of the same blocks: their steps are left to the slow tests, as is resnet1202 altogether.
+# Deeper nets than others of the same blocks, which take long to build: they are left to the slow tests.
 DEEP = {
     "resnet44",
     "resnet56",
@@ -84,30 +84,27 @@ DEEP = {
     "densenet_bc250_24",
     "densenet_bc190_40",
 }
-VERY_DEEP = {"resnet1202", "preresnet1001", "densenet_bc250_24", "densenet_bc190_40"}
 
 
-def members(slow):
-    return [pytest.param(name, marks=pytest.mark.slow if name in slow else ()) for name in PARAMETERS]
+def members(names=PARAMETERS):
+    return [pytest.param(name, marks=pytest.mark.slow if name in DEEP else ()) for name in names]
 
 
 def test_every_network_has_its_entry():
     assert registry.ARCHITECTURES.keys() == PARAMETERS.keys()
 
 
-@pytest.mark.parametrize("name", members(slow=VERY_DEEP))
+@pytest.mark.parametrize("name", members())
 def test_parameters(name):
     assert tables.costs(name)[0] == PARAMETERS[name]
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow if name in VERY_DEEP else ()) for name in MULTIPLY_ADDS]
-)
+@pytest.mark.parametrize("name", members(MULTIPLY_ADDS))
 def test_multiply_adds(name):
     assert tables.summarise(name).totals.multiply_adds / 1e6 == pytest.approx(MULTIPLY_ADDS[name], abs=0.051)
 
 
-@pytest.mark.parametrize("name", members(slow=DEEP))
+@pytest.mark.parametrize("name", members())
 def test_forward_and_backward(name):
     """Finite, and a gradient for every variable."""
     keras.utils.set_random_seed(0)

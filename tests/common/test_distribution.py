@@ -38,7 +38,7 @@ def runs(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("replicas")
     for group in ([begin(folder, "1,2")], [begin(folder, "4")], begin_workers(folder, 2)):
         for process in group:
-            output, _ = process.communicate(timeout=300)
+            output, _ = process.communicate(timeout=900)
             assert process.returncode == 0, output
     return folder
 
@@ -84,7 +84,7 @@ def test_only_the_chief_writes(runs):
 @pytest.mark.slow
 def test_a_signal_to_one_worker_stops_all_of_them_at_the_next_log_interval(tmp_path):
     workers = begin_workers(tmp_path, 2, "stopped")
-    outputs = [worker.communicate(timeout=300)[0] for worker in workers]
+    outputs = [worker.communicate(timeout=900)[0] for worker in workers]
     assert [worker.returncode for worker in workers] == [143, 143], outputs
     assert checkpoints.newest(tmp_path / "normalised-stopped").step == 30
     assert "stopped at step 30 of 57, saved; go on with:" in outputs[0]
@@ -98,7 +98,7 @@ def test_a_lost_worker_ends_the_others_with_its_name(tmp_path):
     while lines[-1] and not lines[-1].startswith("epoch 1: validation"):
         lines.append(workers[0].stdout.readline())
     workers[1].kill()
-    output = "".join(lines) + workers[0].communicate(timeout=300)[0]
+    output = "".join(lines) + workers[0].communicate(timeout=900)[0]
     workers[1].communicate()
     assert workers[0].returncode == 1, output
     last = output.splitlines()[-1]
