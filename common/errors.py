@@ -29,8 +29,12 @@ def ending_in_a_line(script: str) -> Iterator[None]:
     So does a closed standard output, in silence, and Ctrl-C, where nothing inside has saved and ended before.
     """
     try:
-        yield
-        sys.stdout.flush()
+        try:
+            yield
+        except SystemExit:  # argparse's --help
+            _flush()
+            raise
+        _flush()
     except UserError as error:
         print(f"{script}: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
@@ -40,6 +44,11 @@ def ending_in_a_line(script: str) -> Iterator[None]:
     except BrokenPipeError:  # what stands behind the pipe, say head, has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+
+
+def _flush() -> None:
+    if sys.stdout:  # None where the program was started with it closed
+        sys.stdout.flush()
 
 
 def unknown(what: str, given: str, allowed: Iterable[str]) -> UserError:

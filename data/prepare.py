@@ -20,7 +20,7 @@ from pathlib import Path
 if __package__ in (None, ""):  # run as a script: sys.path begins with data/ instead of the repository's root
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from common import machine
+from common import errors, machine
 from common.errors import UserError, printable
 
 SHOWN = 20  # of the skipped and repaired files, how many are printed
@@ -227,4 +227,5 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    with errors.ending_in_a_line("prepare.py"):
+        sys.exit(main(sys.argv[1:]))
