@@ -1,6 +1,6 @@
 """Krizhevsky et al. 2012, section 3.3: does local response normalisation help, and batch norm in its place?"""
 
-from experiments.design import NO_TIME, PAPER, SMALL, Budget, Claim, Comparison, Picture, Run, Table
+from experiments.design import PAPER, SMALL, Budget, Claim, Comparison, Picture, Run, Table
 
 COMPARISON = Comparison(
     name="lrn",
@@ -29,5 +29,4 @@ COMPARISON = Comparison(
     pictures=(Picture("curves", "Training loss of AlexNet with and without LRN", ("train_loss",)),),
     curves=("train_loss",),
     keep_weights=False,
-    left_out=NO_TIME,
 )
