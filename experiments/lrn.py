@@ -29,4 +29,11 @@ COMPARISON = Comparison(
     pictures=(Picture("curves", "Training loss of AlexNet with and without LRN", ("train_loss",)),),
     curves=("train_loss",),
     keep_weights=False,
+    conclusion="Response normalisation helps, as Krizhevsky et al. report: 58.06 ± 0.29 % with it against 56.94 ± "
+    "0.46 % without, and every seed with it is ahead of every seed without. The gain of about a point has "
+    "the size of theirs, but here it is one of speed: after 2 epochs the training is ahead too, 52.78 ± "
+    "0.10 % against 51.33 ± 0.44 %, and 2 epochs cannot say what is left of it at the end. Batch norm in "
+    "its place gains far more at the same rate and in no more time, 63.55 ± 0.30 %. The higher rates that "
+    "it allows were not tried, nor was VGG's column A, to which response normalisation adds nothing in "
+    "the paper.",
 )
