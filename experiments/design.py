@@ -12,8 +12,6 @@ from common.errors import UserError, unknown
 
 Flags = Mapping[str, Any]
 SMALL, PAPER = "small", "paper"
-# A reason why a comparison is left out.
-NO_TIME = "the processor time set aside for the comparisons was spent on the others"
 
 
 @dataclass(frozen=True)
