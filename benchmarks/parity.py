@@ -292,9 +292,5 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    with errors.ending_in_a_line("parity.py"):
-        try:
-            main()
-        except KeyboardInterrupt:
-            print("parity.py: stopped; the same command goes on", file=sys.stderr)
-            sys.exit(130)
+    with errors.ending_in_a_line("parity.py", "stopped; the same command goes on"):
+        main()

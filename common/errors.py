@@ -23,10 +23,11 @@ class UserError(Exception):
 
 
 @contextmanager
-def ending_in_a_line(script: str) -> Iterator[None]:
+def ending_in_a_line(script: str, stopped: str = "stopped") -> Iterator[None]:
     """A UserError inside it ends the program: its line on stderr, behind the script's name, and its exit code.
 
-    So does a closed standard output, in silence, and Ctrl-C, where nothing inside has saved and ended before.
+    So does a closed standard output, in silence, and Ctrl-C, with what `stopped` says, where nothing inside has saved
+    and ended before.
     """
     try:
         try:
@@ -39,7 +40,7 @@ def ending_in_a_line(script: str) -> Iterator[None]:
         print(f"{script}: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
-        print(f"{script}: stopped", file=sys.stderr)
+        print(f"{script}: {stopped}", file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:  # what stands behind the pipe, say head, has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -25,10 +25,11 @@ def unbacked(comparison: Comparison, tables: Iterable[str]) -> list[str]:
         tables: as drawn, of all its budgets.
     """
     drawn = "\n".join(tables)
-    known = _figures(drawn) + _figures(_claims(comparison))
+    claimed = _figures("\n".join(claim.text for claim in comparison.claims))
+    known = _figures(drawn) + claimed
     means = {Decimal(number) for number, unit in _figures(_SPREAD.sub("", drawn)) if unit == "%"}
     gaps = {abs(one - other) for one, other in combinations(means, 2)}
-    rounded_from = means | {Decimal(number) for number, unit in _figures(_claims(comparison)) if unit == "%"}
+    rounded_from = means | {Decimal(number) for number, unit in claimed if unit == "%"}
     found = _GLUED.findall(comparison.conclusion)
     for number, unit in _figures(comparison.conclusion):
         if "." not in number and not unit:
@@ -45,10 +46,6 @@ def _figures(text: str) -> list[tuple[str, str]]:
     """Each number, without the commas of thousands, and its unit: `%`, `points` or nothing."""
     found = _FIGURE.findall(" ".join(text.split()))
     return [(number.replace(",", ""), unit.strip().replace("per cent", "%")) for number, unit in found]
-
-
-def _claims(comparison: Comparison) -> str:
-    return "\n".join(claim.text for claim in comparison.claims)
 
 
 def _round(value: Decimal, like: str) -> Decimal:

@@ -46,7 +46,6 @@ def styles(lines: Sequence[Line | None]) -> list[dict[str, Any]]:
 
 def errors(data: Data, picture: Picture, axes: Any) -> None:
     """He et al. 2016, Figure 6: errors in per cent against epochs, training thin, validation thick."""
-    widths: set[float] = set()
     for number, line in enumerate(data.lines(picture)):
         epochs = data.per_step(line, "epochs")
         if epochs is None:
@@ -55,11 +54,11 @@ def errors(data: Data, picture: Picture, axes: Any) -> None:
             x, y = data.curve(line, series)
             if not x.size:
                 continue
-            widths.add(width)
             label = line.title if width == 1.0 else None
             axes.plot(x * epochs, 100 * (1 - y), lw=width, label=label, marker="o" if width > 1 else "", ms=4,
                       **style(number))  # fmt: skip
     axes.set(xlabel="epoch", ylabel="error, %")
+    widths = {curve.get_linewidth() for curve in axes.lines}
     for width, label in ((1.0, "thin: training"), (2.2, "thick: validation")):
         if width in widths:
             axes.plot([], [], lw=width, color="#777777", label=label)
@@ -124,18 +123,17 @@ def grid(data: Data, picture: Picture, axes: Any) -> None:
     """Rows as lines over the columns, with the seeds' standard deviation."""
     shown = [line for line in data.lines(picture) if line.row]
     columns = list(dict.fromkeys(line.column for line in shown))
-    alone = False
     for number, row in enumerate(dict.fromkeys(line.row for line in shown)):
         across = [line for line in shown if line.row == row]
         found = [tables.values(tables.rows_of(line, data.rows), picture.series[0]) for line in across]
         kept = [(columns.index(line.column), values) for line, values in zip(across, found, strict=True) if values]
         means = [100 * statistics.fmean(values) for _, values in kept]
         spreads = [100 * statistics.stdev(values) if len(values) > 1 else math.nan for _, values in kept]
-        alone = alone or any(len(values) == 1 for _, values in kept)
         axes.errorbar([x for x, _ in kept], means, spreads, marker="o", capsize=3, lw=1.6, label=row, **style(number))
     axes.set_xticks(range(len(columns)), columns)
     what = tables.FIGURES[picture.series[0]].title
     axes.set(xlabel=picture.x, ylabel=f"{what}, %: mean and standard deviation")
+    alone = any(len(tables.values(tables.rows_of(line, data.rows), picture.series[0])) == 1 for line in shown)
     note = "without a bar: one seed" if alone else None
     axes.legend(
         frameon=False, fontsize=8.5, title=note, title_fontsize=8.5, loc="center left", bbox_to_anchor=(1.0, 0.5)

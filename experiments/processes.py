@@ -60,16 +60,17 @@ def has_ended(runs: Path, job: Job) -> bool:
     state = read_state(runs, job.folder)
     if state.get("command") != job.text or state.get("loads") != _loads(runs, job):
         return False
-    return state["exit_code"] == DIVERGED or _is_finished(runs, job.folder)
+    return state["exit_code"] == DIVERGED or _is_finished(runs, job.folder, state)
 
 
 def has_weights(runs: Path, folder: str) -> bool:
     """Whether a run is finished and can be loaded."""
-    return _is_finished(runs, folder) and (run_folder(runs, folder) / "checkpoints").is_dir()
+    state = read_state(runs, folder)
+    return _is_finished(runs, folder, state) and (run_folder(runs, folder) / "checkpoints").is_dir()
 
 
-def _is_finished(runs: Path, folder: str) -> bool:
-    return read_state(runs, folder).get("exit_code") == 0 and any(run_folder(runs, folder).glob("results*.json"))
+def _is_finished(runs: Path, folder: str, state: dict[str, Any]) -> bool:
+    return state.get("exit_code") == 0 and any(run_folder(runs, folder).glob("results*.json"))
 
 
 def _loads(runs: Path, job: Job) -> dict[str, str | None]:

@@ -13,7 +13,7 @@ import argparse
 import re
 import sys
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
 
 if __package__ in (None, ""):  # run as a script: sys.path begins with experiments/ instead of the repository's root
@@ -219,21 +219,23 @@ def draw(rows: Sequence[Row], folder: Path, curves: Path) -> int:
     """Draws the pictures of what has been run and removes all others. Returns how many."""
     from experiments import drawing
 
-    made = {folder / name: (data, picture) for name, picture, data in pictures(rows, curves)}
-    for file, (data, picture) in made.items():
-        drawing.draw(data, picture, file)
-    for file in set(folder.glob("*.png")) - set(made):
+    made = {name: (data, picture) for name, picture, data in pictures(rows, curves)}
+    for name, (data, picture) in made.items():
+        drawing.draw(data, picture, folder / name)
+    for file in _others(folder, made):
         file.unlink()
     return len(made)
 
 
+def _others(folder: Path, names: Container[str]) -> list[Path]:
+    """The pictures in a folder that have none of these names."""
+    return sorted(file for file in folder.glob("*.png") if file.name not in names)
+
+
 def outdated(rows: Sequence[Row], folder: Path, curves: Path) -> list[str]:
     """What is wrong with the pictures, a line for each: not there, of something else, or of nothing in the page."""
-    found = []
     shown = {name: (picture, data) for name, picture, data in pictures(rows, curves)}
-    for file in sorted(folder.glob("*.png")):
-        if file.name not in shown:
-            found.append(f"{file} is not in the page")
+    found = [f"{file} is not in the page" for file in _others(folder, shown)]
     for name, (picture, data) in shown.items():
         file = folder / name
         if not file.exists():

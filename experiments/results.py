@@ -124,14 +124,19 @@ def add(comparison: Comparison, job: Job, row: Row, points: Sequence[Row], path:
         files.write_text(path, _text(COLUMNS, sorted([*kept, row], key=_place)))
 
 
-def remove_tests_of(job: Job, path: Path) -> None:
-    """Takes the rows of tests of a run's earlier weights out, so that they are made again with the present ones."""
+def forget(job: Job, path: Path) -> None:
+    """Takes out what an earlier pass of a run has left: its row, and those of tests of its weights."""
     if not path.exists():
         return
-    weights = re.compile(rf"(?<![^\s,]){re.escape(f'{work.RUNS}/{job.folder}')}(?![^\s,])")
+    weights = f"{work.RUNS}/{job.folder}"
+
+    def is_stale(row: Row) -> bool:
+        tests_it = "--mode test" in row["command"] and weights in re.split("[ ,]", row["command"])
+        return tests_it or work.key_of(row) == job.key
+
     with locks.wait(_lock(path)):
         rows = read(path)
-        kept = [row for row in rows if not ("--mode test" in row["command"] and weights.search(row["command"]))]
+        kept = [row for row in rows if not is_stale(row)]
         if len(kept) < len(rows):
             files.write_text(path, _text(COLUMNS, kept))
 

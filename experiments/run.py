@@ -27,7 +27,7 @@ from common.training import stop_signals
 from experiments import catalogue, data, processes, results, version, work
 from experiments.listing import list_runs
 from experiments.processes import Process
-from experiments.progress import Order, Place, look, record, take
+from experiments.progress import Order, Place, look, take
 from experiments.work import Job
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -66,8 +66,7 @@ def carry_out(order: Order, place: Place, at_once: int, stops: list) -> tuple[in
             running.remove(process)
             spare.append(process.cores)
             if processes.has_ended(place.runs, process.job):
-                results.remove_tests_of(process.job, place.results)
-                record(process.job, order, place)
+                results.forget(process.job, place.results)  # `take` then puts the new figures there
             failed |= _tell(process, bool(stops))
 
 
@@ -132,9 +131,10 @@ def main(words: list[str] | None = None) -> int:
     curves = options.results.parent / "curves"
     place = Place(options.out, options.datasets, options.results, curves, options.again)
     orders = []
-    known = {budget for comparison in catalogue.every() for budget in comparison.budgets}
-    if options.names == ["all"] and options.budget and options.budget not in known:
-        raise errors.unknown("--budget", options.budget, known)
+    if options.names == ["all"] and options.budget:
+        known = {budget for comparison in catalogue.every() for budget in comparison.budgets}
+        if options.budget not in known:
+            raise errors.unknown("--budget", options.budget, known)
     for comparison in map(catalogue.find, names):
         if options.names == ["all"] and options.budget and options.budget not in comparison.budgets:
             print(f"{comparison.name}: left out because it has no budget {options.budget}", flush=True)

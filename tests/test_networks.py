@@ -1,7 +1,6 @@
 import inspect
 import json
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -107,7 +106,6 @@ def test_multiply_adds(name):
 @pytest.mark.parametrize("name", members())
 def test_forward_and_backward(name):
     """Finite, and a gradient for every variable."""
-    keras.utils.set_random_seed(0)
     architecture, size = registry.find(name), SIZES.get(name, 32)
     options = {"auxiliary": True} if architecture.auxiliary_weight else {}
     options |= {"stochastic_depth": 1.0} if "stochastic_depth" in architecture.defaults else {}  # no block left out

@@ -182,7 +182,7 @@ def test_tests_of_a_run_are_removed_and_no_others(tmp_path):
     for seed, command in commands.items():
         row = {**comparisons.row(job("b", int(seed))), "command": command}
         results.add(COMPARISON, job("b", int(seed)), row, [], path, tmp_path)
-    results.remove_tests_of(job(), path)
+    results.forget(job(), path)
     assert [row["seed"] for row in results.read(path)] == ["3", "4"]
 
 

@@ -1,4 +1,3 @@
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -34,7 +33,6 @@ def test_every_output():
 
 @pytest.mark.parametrize(("name", "last"), [("nin", "cccp8"), ("nin_cifar", "cccp6")])
 def test_relu_follows_every_convolution_and_the_means_of_the_last_maps_are_the_logits(name, last):
-    keras.utils.set_random_seed(0)
     model = registry.find(name).build(classes=10, image_size=67 if name == "nin" else 12)
     convolutions = [layer.name for layer in model.layers if layer.name.startswith(("conv", "cccp"))]
     assert [f"{name}_relu" in convolutions for name in convolutions if "_" not in name] == [True] * (
@@ -67,7 +65,6 @@ def test_the_smallest_image(name, smallest):
 
 @pytest.mark.parametrize(("name", "narrow"), [("nin", {"conv1", "conv3", "cccp8"}), ("nin_cifar", {"conv1"})])
 def test_initial_weights_are_the_authors(name, narrow):
-    tf.keras.utils.set_random_seed(0)
     build = registry.find(name).build
     size = registry.find(name).image_size
     for layer in build(image_size=size).layers:

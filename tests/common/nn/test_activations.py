@@ -225,7 +225,6 @@ def normalised(image, number):
 @pytest.mark.parametrize("training", [False, True])
 def test_behind_batch_norm_a_graph_computes_what_its_layers_do(policy, step, training):
     """TensorFlow fuses convolution, batch norm and activation in graphs, and not all that it fuses it can compute."""
-    keras.utils.set_random_seed(0)
     with distribution.precision(policy):
         image = layers.image_input(6)
         outputs = {name: normalised(image, number, activation=name) for number, name in enumerate(layers.ACTIVATIONS)}

@@ -46,7 +46,6 @@ def test_a_global_step_passes_the_drawn_column_alone():
 
 
 def test_half_of_the_steps_are_global_and_their_columns_equally_frequent():
-    keras.utils.set_random_seed(0)
     draw = PathDraw(3, 0.5)
     step = tf.function(lambda: draw(tf.zeros((1, 1)), training=True))
     found = np.array([step().numpy() for _ in range(600)])

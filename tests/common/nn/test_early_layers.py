@@ -56,7 +56,6 @@ def test_weight_standardisation_reaches_the_table_of_1998():
 
 
 def test_maps_of_a_table_start_differently_and_as_wide_as_their_inputs_ask():
-    keras.utils.set_random_seed(0)
     layer = TableConv(((0, 1), (0, 1), (0, 1, 2, 3)), 20, FanInUniform())
     layer.build((None, 32, 32, 4))
     drawn = layer.kernel.numpy().reshape(400, 8)
