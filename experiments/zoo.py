@@ -48,9 +48,9 @@ COMPARISON = Comparison(
     conclusion="After one epoch accuracy hardly follows the multiply-adds: what counts is how soon a network learns. "
     "VGG-11 with batch norm is first, 58.75 %, with the most parameters; SE-ResNet-20, 55.55 %, and "
     "ResNet-20, 52.13 %, make the most of theirs, under a hundredth of them. Network in Network, 32.68 %, "
-    "has the most multiply-adds and no batch norm, and its deep stack without it has only begun to learn; "
-    "LeNet-5 is ahead of it with 38.22 %. MobileNet, SqueezeNet and AlexNet, at 30.99 %, 29.89 % and "
-    "32.52 %, are made for larger images and longer training. Canziani et al. compare networks trained to "
-    "the end, so this is no test of their claim. One seed each: a few points between two networks may be "
-    "the seed.",
+    "has the most multiply-adds and has only begun to learn; LeNet-5 is ahead of it with 38.22 %. It has "
+    "no batch norm, but why it is slow was not tested. MobileNet, SqueezeNet and AlexNet, at 30.99 %, "
+    "29.89 % and 32.52 %, are made for larger images. Canziani et al. compare networks trained to the "
+    "end, so this is no test of their claim. One seed each: a few points between two networks may be the "
+    "seed.",
 )
